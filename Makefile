@@ -1,0 +1,32 @@
+# Two commands do all the set-up: `make lab` and `make test`. Another Python: `make test PYTHON=python3.13`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test demo lock
+.DELETE_ON_ERROR:
+
+lab: $(VENV)/.ready
+	$(BIN)/jupyter lab $(LAB_FLAGS) README.md
+
+test: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+demo: $(VENV)/.ready
+	$(BIN)/ndic demo demo.png
+
+# requirements.lock names every package, so nothing is left to resolve; uv installs it in half a minute.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 10) and "Python 3.10 or later is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock -e .
+	touch $@
+
+# Resolve anew, for all supported Pythons at once.
+lock: $(VENV)/.ready
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --all-extras --upgrade \
+		--no-header --no-annotate --output-file requirements.lock

@@ -1,0 +1,3 @@
+from ndic_core.cli import main
+
+main()

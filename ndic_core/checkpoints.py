@@ -1,0 +1,155 @@
+"""Weights on disk: saving and loading our own, importing published ones, and those that ship with the package.
+
+Our files are safetensors with the model's configuration and the weights' fingerprint in their metadata. Nothing that is
+loaded here can run code.
+"""
+
+import json
+import os
+import pickle
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ndic_core import published
+from ndic_core.errors import NDICError
+from ndic_core.files import shipped_weights, write_whole
+from ndic_core.models.catalogue import MODELS
+from ndic_core.models.codec import Codec, fingerprint
+from ndic_core.models.factory import build_model
+
+
+def save_checkpoint(model: Codec, path: str | os.PathLike, half: bool = False) -> None:
+    """Write a model's configuration and weights to a `.safetensors` file, whole or not at all.
+
+    Args:
+        model: any of ours.
+        path: of the file; an existing one is replaced.
+        half: store 16-bit floats. Half the size; rates and pictures stay within 0.1 %. These are then other
+            weights, with another fingerprint: encode and decode with the same file.
+
+    Raises:
+        NDICError: the folder cannot be written, or a weight is too large for 16 bits.
+    """
+    dtype = torch.float16 if half else torch.float32
+    stored = {k: p.detach().to("cpu", dtype).contiguous() for k, p in model.named_parameters()}
+    if not all(bool(tensor.isfinite().all()) for tensor in stored.values()):
+        raise NDICError(f"{path} was not written: a weight is not finite{' in 16 bits' if half else ''}")
+    digest = fingerprint(model.config, stored)
+    metadata = {"ndic": json.dumps({"config": model.config, "fingerprint": digest})}
+    write_whole(path, save(stored, metadata))
+
+
+def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None = None) -> Codec:
+    """Read a checkpoint: one of ours (`.safetensors`) or a published one (`.pt`), told apart by content.
+
+    Args:
+        path: of the file.
+        image_size: height and width, only for a published `cross_attention` checkpoint whose size is not 128 × 256:
+            such a file fixes no more than the area of its images.
+
+    Returns:
+        The model on the CPU, in evaluation mode, ready to code.
+
+    Raises:
+        NDICError: the file is missing, damaged or of no known kind, or needs an `image_size`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise NDICError(f"there is no checkpoint {path}")
+    with path.open("rb") as file:
+        start = file.read(9)
+    model = _load_ours(path) if start[8:] == b"{" else _load_published(path, image_size)
+    fits = model.config.get("image_size")
+    if image_size is not None and fits is not None and tuple(image_size) != fits:
+        raise NDICError(f"{path} holds weights for images of {fits[0]} × {fits[1]}, not {tuple(image_size)}")
+    return model.eval()
+
+
+def load_pretrained(name: str) -> Codec:
+    """Weights that ship with the package, in evaluation mode, ready to code.
+
+    Raises:
+        NDICError: an unknown model, or one without shipped weights.
+    """
+    if name not in MODELS:
+        raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+    file = shipped_weights(name)
+    if file is None:
+        raise NDICError(f"no weights ship for {name} yet: train them, or load a checkpoint of your own")
+    return load_checkpoint(file)
+
+
+def _load_ours(path: Path) -> Codec:
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["ndic"])
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        config, digest = dict(about["config"]), about["fingerprint"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise NDICError(f"{path} is truncated, damaged or no checkpoint of this package") from error
+    if fingerprint(config, tensors) != digest:
+        raise NDICError(f"{path} is damaged: its weights do not match their fingerprint; get the file again")
+    try:
+        # A model grows with the square of its width: the file must hold a layer of that size before one is built.
+        n = config["num_filters"]
+        if tensors["analysis_x.conv2.weight"].shape[:2] != (n, n):
+            raise ValueError("num_filters")
+        model = build_model(**_arguments(config))
+    except (TypeError, KeyError, ValueError, RuntimeError, NDICError) as error:
+        raise NDICError(f"{path} describes a model that cannot be built: {config}") from error
+    return _fill(model, tensors, path)
+
+
+def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that torch then refuses
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        raise NDICError(
+            f"{path} is no known checkpoint: neither a .safetensors file of this package nor a published .pt file"
+        ) from error
+    tensors = content.get("model_state_dict") if isinstance(content, dict) else None
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise NDICError(f"{path} is no published checkpoint: it has no 'model_state_dict' with tensors")
+    tensors = published.modern_names(tensors)
+    name = published.recognise(tensors)
+    if name is None:
+        raise NDICError(f"{path} is a checkpoint of some other network: its layers are none of the published ones")
+    try:
+        model = build_model(name, **published.options(name, tensors, image_size))
+        ours = {}
+        for key, _ in model.named_parameters():
+            theirs, take = published.source_of(name, key)
+            ours[key] = take(tensors[theirs]).float()
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise NDICError(
+            f"{path} looks like a published {name} checkpoint but lacks or bends layers: {error}"
+        ) from error
+    return _fill(model, ours, path)
+
+
+def _fill(model: Codec, tensors: dict[str, Tensor], path: Path) -> Codec:
+    """Copy weights into a model after comparing all names and shapes."""
+    wanted = {key: tuple(p.shape) for key, p in model.named_parameters()}
+    given = {key: tuple(t.shape) for key, t in tensors.items()}
+    wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
+    if wrong:
+        raise NDICError(
+            f"{path} does not fit a {model.name}: parameter {wrong[0]} has shape {given.get(wrong[0])}, "
+            f"not {wanted.get(wrong[0])}"
+        )
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            parameter.copy_(tensors[key])
+    return model
+
+
+def _arguments(config: dict) -> dict:
+    """A stored configuration as arguments of `build_model`."""
+    return {("name" if key == "model" else key): value for key, value in config.items()}

@@ -1,0 +1,147 @@
+"""The command line: `ndic encode | decode | models | demo`. Torch is imported only when there is work to do."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ndic_core.errors import NDICError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint: .safetensors of ours, or a published .pt.")]
+Untrained = Annotated[
+    bool,
+    typer.Option("--untrained", help="Small untrained weights from a fixed seed: files decode, pictures look bad."),
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; the fastest at hand where left out.")]
+
+
+@app.callback()
+def ndic():
+    """Neural distributed image compression: the decoder has a correlated image, the encoder never sees it."""
+
+
+@app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention")
+def encode(
+    image: Annotated[Path, typer.Argument(help="The picture to send, of any size.")],
+    out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
+    model: Annotated[str | None, typer.Option(help="A name that `ndic models` lists; --weights tells it too.")] = None,
+    weights: Weights = None,
+    untrained: Untrained = False,
+    lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights: larger, more bits.")] = None,
+    device: Device = None,
+):
+    """Compress a picture. No side image is needed, or looked at."""
+    if model is None and weights is None:
+        raise typer.BadParameter("give --model NAME or --weights FILE", param_hint="--model")
+    from ndic_core import encode as encode_image
+    from ndic_core.files import read_image, write_whole
+
+    x = read_image(image)
+    codec = _load_model(model, weights, untrained, device)
+    start = time.perf_counter()
+    stream = encode_image(codec, x, lmbda, progress=True)
+    write_whole(out, stream)
+    height, width = x.shape[-2:]
+    bpp = 8 * len(stream) / (height * width)
+    seconds = time.perf_counter() - start
+    typer.echo(f"{image} ({height} × {width}) → {out}: {len(stream)} bytes, {bpp:.4f} bpp, {seconds:.1f} s")
+
+
+@app.command(epilog="Example: ndic decode left.ndic left.png --side-info right.png")
+def decode(
+    stream: Annotated[Path, typer.Argument(metavar="IN", help="The .ndic file to read.")],
+    out: Annotated[Path, typer.Argument(help="The picture to write, best as .png.")],
+    side_info: Annotated[Path | None, typer.Option(help="The correlated picture, of the size of the one sent.")] = None,
+    weights: Weights = None,
+    untrained: Untrained = False,
+    device: Device = None,
+):
+    """Decompress a picture, with the help of the side image where the model uses one."""
+    from ndic_core.bitstream import unpack
+    from ndic_core.files import read_bytes, read_image, write_image
+
+    content = read_bytes(stream)
+    header, _ = unpack(content)
+    y = read_image(side_info) if side_info is not None else None
+    from ndic_core import decode as decode_image
+
+    codec = _load_model(None if weights else header.model, weights, untrained, device)
+    start = time.perf_counter()
+    x_hat = decode_image(codec, content, y, progress=True)
+    write_image(x_hat, out)
+    seconds = time.perf_counter() - start
+    typer.echo(f"{stream} → {out} ({header.height} × {header.width}), {header.model}, {seconds:.1f} s")
+
+
+@app.command(epilog="Example: ndic models")
+def models():
+    """List the models: what they use, which image sizes they take, whether trained weights ship."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ndic_core.files import shipped_weights
+    from ndic_core.models.catalogue import CATALOGUE
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    table.add_column("y", no_wrap=True)
+    table.add_column("sides", no_wrap=True)
+    table.add_column("weights", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, info in CATALOGUE.items():
+        table.add_row(
+            name,
+            "yes" if info.side_info else "no",
+            f"{info.multiple_of}·n" + (", fixed" if name == "cross_attention" else ""),
+            "shipped" if shipped_weights(name) else "none yet",
+            f"{info.title} ({info.source})",
+        )
+    Console().print(table)
+    print("y: whether the decoder uses a side image. sides: of the images a model takes as they are; encode pads (or")
+    print("tiles) any other. weights: whether trained ones ship; --weights and --untrained work for every model.")
+
+
+@app.command(epilog="Example: ndic demo demo.png")
+def demo(out: Annotated[Path, typer.Argument(help="The picture to write.")] = Path("demo.png")):
+    """Send a real photograph with every model, decode it, print a table and save a picture of the results."""
+    from ndic_core.demo import run
+
+    run(out)
+
+
+def _load_model(name: str | None, weights: Path | None, untrained: bool, device: str | None):
+    import torch
+
+    from ndic_core.checkpoints import load_checkpoint, load_pretrained
+    from ndic_core.models.factory import untrained_model
+
+    if untrained and weights is not None:
+        raise NDICError("--untrained and --weights exclude each other: give one")
+    if weights is not None:
+        model = load_checkpoint(weights)
+        if name not in (None, model.name):
+            raise NDICError(f"{weights} holds weights of {model.name}, not {name}: leave --model out")
+    else:
+        model = untrained_model(name) if untrained else load_pretrained(name)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise NDICError(f"device {device!r} is not at hand on this machine: try --device cpu") from error
+
+
+def main() -> None:
+    """Run the command line: 0 if all went well, 1 after an error of the work, 2 after wrong usage."""
+    try:
+        app()
+    except NDICError as error:
+        typer.echo(f"ndic: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

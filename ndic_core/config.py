@@ -1,0 +1,150 @@
+"""An experiment's YAML: the published keys and defaults, a few more of ours, every value checked."""
+
+import difflib
+import math
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from ndic_core.errors import NDICError
+from ndic_core.models.catalogue import CATALOGUE, MODELS
+
+Side = Annotated[int, Field(ge=16)]
+
+
+class Config(BaseModel):
+    """One experiment. Attributes are the YAML's keys, except that `lambda` is `lmbda` in Python.
+
+    The first group has the published names, meanings and defaults; what follows has defaults that keep that
+    meaning. Each field's description says what it accepts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    # Dataset
+    dataset_name: Literal["KITTI_Stereo", "KITTI_General", "Cityscape"] = Field(
+        "KITTI_Stereo", description="KITTI_Stereo, KITTI_General or Cityscape"
+    )
+    dataset_path: str = Field(".", description="a path in quotes")
+    resize: Annotated[list[Side], Field(min_length=2, max_length=2)] = Field(
+        [128, 256], description="two whole numbers, [height, width], of at least 16"
+    )
+
+    # Model
+    model: Literal[MODELS] = Field("cross_attention", description=", ".join(MODELS[:-1]) + " or " + MODELS[-1])
+    num_filters: int = Field(192, ge=1, description="a whole number of at least 1")
+    cuda: bool = Field(True, description="true or false")
+    load_weight: bool = Field(False, description="true or false")
+    weight_path: str = Field("./pretrained_weights/model.pt", description="a path in quotes")
+
+    # Training
+    train: bool = Field(True, description="true or false")
+    epochs: int = Field(50000, ge=1, description="a whole number of at least 1")
+    train_batch_size: int = Field(1, ge=1, description="a whole number of at least 1")
+    lr: float = Field(0.0001, gt=0, description="a positive number")
+    lmbda: float = Field(0.00003, gt=0, alias="lambda", description="a positive number")
+    alpha: float = Field(0, ge=0, description="a number of at least 0")
+    beta: float = Field(0, ge=0, description="a number of at least 0")
+    distortion_loss: Literal["MS-SSIM", "MSE"] = Field("MS-SSIM", description="MS-SSIM or MSE")
+    verbose_period: int = Field(50, description="a whole number; 0 or less for silence")
+
+    # Weights and results
+    save_weights: bool = Field(True, description="true or false")
+    save_output_path: str = Field("./outputs", description="a path in quotes")
+    experiment_name: str = Field("cross_attention_MS-SSIM_lambda:3e-05", min_length=1, description="a name in quotes")
+
+    # Test
+    test: bool = Field(True, description="true or false")
+    save_image: bool = Field(True, description="true or false")
+
+    # Beyond the published keys: the size of cross_attention's attention
+    attention_width: int = Field(256, ge=1, description="a whole number of at least 1")
+    heads: int = Field(8, ge=1, description="a whole number of at least 1")
+    head_width: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for attention_width")
+    patch_grid: int = Field(4, ge=1, description="a whole number of at least 1")
+    dropout: float = Field(0.1, ge=0, lt=1, description="a number from 0 to below 1")
+
+    @model_validator(mode="after")
+    def _images_fit_the_model(self) -> "Config":
+        if self.model == "cross_attention":
+            step = math.lcm(16, 8 * self.patch_grid)
+        else:
+            step = CATALOGUE[self.model].multiple_of
+        if any(side % step for side in self.resize):
+            raise ValueError(f"resize: got {self.resize}; {self.model} takes multiples of {step}")
+        return self
+
+    def model_arguments(self) -> dict:
+        """Arguments for `ndic_core.build_model`."""
+        arguments = dict(name=self.model, num_filters=self.num_filters, image_size=tuple(self.resize), lmbda=self.lmbda)
+        if self.model == "cross_attention":
+            attention = ("attention_width", "heads", "head_width", "patch_grid", "dropout")
+            arguments.update((key, getattr(self, key)) for key in attention)
+        return arguments
+
+
+def presets() -> dict[str, Path]:
+    """Configurations that ship with the package, by name."""
+    folder = Path(str(resources.files("ndic_core"))) / "configs"
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def load_config(path: str | os.PathLike, **changes) -> Config:
+    """Read and check an experiment's YAML file.
+
+    Args:
+        path: of the file, or the name of a preset that ships with the package ("config" holds the published
+            defaults, "teaching" a small model).
+        changes: keys to set differently (`lmbda` for `lambda`).
+
+    Returns:
+        The configuration; keys that the file leaves out have the published defaults.
+
+    Raises:
+        NDICError: the file is missing or no YAML, or a key is unknown or has a value of a wrong type or range: the
+            sentence names the key, what was given and what is accepted.
+
+    Example:
+        >>> config = load_config("config")
+        >>> config.model, config.lmbda, config.resize
+        ('cross_attention', 3e-05, [128, 256])
+    """
+    file = presets().get(str(path), Path(path))
+    try:
+        content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))  # YAML 1.2: 3e-05 is a number
+    except FileNotFoundError:
+        known = ", ".join(presets())
+        raise NDICError(f"there is no configuration {path}: give a file, or one of the presets {known}") from None
+    except OSError as error:
+        raise NDICError(f"{path} cannot be read: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise NDICError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise NDICError(f"{path} is no configuration: it must hold lines of the form key: value")
+    changes = {("lambda" if key == "lmbda" else key): value for key, value in changes.items()}
+    try:
+        return Config.model_validate(content | changes)
+    except ValidationError as error:
+        problems = "; ".join(dict.fromkeys(_sentence(problem) for problem in error.errors()))
+        raise NDICError(f"{path}: {problems}") from None
+
+
+def _sentence(problem: dict) -> str:
+    """What is wrong with one key: its name, what was given, what is accepted."""
+    if not problem["loc"]:
+        return problem["msg"].removeprefix("Value error, ")
+    key = str(problem["loc"][0])
+    fields = {field.alias or name: field for name, field in Config.model_fields.items()}
+    if key not in fields:
+        close = difflib.get_close_matches(key, fields, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(fields)}"
+        return f"unknown key {key!r}: {hint}"
+    return f"{key}: got {problem['input']!r}; accepted is {fields[key].description}"

@@ -1,0 +1,96 @@
+"""Files in and out: images as tensors, and writing that leaves either the whole file or the old one."""
+
+import os
+import tempfile
+import warnings
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ndic_core.bitstream import MAX_PIXELS
+from ndic_core.errors import NDICError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The content of a file.
+
+    Raises:
+        NDICError: it is missing or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise NDICError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it, so that no half-written file is ever seen.
+
+    Raises:
+        NDICError: the folder is missing, full or cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise NDICError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_image(path: str | os.PathLike) -> "Tensor":
+    """A picture as float tensor (3, H, W) in [0, 1], turned upright; grey becomes RGB, transparency is dropped.
+
+    Raises:
+        NDICError: the file is missing, no picture, truncated, too large, or has more than 8 bits a channel.
+    """
+    import numpy as np
+    import torch
+
+    content = read_bytes(path)
+    try:
+        with warnings.catch_warnings(), Image.open(BytesIO(content)) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+            if image.width * image.height > MAX_PIXELS:
+                raise NDICError(f"{path} has {image.width * image.height} pixels; at most {MAX_PIXELS} can be coded")
+            if image.mode.startswith(("I", "F")):
+                raise NDICError(f"{path} has more than 8 bits a channel (mode {image.mode}): convert it to 8-bit RGB")
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise NDICError(f"{path} is no picture that Pillow can read") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise NDICError(f"{path} is a truncated or damaged picture") from error
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+def write_image(image: "Tensor", path: str | os.PathLike) -> None:
+    """Save a tensor (3, H, W) in [0, 1] as an 8-bit picture; the format follows the file's ending.
+
+    Raises:
+        NDICError: the ending names no format, or the folder cannot be written.
+    """
+    pixels = (image.cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    ending = Path(path).suffix.lower()
+    kind = Image.registered_extensions().get(ending)
+    if kind is None or kind not in Image.SAVE:
+        raise NDICError(f"{path}: pictures cannot be saved as {ending or 'a file without ending'}; use .png")
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    write_whole(path, buffer.getvalue())
+
+
+def shipped_weights(name: str) -> Path | None:
+    """The file with a model's shipped weights, if there is one."""
+    file = Path(str(resources.files("ndic_core"))) / "weights" / f"{name}.safetensors"
+    return file if file.is_file() else None

@@ -1,0 +1,106 @@
+"""Codecs without side information: what the distributed models must beat."""
+
+from torch import Tensor
+
+from ndic_core.models.codec import Codec
+from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
+from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, synthesis_3, synthesis_4
+
+
+class Baseline(Codec):
+    """Transform, quantise, code; no side information.
+
+    x ── analysis_x ── h ── prior_x ── ĥ ── synthesis_x ── x̂
+    """
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> dict:
+        """Reconstruction and likelihoods of images (B, 3, H, W) in [0, 1]; `y` is ignored.
+
+        Returns:
+            `x_hat` (B, 3, H, W), not clipped, and `likelihoods`, a dict with the keys in `transmitted`.
+
+        Raises:
+            NDICError: `x` has a shape or size that the model does not take.
+        """
+        self.check(x, y)
+        h_x, likelihoods = self.prior_x(self.analyse(x))
+        return {
+            "x_hat": self.reconstruct(h_x, None),
+            "likelihoods": dict(zip(self.transmitted, likelihoods, strict=True)),
+        }
+
+    def reconstruct(self, h_x: Tensor, y: Tensor | None) -> Tensor:
+        return self.synthesis_x(channels_last(h_x))
+
+
+class BLS17(Baseline):
+    """Three layers and a factorised prior: Ballé, Laparra & Simoncelli, "End-to-end Optimized Image Compression",
+    ICLR 2017, arXiv 1611.01704.
+
+    Args:
+        num_filters: channels of every layer and of the latent.
+        lmbda: the lambda the weights are trained for.
+
+    Example:
+        >>> import torch
+        >>> out = BLS17(num_filters=8).eval()(torch.rand(1, 3, 32, 48))
+        >>> out["x_hat"].shape, out["likelihoods"]["x"].shape
+        (torch.Size([1, 3, 32, 48]), torch.Size([1, 8, 2, 3]))
+    """
+
+    name = "bls17"
+
+    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+        super().__init__(num_filters, lmbda)
+        self.analysis_x = analysis_3(num_filters)
+        self.prior_x = FactorizedPrior(num_filters)
+        self.synthesis_x = synthesis_3(num_filters)
+
+
+class BMSHJ18Factorized(Baseline):
+    """Four layers and a factorised prior: the factorised-prior model of Ballé et al. 2018, arXiv 1802.01436.
+
+    The matched baseline: the same transforms as `ndic_bls17` and `cross_attention`, without side information.
+
+    Args:
+        num_filters: channels of every layer and of the latent.
+        lmbda: the lambda the weights are trained for.
+
+    Example:
+        >>> import torch
+        >>> out = BMSHJ18Factorized(num_filters=8).eval()(torch.rand(1, 3, 32, 48))
+        >>> out["likelihoods"]["x"].shape
+        torch.Size([1, 8, 2, 3])
+    """
+
+    name = "bmshj18_factorized"
+
+    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+        super().__init__(num_filters, lmbda)
+        self.analysis_x = analysis_4(num_filters)
+        self.prior_x = FactorizedPrior(num_filters)
+        self.synthesis_x = synthesis_4(num_filters, num_filters)
+
+
+class BMSHJ18(Baseline):
+    """Four layers and a scale hyperprior: Ballé, Minnen, Singh, Hwang & Johnston, "Variational image compression with a
+    scale hyperprior", ICLR 2018, arXiv 1802.01436, figure 4.
+
+    Args:
+        num_filters: channels of every layer, of the latent and of the hyper-latent.
+        lmbda: the lambda the weights are trained for.
+
+    Example:
+        >>> import torch
+        >>> out = BMSHJ18(num_filters=8).eval()(torch.rand(1, 3, 64, 128))
+        >>> out["likelihoods"]["x"].shape, out["likelihoods"]["z"].shape
+        (torch.Size([1, 8, 4, 8]), torch.Size([1, 8, 1, 2]))
+    """
+
+    name = "bmshj18"
+
+    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+        super().__init__(num_filters, lmbda)
+        self.analysis_x = analysis_4(num_filters)
+        self.prior_x = ScaleHyperprior(num_filters)
+        self.synthesis_x = synthesis_4(num_filters, num_filters)

@@ -1,0 +1,266 @@
+"""What all models share: the shape of an answer, sizes, and the way from an image to bytes and back."""
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ndic_core.bitstream import FINGERPRINT_BYTES, Header, pack, unpack
+from ndic_core.errors import NDICError
+from ndic_core.models.catalogue import CATALOGUE, ModelInfo
+from ndic_core.models.entropy_coding import SymbolDecoder, SymbolEncoder, fewest_bytes
+from ndic_core.models.layout import Layout
+from ndic_core.models.priors import FactorizedTables, HyperpriorTables
+from ndic_core.models.transforms import channels_last
+
+DOWNSAMPLING = 16  # an analysis divides the image's sides by this
+
+
+class Codec(nn.Module):
+    """A learned codec: an analysis and a prior at the sender, a synthesis at the receiver.
+
+    Subclasses set `name` and build `analysis_x`, `prior_x` and what `reconstruct` needs.
+
+    Args:
+        num_filters: channels of every layer and of the latent.
+        lmbda: the lambda the weights are trained for.
+        options: further arguments of the subclass, kept for checkpoints.
+    """
+
+    name: str
+    analysis_x: nn.Module
+    prior_x: nn.Module
+
+    def __init__(self, num_filters: int, lmbda: float, **options):
+        super().__init__()
+        self.config = {"model": self.name, "num_filters": num_filters, "lmbda": lmbda, **options}
+        self._coding: Coding | None = None
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's line in the catalogue."""
+        return CATALOGUE[self.name]
+
+    @property
+    def transmitted(self) -> tuple[str, ...]:
+        """Keys of `likelihoods` whose latents are sent: ("x",) or ("x", "z")."""
+        return self.info.transmitted
+
+    @property
+    def lambdas(self) -> tuple[float, float]:
+        """Lowest and highest lambda; the same twice for weights of one rate."""
+        return self.config["lmbda"], self.config["lmbda"]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """The latent to send, before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
+        return self.analysis_x(channels_last(x))
+
+    def reconstruct(self, h_x: Tensor, y: Tensor | None) -> Tensor:
+        """The receiver's work: quantised latent and side image → (B, 3, H, W), not clipped."""
+        raise NotImplementedError
+
+    def layout(self, height: int, width: int) -> Layout:
+        """How an image of any size is padded (or tiled) to one that this model takes."""
+        step = self.info.multiple_of
+        return Layout(height, width, (-(-height // step) * step, -(-width // step) * step))
+
+    def coding(self) -> "Coding":
+        """Tables and fingerprint for real coding, computed when first needed and again when weights change."""
+        key = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.parameters())
+        if self._coding is None or self._coding.key != key:
+            self._coding = Coding.build(self, key)
+        return self._coding
+
+    def check(self, x: Tensor, y: Tensor | None) -> None:
+        """Raise `NDICError` unless `x` (and `y`, where it is used) is a batch of images this model takes."""
+        _check_batch(x, "x")
+        height, width = x.shape[-2:]
+        tile = self.layout(height, width).tile
+        if tile != (height, width):
+            raise NDICError(
+                f"{self.name} {self._sizes_allowed()}; this image is {height} × {width} (height × width). "
+                f"Resize it, or use encode and decode, which take any size"
+            )
+        if self.info.side_info:
+            if y is None:
+                raise NDICError(f"{self.name} needs y, the side image: pass model(x, y)")
+            _check_batch(y, "y")
+            if y.shape != x.shape:
+                raise NDICError(f"x and y must have one shape; x is {tuple(x.shape)}, y is {tuple(y.shape)}")
+
+    def _sizes_allowed(self) -> str:
+        return f"takes images whose sides are multiples of {self.info.multiple_of}"
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What `encode` and `decode` need of given weights.
+
+    Attributes:
+        key: tells these weights from changed ones.
+        tables: writes and reads the latent.
+        fingerprint: first bytes of the SHA-256 of weights and tables, as a stream carries it.
+    """
+
+    key: tuple
+    tables: FactorizedTables | HyperpriorTables
+    fingerprint: bytes
+
+    @classmethod
+    def build(cls, model: Codec, key: tuple) -> "Coding":
+        if not all(bool(p.isfinite().all()) for p in model.parameters()):
+            raise NDICError(f"the weights of this {model.name} hold NaN or infinity; they cannot code an image")
+        tables = model.prior_x.coding_tables()
+        digest = hashlib.sha256(fingerprint(model.config, dict(model.named_parameters())).encode())
+        for part in tables.parts:
+            digest.update(json.dumps([part.cdfs, part.offsets]).encode())
+        return cls(key, tables, digest.digest()[:FINGERPRINT_BYTES])
+
+
+def fingerprint(config: dict, weights: dict[str, Tensor]) -> str:
+    """SHA-256 of a configuration and its weights, 64 hexadecimal digits, the same on every machine."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(weights):
+        digest.update(name.encode())
+        values = weights[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(values.numpy().astype("<f4", copy=False))
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool = False) -> bytes:
+    """Compress one image. The side image is not needed and never seen: that is distributed coding.
+
+    Args:
+        model: any of `ndic_core.MODELS`, with the weights that the receiver has too.
+        x: (3, H, W) in [0, 1], of any size. Sides are padded as the model needs; a model bound to one size
+            (`cross_attention`) codes the image in tiles of that size.
+        lmbda: for variable-rate weights, within `model.lambdas`; otherwise None or the weights' own.
+        progress: show a bar on stderr.
+
+    Returns:
+        The bytes of an `.ndic` file (see `ndic_core.bitstream`).
+
+    Raises:
+        NDICError: `x` is no such image, or `lmbda` is not offered.
+
+    Example:
+        >>> import torch
+        >>> import ndic_core as ndic
+        >>> model = ndic.build_model("ndic_bls17", num_filters=8)
+        >>> x, y = torch.rand(2, 3, 50, 70)
+        >>> stream = ndic.encode(model, x)
+        >>> ndic.decode(model, stream, y).shape
+        torch.Size([3, 50, 70])
+    """
+    _check_image(x, "x")
+    if lmbda is not None and lmbda not in model.lambdas:
+        raise NDICError(f"these weights have one rate, lambda = {model.lambdas[0]:g}; lmbda = {lmbda:g} is not offered")
+    height, width = x.shape[-2:]
+    tiles = model.layout(height, width).split(x.to(model.device))
+    with evaluating(model):
+        coding = model.coding()
+        latents = [model.analyse(tile) for tile in _bar(tiles.split(1), "encode", progress)]
+        encoder = SymbolEncoder()
+        coding.tables.write(encoder, torch.cat(latents))
+    return pack(Header(model.name, coding.fingerprint, height, width), encoder.finish())
+
+
+@torch.inference_mode()
+def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool = False) -> Tensor:
+    """Decompress one image with the help of the side image.
+
+    Args:
+        model: the model, with the weights, that made the stream.
+        stream: bytes from `encode`, or from anywhere.
+        y: (3, H, W) in [0, 1], of the size of the image sent; models without side information ignore it.
+        progress: show a bar on stderr.
+
+    Returns:
+        (3, H, W) in [0, 1], on the model's device; bit for bit what the sender's own `reconstruct` gives on the same
+        machine.
+
+    Raises:
+        NDICError: the stream is damaged, was made by another model or other weights, or `y` is missing or
+            has another size.
+    """
+    header, payload = unpack(bytes(stream))
+    if header.model != model.name:
+        raise NDICError(f"this stream was made by {header.model}, not {model.name}: decode it with {header.model}")
+    if header.level is not None:
+        raise NDICError(f"this stream was made by variable-rate weights; these {model.name} weights have one rate")
+    if model.info.side_info:
+        if y is None:
+            raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated picture at the receiver")
+        _check_image(y, "y")
+        if y.shape[-2:] != (header.height, header.width):
+            raise NDICError(
+                f"the side image y must have the size of the image sent, {header.height} × {header.width} "
+                f"(height × width); it is {y.shape[-2]} × {y.shape[-1]}"
+            )
+    layout = model.layout(header.height, header.width)
+    with evaluating(model):
+        coding = model.coding()
+        if header.fingerprint != coding.fingerprint:
+            raise NDICError(
+                f"this stream was made with other weights of {model.name} (fingerprint {header.fingerprint.hex()}; "
+                f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
+            )
+        latents = _read_latents(coding.tables, payload, _latent_shape(model, layout)).to(model.device)
+        sides = layout.split(y.to(model.device)).split(1) if model.info.side_info else [None] * len(latents)
+        pairs = zip(latents.split(1), sides, strict=True)
+        tiles = [model.reconstruct(*pair) for pair in _bar(pairs, "decode", progress, len(latents))]
+    x_hat = layout.join(torch.cat(tiles))
+    if not bool(x_hat.isfinite().all()):
+        raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
+    return x_hat.clamp(0, 1)
+
+
+def _latent_shape(model: Codec, layout: Layout) -> torch.Size:
+    height, width = (side // DOWNSAMPLING for side in layout.tile)
+    return torch.Size((layout.rows * layout.columns, model.config["num_filters"], height, width))
+
+
+def _read_latents(tables: FactorizedTables | HyperpriorTables, payload: bytes, shape: torch.Size) -> Tensor:
+    if len(payload) < fewest_bytes(tables.fewest_bits(shape)):
+        raise NDICError("this stream is too short for an image of the size it announces")
+    return tables.read(SymbolDecoder(payload, tables.symbols(shape)), shape)
+
+
+def _check_batch(image: Tensor, name: str) -> None:
+    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        given = f"{tuple(image.shape)}, {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
+        raise NDICError(f"{name} must be a float tensor of shape (B, 3, H, W) with values in [0, 1]; got {given}")
+
+
+def _check_image(image: Tensor, name: str) -> None:
+    if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        given = f"{tuple(image.shape)}, {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
+        raise NDICError(f"{name} must be a float tensor of shape (3, H, W) with values in [0, 1]; got {given}")
+    if 0 in image.shape:
+        raise NDICError(f"{name} is an empty image, {image.shape[1]} × {image.shape[2]} (height × width)")
+    if not bool(((image >= 0) & (image <= 1)).all()):
+        raise NDICError(f"{name} must have values in [0, 1]; divide 8-bit values by 255 first")
+
+
+@contextmanager
+def evaluating(model: nn.Module):
+    """Evaluation mode for a while: dropout or noise on one side only would ruin the picture."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _bar(items, what: str, progress: bool, total: int | None = None):
+    return tqdm(items, what, total, unit="tile", disable=None if progress else True, leave=False)

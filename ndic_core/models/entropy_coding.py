@@ -1,0 +1,121 @@
+"""Integers to bytes and back: CompressAI's range coder, made compact and safe against any input.
+
+All latents of an image share one stream: the range coder (rANS, Duda 2013) is a stack of symbols in a 64-bit state, so
+one stream costs its state once, and what was put in first comes out first.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+from ndic_core.models._compressai import BufferedRansEncoder, RansDecoder
+
+PRECISION = 16  # bits of the coder's probabilities
+MAX_SYMBOL = 2**24  # integers up to here are exact in float32
+_STATE_BYTES = 8
+_MIN_STATE_BYTES = 5  # with 5 to 8 bytes kept, the payload's length modulo 4 tells how many
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Cumulative distributions to code with: the rows are chosen by index, symbol by symbol.
+
+    Attributes:
+        cdfs: a row per distribution, from 0 to 2**16, strictly increasing. The last interval stands for
+            "outside the table", after which the value follows in plain bits.
+        offsets: the value of each row's first interval.
+    """
+
+    cdfs: list[list[int]]
+    offsets: list[int]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(cdf) for cdf in self.cdfs]
+
+    def cheapest_bits(self) -> Tensor:
+        """Bits of the likeliest symbol of each row, shape (rows,)."""
+        widest = [max(b - a for a, b in pairwise(cdf)) for cdf in self.cdfs]
+        return PRECISION - torch.tensor(widest, dtype=torch.float64).log2()
+
+
+class SymbolEncoder:
+    """Collects integers, then writes them as one string of bytes.
+
+    Example:
+        >>> import torch
+        >>> tables = Tables([[0, 30000, 60000, 65536]], [0])  # P(0) = P(1) = 0.46, else outside
+        >>> encoder = SymbolEncoder()
+        >>> symbols = torch.tensor([0, 1, 1, 0, 700, -3])
+        >>> encoder.put(symbols, torch.zeros(6, dtype=torch.int32), tables)
+        >>> payload = encoder.finish()
+        >>> SymbolDecoder(payload, 6).take(torch.zeros(6, dtype=torch.int32), tables).tolist()
+        [0.0, 1.0, 1.0, 0.0, 700.0, -3.0]
+    """
+
+    def __init__(self):
+        self._encoder = BufferedRansEncoder()
+
+    def put(self, symbols: Tensor, indexes: Tensor, tables: Tables) -> None:
+        """Append integer `symbols`, each coded with the table row named in `indexes` (same shape).
+
+        Raises:
+            NDICError: a symbol is not finite or larger than 2**24 in magnitude.
+        """
+        if not bool((symbols.abs() <= MAX_SYMBOL).all()):  # NaN fails the comparison too
+            raise NDICError("the latents of this image overflow; these weights cannot code it")
+        values = symbols.flatten().to("cpu", torch.int32).tolist()
+        rows = indexes.flatten().tolist()
+        self._encoder.encode_with_indexes(values, rows, tables.cdfs, tables.sizes, tables.offsets)
+
+    def finish(self) -> bytes:
+        """The payload. Its first 5 to 8 bytes are the coder's state without its leading zeros."""
+        # The coder sizes its buffer by the number of symbols and writes beyond it when there are fewer than
+        # three; a few symbols at the end that nobody reads make room.
+        spare = Tables([[0, 65534, 65535, 65536]], [0])
+        self._encoder.encode_with_indexes([0] * 4, [0] * 4, spare.cdfs, spare.sizes, spare.offsets)
+        stream = self._encoder.flush()
+        state = stream[:_STATE_BYTES].rstrip(b"\0").ljust(_MIN_STATE_BYTES, b"\0")
+        return state + stream[_STATE_BYTES:]
+
+
+class SymbolDecoder:
+    """Reads back, in the order of writing, what a `SymbolEncoder` wrote.
+
+    Args:
+        payload: bytes from `SymbolEncoder.finish`, or hostile ones.
+        count: how many symbols will be read in all.
+    """
+
+    def __init__(self, payload: bytes, count: int):
+        if len(payload) < _MIN_STATE_BYTES:
+            raise NDICError("the stream's payload is too short to hold any image")
+        kept = _MIN_STATE_BYTES + (len(payload) - _MIN_STATE_BYTES) % 4
+        stream = payload[:kept].ljust(_STATE_BYTES, b"\0") + payload[kept:]
+        # The range coder does not look for the end of its input. Past the end it finds these zeros, which
+        # keep its state at zero; a symbol then takes 12 bytes at most, and the longest run of plain bits
+        # that the payload itself can announce takes 16 times its length.
+        self._decoder = RansDecoder()
+        self._decoder.set_stream(stream + bytes(12 * count + 16 * len(stream) + 256))
+
+    def take(self, indexes: Tensor, tables: Tables) -> Tensor:
+        """The next symbols, float32 in the shape of `indexes` (rows of `tables`).
+
+        Raises:
+            NDICError: a symbol is larger than any encoder writes.
+        """
+        rows = indexes.flatten().tolist()
+        values = self._decoder.decode_stream(rows, tables.cdfs, tables.sizes, tables.offsets)
+        symbols = torch.tensor(values, dtype=torch.int64).reshape(indexes.shape)
+        if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
+            raise NDICError("the stream's payload is damaged: it holds values that no encoder writes")
+        return symbols.to(torch.float32)
+
+
+def fewest_bytes(bits: float) -> int:
+    """The shortest payload that can hold `bits` of information, allowing for the coder's rounding."""
+    return max(_MIN_STATE_BYTES, math.floor(0.98 * bits / 8) - _STATE_BYTES)

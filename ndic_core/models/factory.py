@@ -1,0 +1,75 @@
+"""From a model's name to the model."""
+
+import inspect
+
+from ndic_core.errors import NDICError
+from ndic_core.models.catalogue import CATALOGUE, MODELS
+
+
+def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] = (128, 256), **options):
+    """A model with fresh weights.
+
+    Args:
+        name: one of `ndic_core.MODELS`.
+        num_filters: channels of every layer and of the latent, 1 or more.
+        image_size: height and width that `cross_attention` is built for; the others take many sizes and ignore it.
+        options: `lmbda` (any model), and of `cross_attention` the attention's size: `attention_width`, `heads`,
+            `head_width`, `patch_grid`, `dropout`.
+
+    Returns:
+        A `ndic_core.models.codec.Codec`, in training mode, on the CPU.
+
+    Raises:
+        NDICError: an unknown name or option, or a value out of range.
+
+    Example:
+        >>> model = build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+        >>> model.transmitted, model.config["image_size"]
+        (('x',), (64, 64))
+    """
+    if name not in MODELS:
+        raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+    cls = CATALOGUE[name].load_class()
+    accepted = set(inspect.signature(cls).parameters)
+    if "image_size" in accepted:
+        options["image_size"] = tuple(image_size)
+    for option in options:
+        if option not in accepted:
+            raise NDICError(f"{name} has no option {option!r}: it takes {', '.join(sorted(accepted))}")
+    _check_numbers({"num_filters": num_filters, **options})
+    return cls(num_filters=num_filters, **options)
+
+
+def untrained_model(name: str):
+    """A small model with weights drawn from a fixed seed, the same on every machine: pictures look bad, files decode.
+
+    Args:
+        name: one of `ndic_core.MODELS`; its size is that of the preset "teaching".
+
+    Returns:
+        The model in evaluation mode, ready to code.
+    """
+    import torch
+
+    from ndic_core.config import load_config
+
+    if name not in MODELS:
+        raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(**load_config("teaching", model=name).model_arguments()).eval()
+    with torch.no_grad():  # fresh weights' latents all round to zero; spread over a few integers they test the coder
+        model.analysis_x[-1].weight.mul_(50)
+    return model
+
+
+def _check_numbers(options: dict) -> None:
+    whole = ("num_filters", "attention_width", "heads", "head_width", "patch_grid")
+    for key in whole:
+        value = options.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
+    if not 0 <= options.get("dropout", 0) < 1:
+        raise NDICError(f"dropout must lie in [0, 1); got {options['dropout']!r}")
+    if not options.get("lmbda", 1) > 0:
+        raise NDICError(f"lmbda must be positive; got {options['lmbda']!r}")

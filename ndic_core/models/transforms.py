@@ -1,0 +1,109 @@
+"""Analysis and synthesis transforms: convolutions with GDN between them, shared by all models."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from ndic_core.models._compressai import GDN
+
+
+def channels_last(features: Tensor) -> Tensor:
+    """(B, C, H, W) laid out pixel by pixel: convolutions on a CPU are several times faster so.
+
+    Two layouts of the same values can take two paths through a convolution and differ in the last bit. What
+    decodes must match what was encoded, so strides are made the same in every case, also where a side of 1 leaves them
+    free and `Tensor.contiguous` would keep what it finds.
+    """
+    _, c, h, w = features.shape
+    if features.stride() == (c * h * w, 1, c * w, c):
+        return features
+    return features.clone(memory_format=torch.channels_last)
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bool = True) -> nn.Conv2d:
+    """A convolution that divides the sides of its input by `stride`."""
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+
+
+def deconv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.ConvTranspose2d:
+    """A transposed convolution that multiplies the sides of its input by `stride`."""
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, output_padding=stride - 1)
+
+
+def analysis_3(num_filters: int) -> nn.Sequential:
+    """Image to latent in three layers, 1/16 of the image's sides (Ballé et al. 2017, section 3 and figure 1).
+
+    Shapes: (B, 3, H, W) → (B, num_filters, H/16, W/16).
+    """
+    n = num_filters
+    return nn.Sequential(
+        OrderedDict(
+            conv1=conv(3, n, 9, 4),
+            gdn1=GDN(n),
+            conv2=conv(n, n, 5, 2),
+            gdn2=GDN(n),
+            conv3=conv(n, n, 5, 2),
+        )
+    )
+
+
+def synthesis_3(num_filters: int) -> nn.Sequential:
+    """Latent to image in three layers, the mirror image of `analysis_3`.
+
+    Shapes: (B, num_filters, h, w) → (B, 3, 16h, 16w).
+    """
+    n = num_filters
+    return nn.Sequential(
+        OrderedDict(
+            deconv1=deconv(n, n, 5, 2),
+            igdn1=GDN(n, inverse=True),
+            deconv2=deconv(n, n, 5, 2),
+            igdn2=GDN(n, inverse=True),
+            deconv3=deconv(n, 3, 9, 4),
+        )
+    )
+
+
+def analysis_4(num_filters: int) -> nn.Sequential:
+    """Image to latent in four layers, 1/16 of the image's sides (Ballé et al. 2018, figure 4).
+
+    Shapes: (B, 3, H, W) → (B, num_filters, H/16, W/16).
+    """
+    n = num_filters
+    return nn.Sequential(
+        OrderedDict(
+            conv1=conv(3, n, 5, 2),
+            gdn1=GDN(n),
+            conv2=conv(n, n, 5, 2),
+            gdn2=GDN(n),
+            conv3=conv(n, n, 5, 2),
+            gdn3=GDN(n),
+            conv4=conv(n, n, 5, 2),
+        )
+    )
+
+
+def synthesis_4(in_channels: int, num_filters: int, widened: int = 1) -> nn.Sequential:
+    """Latent to image in four stages, each a child of its own so that two decoders can run in step.
+
+    Shapes: (B, in_channels, h, w) → (B, 3, 16h, 16w).
+
+    Args:
+        in_channels: channels of the latent (twice `num_filters` where common information is appended).
+        num_filters: channels between the stages.
+        widened: stages 2 to 4 take `widened * num_filters` channels (2 where aligned features are appended).
+    """
+    n, wide = num_filters, widened * num_filters
+
+    def stage(channels: int) -> nn.Sequential:
+        return nn.Sequential(OrderedDict(deconv=deconv(channels, n, 5, 2), igdn=GDN(n, inverse=True)))
+
+    return nn.Sequential(
+        OrderedDict(
+            stage1=stage(in_channels),
+            stage2=stage(wide),
+            stage3=stage(wide),
+            stage4=deconv(wide, 3, 5, 2),
+        )
+    )

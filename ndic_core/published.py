@@ -1,0 +1,186 @@
+"""Published checkpoints (the authors' PyTorch releases of NDIC and NDIC-CAM) in terms of our models.
+
+Every parameter of ours is looked up by the name it has in the published file, and cut or transposed where the published
+layout differs; what the published files hold beyond that is dead weight that no output depends on.
+"""
+
+import math
+import re
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+
+PUBLISHED_HEADS = 8  # neither heads nor patch grid can be read off a checkpoint; all published ones have these
+PUBLISHED_GRID = 4
+PUBLISHED_SIZE = (128, 256)
+
+# A parameter that only this model has, most specific first.
+_TELLTALES = {
+    "cross_attention": "ca1.attn.to_qkv_x.weight",
+    "ndic_bmshj18": "entropy_bottleneck_sigma_x.matrix0",
+    "ndic_bls17": "entropy_bottleneck_hx.matrix0",
+    "bmshj18": "ha.conv_h1.weight",
+    "bls17": "conv3.weight",
+}
+
+# Where our modules are found in the published files: (ours, theirs), regular expressions in order.
+_SYNTHESIS = [
+    (r"synthesis_x\.stage(\d)\.deconv", r"deconv\1"),
+    (r"synthesis_x\.stage(\d)\.igdn", r"igdn\1"),
+    (r"synthesis_x\.stage4", r"deconv4"),
+    (r"synthesis_y\.stage(\d)\.deconv", r"deconv\1_cor"),
+    (r"synthesis_y\.stage(\d)\.igdn", r"igdn\1_cor"),
+    (r"synthesis_y\.stage4", r"deconv4_cor"),
+]
+_ANALYSIS = [
+    (r"analysis_x\.(\w+)", r"\1"),
+    (r"analysis_y\.(\w+)", r"\1_cor"),
+    (r"analysis_w\.(\w+)", r"\1_w"),
+]
+
+
+def _hyperprior(ours: str, analysis: str, synthesis: str, prior: str) -> list[tuple[str, str]]:
+    return [
+        (rf"{ours}\.hyper_analysis\.conv(\d)", rf"{analysis}.conv_h\1"),
+        *((rf"{ours}\.hyper_synthesis\.deconv{i}", f"{synthesis}.conv_h{i + 3}") for i in (1, 2, 3)),
+        (rf"{ours}\.prior_z", prior),
+    ]
+
+
+_NDIC_BLS17 = [
+    *_ANALYSIS,
+    *_SYNTHESIS,
+    (r"prior_x", "entropy_bottleneck_hx"),
+    (r"prior_y", "entropy_bottleneck_hy"),
+    (r"prior_w", "entropy_bottleneck"),
+]
+_MODULES = {
+    "bls17": [
+        (r"analysis_x\.(\w+)", r"\1"),
+        (r"synthesis_x\.igdn1", "igdn2"),
+        (r"synthesis_x\.igdn2", "igdn3"),
+        (r"synthesis_x\.(deconv\d)", r"\1"),
+        (r"prior_x", "entropy_bottleneck"),
+    ],
+    "bmshj18": [*_ANALYSIS, *_SYNTHESIS, *_hyperprior("prior_x", "ha", "hs", "entropy_bottleneck")],
+    "ndic_bls17": _NDIC_BLS17,
+    "ndic_bmshj18": [
+        *_ANALYSIS,
+        *_SYNTHESIS,
+        *_hyperprior("prior_x", "ha_primary_image", "hs_primary_image", "entropy_bottleneck_sigma_x"),
+        *_hyperprior("prior_y", "ha_cor_image", "hs_cor_image", "entropy_bottleneck_sigma_y"),
+        (r"prior_w", "entropy_bottleneck_common_info"),
+    ],
+    "cross_attention": [
+        *_NDIC_BLS17,
+        *(
+            (rf"cams\.{i}\.{ours}", f"ca{i + 1}.{theirs}")
+            for i in (0, 1, 2)
+            for ours, theirs in (
+                ("embed_x", "to_patch_embedding_x.1"),
+                ("embed_y", "to_patch_embedding_y.1"),
+                ("norm", "norm"),
+                ("to_q", "attn.to_qkv_x"),
+                ("to_kv", "attn.to_qkv_y"),
+                ("to_out", "attn.to_out.0"),
+                ("unpack", "unpack_embedding_y.0"),
+            )
+        ),
+    ],
+}
+
+
+def recognise(tensors: dict[str, Tensor]) -> str | None:
+    """Which model a published state dict belongs to, or None."""
+    for name, telltale in _TELLTALES.items():
+        if telltale in tensors and (name != "bls17" or "conv4.weight" not in tensors):
+            return name
+    return None
+
+
+def modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Older bls17 files call their layers `conv1_z` or `conv1_w` where newer ones say `conv1`."""
+    older = {re.sub(r"_[zw](?=\.)", "", key): value for key, value in tensors.items()}
+    return older if recognise(tensors) is None and recognise(older) == "bls17" else tensors
+
+
+def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] | None) -> dict:
+    """Arguments for `build_model`, read off the shapes of a published state dict.
+
+    Raises:
+        NDICError: the image size of a `cross_attention` checkpoint cannot be told, or the one given does not fit.
+    """
+    num_filters, same = tensors["conv2.weight"].shape[:2]
+    if num_filters != same:  # a model grows with the square of its width: the file must hold such a layer
+        raise ValueError(f"conv2.weight has {num_filters} and {same} channels")
+    found = {"num_filters": num_filters}
+    if name != "cross_attention":
+        return found
+    width, values = tensors["ca1.to_patch_embedding_x.1.weight"].shape
+    area = values * (8 * PUBLISHED_GRID) ** 2
+    if image_size is None:
+        if area != math.prod(PUBLISHED_SIZE):
+            raise NDICError(
+                f"this cross_attention checkpoint fits images of {area} pixels but does not tell their height and "
+                f"width: pass image_size=(height, width)"
+            )
+        image_size = PUBLISHED_SIZE
+    elif math.prod(image_size) != area:
+        raise NDICError(
+            f"this cross_attention checkpoint fits images of {area} pixels, not {image_size[0]} × {image_size[1]}"
+        )
+    inner = tensors["ca1.attn.to_qkv_x.weight"].shape[0] // 3
+    return found | {
+        "image_size": tuple(image_size),
+        "attention_width": width,
+        "heads": PUBLISHED_HEADS,
+        "head_width": inner // PUBLISHED_HEADS,
+        "patch_grid": PUBLISHED_GRID,
+    }
+
+
+def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor]]:
+    """Where a parameter of ours is found in a published file.
+
+    Args:
+        name: of the model.
+        parameter: of our model, as in `named_parameters`.
+
+    Returns:
+        The published name, and what turns the published tensor into ours.
+
+    Example:
+        >>> source_of("bls17", "synthesis_x.igdn1.beta")[0]
+        'igdn2.beta'
+    """
+    module, leaf = _split(parameter)
+    for ours, theirs in _MODULES[name]:
+        match = re.fullmatch(ours, module)
+        if match:
+            module = match.expand(theirs)
+            break
+    if leaf.startswith("matrices."):
+        return f"{module}.matrix{leaf[-1]}", _as_is
+    if leaf.startswith("biases."):
+        return f"{module}.bias{leaf[-1]}", _as_is
+    if leaf.startswith("factors."):
+        return f"{module}.factors", lambda stacked: stacked[int(leaf[-1])]
+    if leaf == "gamma":  # theirs is indexed [input, output]
+        return f"{module}.gamma", lambda gamma: gamma.T
+    if module.endswith("to_qkv_x"):  # rows q, k, v of which only q is used
+        return f"{module}.{leaf}", lambda rows: rows[: len(rows) // 3]
+    if module.endswith("to_qkv_y"):  # here only k and v
+        return f"{module}.{leaf}", lambda rows: rows[len(rows) // 3 :]
+    return f"{module}.{leaf}", _as_is
+
+
+def _split(parameter: str) -> tuple[str, str]:
+    """Module and leaf of a parameter's name; the leaf of a prior's lists has two parts."""
+    match = re.fullmatch(r"(.*?)\.((?:matrices|biases|factors)\.\d|[^.]*)", parameter)
+    return match[1], match[2]
+
+
+def _as_is(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,92 @@
+"""What several tests share: real pairs, small models with lively weights, the folder of reference data."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ndic_core as ndic
+from ndic_core.demo import embedded_pair
+
+torch.set_num_threads(1)  # tests run in two processes on two cores
+
+SHARED = Path(__file__).parents[2] / "shared"
+SIDE_INFO = [name for name in ndic.MODELS if name.startswith(("ndic", "cross"))]
+PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference data that is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the reference data ({SHARED.name}/ beside the checkout) is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """A real stereo pair, (3, 128, 256) each."""
+    return embedded_pair()
+
+
+@pytest.fixture(scope="session")
+def kitti(shared):
+    """Real KITTI pairs, original pixels: a list of (left path, right path)."""
+    folder = shared / "data" / "kitti2015_test"
+    return [(left, folder / "image_3" / left.name) for left in sorted((folder / "image_2").iterdir())]
+
+
+@pytest.fixture(scope="session")
+def parity_weight(shared):
+    """`parity_weights.parity_weight` of the reference data."""
+    sys.path.insert(0, str(shared / "reference"))
+    try:
+        from parity_weights import parity_weight
+    finally:
+        sys.path.pop(0)
+    return parity_weight
+
+
+def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, spread: float = 3.0, **options):
+    """A small model whose latents of natural images spread over several integers, as trained ones do."""
+    torch.manual_seed(seed)
+    if name == "cross_attention":
+        options = dict(attention_width=16, heads=2) | options
+    model = ndic.build_model(name, num_filters=num_filters, image_size=image_size, **options).eval()
+    x, _ = embedded_pair()
+    with torch.no_grad():
+        std = model.analyse(x[None]).std(dim=(0, 2, 3)).clamp(min=1e-4)
+        model.analysis_x[-1].weight.mul_((spread / std).reshape(-1, 1, 1, 1))
+        for prior in (model.prior_x, getattr(model, "prior_y", None)):
+            if hasattr(prior, "hyper_synthesis"):  # scales above the bound, where they vary
+                prior.hyper_synthesis.deconv3.bias.add_(1.0)
+    return model
+
+
+def published_file(path: Path, name: str, weight, num_filters: int = 16, seed: int = 7, **sizes) -> dict:
+    """Write a checkpoint in the published layout, with weights from `weight(name, shape, seed)`; return its tensors."""
+    from reference import published_shapes
+
+    shapes = published_shapes(name, num_filters, **sizes)
+    tensors = {key: torch.from_numpy(weight(key, shape, seed)).float() for key, shape in shapes.items()}
+    torch.save({"model_state_dict": tensors, "optimizer_state_dict": {"state": {}, "param_groups": []}}, path)
+    return tensors
+
+
+def random_weight(name: str, shape, seed: int) -> np.ndarray:
+    """Weights of sensible size for tests that must run without the reference data."""
+    rng = np.random.default_rng([seed, len(name), *name.encode()])
+    normal = rng.standard_normal(shape)
+    if name.endswith("beta"):
+        return 1 + 0.05 * normal**2
+    if name.endswith("gamma"):
+        return 0.3 * np.eye(shape[0]) + 0.03 * np.abs(normal)
+    if "entropy" in name:
+        return 0.3 * normal
+    if "norm.weight" in name:
+        return 1 + 0.1 * normal
+    if name.endswith("bias"):
+        return 0.05 * normal
+    return normal * 1.5 / np.sqrt(np.prod(shape[1:]))

@@ -1,0 +1,166 @@
+"""The commands as a user types them: output, exit status, errors in one sentence."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIDE_INFO, lively
+from PIL import Image
+
+import ndic_core as ndic
+from ndic_core import cli
+from ndic_core.files import read_image, write_image
+
+
+@pytest.fixture
+def ndic_command(capsys, monkeypatch, tmp_path):
+    """Run `ndic ARGUMENTS` in an empty folder; return exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ndic", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run
+
+
+def refused(result, sentence):
+    """Exit status 1 and one sentence on stderr."""
+    status, out, err = result
+    assert (status, out, err.count("\n")) == (1, "", 1), err
+    assert err.startswith("ndic: ")
+    assert sentence in err
+    return True
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_kitti_pair_through_the_command_line(name, kitti, ndic_command, tmp_path):
+    """Image → file → image on original KITTI pixels, exactly what the sender's side computes."""
+    left, right = kitti[0]
+    model = lively(name, image_size=(128, 256))
+    ndic.save_checkpoint(model, "weights.safetensors")
+    status, out, _ = ndic_command("encode", left, "left.ndic", "--model", name, "--weights", "weights.safetensors")
+    assert status == 0
+    size = (tmp_path / "left.ndic").stat().st_size
+    x, y = read_image(left), read_image(right)
+    height, width = x.shape[-2:]
+    assert f"({height} × {width}) → left.ndic: {size} bytes, {8 * size / (height * width):.4f} bpp" in out
+
+    side_info = ["--side-info", right] if name in SIDE_INFO else []
+    status, out, _ = ndic_command("decode", "left.ndic", "left.png", "--weights", "weights.safetensors", *side_info)
+    assert status == 0
+    assert name in out
+    layout = model.layout(height, width)
+    with torch.inference_mode():
+        tiles = [model(a[None], b[None])["x_hat"] for a, b in zip(layout.split(x), layout.split(y), strict=True)]
+    write_image(layout.join(torch.cat(tiles)).clamp(0, 1), "expected.png")
+    assert np.array_equal(np.asarray(Image.open("left.png")), np.asarray(Image.open("expected.png")))
+    assert sorted(os.listdir()) == ["expected.png", "left.ndic", "left.png", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_untrained_weights_are_the_same_everywhere(name, pair, ndic_command):
+    write_image(pair[0], "x.png")
+    write_image(pair[1], "y.png")
+    assert ndic_command("encode", "x.png", "x.ndic", "--model", name, "--untrained")[0] == 0
+    torch.manual_seed(99)
+    assert ndic_command("decode", "x.ndic", "out.png", "--side-info", "y.png", "--untrained")[0] == 0
+    assert read_image("out.png").shape == (3, 128, 256)
+
+
+def test_errors_of_the_work(pair, ndic_command, tmp_path):
+    write_image(pair[0], "x.png")
+    ndic.save_checkpoint(lively("ndic_bls17"), "w.safetensors")
+    with_weights = ("--weights", "w.safetensors")
+    assert ndic_command("encode", "x.png", "x.ndic", *with_weights)[0] == 0
+    content = (tmp_path / "x.ndic").read_bytes()
+
+    assert refused(
+        ndic_command("encode", "no.png", "a.ndic", "--model", "bls17", "--untrained"), "no.png cannot be read"
+    )
+    assert refused(ndic_command("encode", "x.ndic", "a.ndic", "--model", "bls17", "--untrained"), "is no picture")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--model", "jpeg"), "unknown model 'jpeg'")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--model", "jpeg", "--untrained"), "unknown model 'jpeg'")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--weights", "x.png"), "no known checkpoint")
+    assert refused(
+        ndic_command("encode", "x.png", "a.ndic", "--model", "bls17", *with_weights), "weights of ndic_bls17"
+    )
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--untrained", *with_weights), "exclude each other")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--lmbda", "1", *with_weights), "have one rate")
+    assert refused(ndic_command("encode", "x.png", "no/a.ndic", *with_weights), "no/a.ndic cannot be written")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--device", "abacus", *with_weights), "try --device cpu")
+
+    assert refused(ndic_command("decode", "x.ndic", "o.png", *with_weights), "pass y")
+    assert refused(ndic_command("decode", "x.ndic", "o.png", "--side-info", "no.png", *with_weights), "cannot be read")
+    assert refused(ndic_command("decode", "x.ndic", "o.xyz", "--side-info", "x.png", *with_weights), "use .png")
+    assert refused(ndic_command("decode", "x.png", "o.png", *with_weights), "not an .ndic file")
+    write_image(torch.rand(3, 20, 20), "small.png")
+    small = ("--side-info", "small.png")
+    assert refused(ndic_command("decode", "x.ndic", "o.png", *small, *with_weights), "128 × 256 (height × width)")
+    side_info = ("--side-info", "x.png")
+    assert refused(ndic_command("decode", "x.ndic", "o.png", *side_info, "--untrained"), "made with other weights")
+    (tmp_path / "cut.ndic").write_bytes(content[:-9])
+    assert refused(ndic_command("decode", "cut.ndic", "o.png", *side_info, *with_weights), "truncated or damaged")
+    ndic.save_checkpoint(lively("bls17"), "bls17.safetensors")
+    assert refused(ndic_command("decode", "x.ndic", "o.png", "--weights", "bls17.safetensors"), "made by ndic_bls17")
+    assert sorted(os.listdir()) == sorted(
+        ["bls17.safetensors", "cut.ndic", "small.png", "w.safetensors", "x.ndic", "x.png"]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["encode"], ["encode", "a", "b"], ["encode", "a", "b", "--lmbda", "x"], ["decode", "a"]]
+)
+def test_wrong_usage(arguments, ndic_command):
+    status, out, err = ndic_command(*arguments)
+    assert (status, out) == (2, "")
+    assert "Usage:" in err
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "models", "demo"])
+def test_help_has_an_example(command, ndic_command):
+    status, out, _ = ndic_command(command, "--help")
+    assert status == 0
+    assert f"Example: ndic {command}" in out
+
+
+def test_models_are_listed(ndic_command):
+    status, out, _ = ndic_command("models")
+    assert status == 0
+    assert all(name in out for name in ndic.MODELS)
+
+
+def test_demo_writes_table_and_picture(ndic_command):
+    status, out, _ = ndic_command("demo", "demo.png")
+    assert status == 0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(ndic.MODELS)}
+    assert set(rows) == set(ndic.MODELS)
+    for row in rows.values():
+        assert row[-1] == "yes"
+        assert float(row[3]) == pytest.approx(8 * int(row[2]) / (128 * 256), abs=1e-4)
+    picture = np.asarray(Image.open("demo.png").convert("RGB"))
+    assert picture.std() > 50  # not an empty canvas
+    status, _, err = ndic_command("demo", "no/demo.png")
+    assert (status, err) == (1, "ndic: no/demo.png cannot be written: No such file or directory\n")
+    assert refused(ndic_command("demo", "demo.xyz"), "give a name that ends in .png")
+
+
+@pytest.mark.parametrize("code", ["import ndic_core", "import ndic_core.cli", "import ndic_core.config"])
+def test_light_imports(code):
+    """What the help needs does not import torch, CompressAI or matplotlib: it answers at once."""
+    heavy = "{'torch', 'compressai', 'matplotlib', 'numpy'} & set(sys.modules)"
+    script = f"import sys; {code}; sys.exit(str({heavy} or '') or 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_python_m_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "ndic_core", "--help"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "encode" in done.stdout

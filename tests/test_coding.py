@@ -1,0 +1,280 @@
+"""Image → bytes → image: exact, cheap, the same wherever it is computed."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from conftest import PUBLISHED, SIDE_INFO, lively, published_file
+
+import ndic_core as ndic
+from ndic_core.files import read_image
+from ndic_core.models.codec import DOWNSAMPLING
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+
+
+def estimated_bytes(model, x, y):
+    with torch.inference_mode():
+        likelihoods = model(x[None], y[None])["likelihoods"]
+    return sum(-likelihoods[key].double().log2().sum().item() for key in model.transmitted) / 8
+
+
+def senders_reconstruction(model, x, y):
+    """What the model computes without any file, laid out as `encode` does."""
+    layout = model.layout(*x.shape[-2:])
+    pairs = zip(layout.split(x), layout.split(y), strict=True)
+    with torch.inference_mode():
+        tiles = [model(x_tile[None], y_tile[None])["x_hat"] for x_tile, y_tile in pairs]
+    return layout.join(torch.cat(tiles)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 256), (1, 1), (16, 16), (50, 70), (65, 129), (200, 90)])
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_decodes_bit_for_bit(name, size):
+    model = lively(name)
+    x, y = torch.rand(2, 3, *size)
+    stream = ndic.encode(model, x)
+    x_hat = ndic.decode(model, stream, y)
+    assert x_hat.shape == x.shape
+    assert torch.equal(x_hat, senders_reconstruction(model, x, y))
+
+
+@pytest.mark.parametrize("num_filters", [1, 2, 3, 33])
+@pytest.mark.parametrize("name", ["bls17", "bmshj18", "ndic_bls17"])
+def test_any_number_of_filters(name, num_filters):
+    """A single symbol codes as well as thousands."""
+    model = lively(name, num_filters=num_filters)
+    x, y = torch.rand(2, 3, 16, 16)
+    assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), senders_reconstruction(model, x, y))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
+@pytest.mark.parametrize("name", ["ndic_bls17", "cross_attention"])
+def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
+    model = lively(name, num_filters=32, image_size=(128, 256))
+    x, y = (view.clone() for view in pair)
+    out = senders_reconstruction(model, x.contiguous(), y.contiguous())
+    if layout == "channels_last":
+        y = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    if layout == "strided":
+        y = torch.stack([y, y], dim=-1)[..., 0]
+    assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), out)
+    with torch.inference_mode():
+        assert torch.equal(model(x[None], y[None])["x_hat"][0].clamp(0, 1), out)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_overhead(name, spread, kitti):
+    """At most 20 bytes + 1 % above the estimate, averaged over real pairs, at low and high rates."""
+    model = lively(name, num_filters=16, image_size=(128, 256), spread=spread)
+    fit_prior(model, kitti)
+    excess = []
+    for left, right in kitti[:6]:
+        x, y = (resized(path) for path in (left, right))
+        estimate = estimated_bytes(model, x, y)
+        excess.append(len(ndic.encode(model, x)) - 1.01 * estimate)
+    assert sum(excess) / len(excess) <= 20
+
+
+def resized(path):
+    image = read_image(path)[None, :, 2:372, 251:991]  # centre 370 × 740, as published
+    return torch.nn.functional.interpolate(image, (128, 256), mode="area")[0]
+
+
+def fit_prior(model, kitti):
+    """A few steps of training on the rate alone, so that the prior suits the latents as a trained one does."""
+    images = torch.stack([resized(left) for left, _ in kitti[6:10]])
+    with torch.no_grad():
+        latents = model.analyse(images)
+    densities = [p for key, p in model.prior_x.named_parameters() if re.search("matrices|biases|factors", key)]
+    networks = [p for key, p in model.prior_x.named_parameters() if "hyper" in key]
+    optimizer = torch.optim.Adam([{"params": densities, "lr": 0.02}, {"params": networks, "lr": 0.001}])
+    model.train()
+    for _ in range(150):
+        optimizer.zero_grad()
+        _, likelihoods = model.prior_x(latents)
+        sum(-p.log2().sum() for p in likelihoods).backward()
+        optimizer.step()
+    model.eval()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_overhead_with_reference_weights(name, parity_weight, pair, tmp_path):
+    published_file(tmp_path / "weights.pt", name, parity_weight)
+    model = ndic.load_checkpoint(tmp_path / "weights.pt")
+    assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
+
+
+@pytest.mark.parametrize("name", SIDE_INFO)
+def test_encoder_runs_in_a_process_that_has_no_y(name, pair, tmp_path):
+    x, y = pair
+    model = lively(name, image_size=(128, 256))
+    ndic.save_checkpoint(model, tmp_path / "model.safetensors")
+    torch.save(x, tmp_path / "x.pt")
+    script = f"""
+        import torch, ndic_core as ndic
+        model = ndic.load_checkpoint("model.safetensors")
+        touched = []
+        for part in ("analysis_y", "analysis_w", "synthesis_x", "synthesis_y", "prior_y", "prior_w", "cams"):
+            for module in getattr(model, part, torch.nn.Identity()).modules():
+                module.register_forward_hook(lambda *_: touched.append(part))
+        open("x.ndic", "wb").write(ndic.encode(model, torch.load("x.pt")))
+        assert touched == [], touched
+        print({name!r}, "encoded")
+    """
+    run = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.stdout == f"{name} encoded\n", done.stderr
+    x_hat = ndic.decode(model, (tmp_path / "x.ndic").read_bytes(), y)
+    assert torch.equal(x_hat, senders_reconstruction(model, x, y))
+
+
+@pytest.mark.parametrize("name", ["bmshj18", "ndic_bmshj18"])
+def test_scale_indexes_do_not_depend_on_threads_or_order(name):
+    """The path that picks distributions is exact: threads, batch size and summation order cannot change it."""
+    model = lively(name, num_filters=48)
+    tables = model.coding().tables
+    z_hat = torch.randint(-30, 31, (1, 48, 6, 10)).float()
+    one_thread = tables.scale_indexes(z_hat)
+    torch.set_num_threads(2)
+    try:
+        two_threads = tables.scale_indexes(z_hat)
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(one_thread, two_threads)
+    assert torch.equal(tables.scale_indexes(z_hat.expand(3, -1, -1, -1))[2:], one_thread)
+    assert len(one_thread.unique()) > 3  # not a constant that any path would give
+
+    order = torch.randperm(48)
+    first = model.prior_x.hyper_synthesis.deconv1
+    with torch.no_grad():
+        first.weight.copy_(first.weight[order])
+    assert torch.equal(model.coding().tables.scale_indexes(z_hat[:, order]), one_thread)
+
+
+def test_float_path_would_have_depended_on_order():
+    """Why the integers: the same sums in float32, in another order, are other numbers."""
+    model = lively("bmshj18", num_filters=48)
+    synthesis = model.prior_x.hyper_synthesis
+    z_hat = torch.randint(-30, 31, (1, 48, 6, 10)).float()
+    with torch.no_grad():
+        sigma = synthesis(z_hat)
+        order = torch.randperm(48)
+        synthesis.deconv1.weight.copy_(synthesis.deconv1.weight[order])
+        assert not torch.equal(synthesis(z_hat[:, order]), sigma)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e12])
+def test_integer_path_never_leaves_exact_integers(scale):
+    model = lively("bmshj18", num_filters=8)
+    with torch.no_grad():
+        for parameter in model.prior_x.hyper_synthesis.parameters():
+            parameter.mul_(scale)
+    tables = model.coding().tables
+    z_hat = torch.full((1, 8, 3, 3), 2.0**24)
+    for values in (z_hat, -z_hat, torch.zeros_like(z_hat)):
+        result = tables._integer_synthesis(values)
+        assert torch.equal(result, result.round())
+        assert result.abs().max() <= 2**26
+    x = torch.rand(3, 64, 64)
+    assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_gpu_reads_what_the_cpu_wrote(name, pair):
+    model = lively(name, image_size=(128, 256))
+    stream = ndic.encode(model, pair[0])
+    expected = ndic.decode(model, stream, pair[1])
+    x_hat = ndic.decode(model.cuda(), stream, pair[1].cuda()).cpu()
+    assert torch.allclose(x_hat, expected, atol=1e-3)
+
+
+def test_streams_of_one_thread_and_two_decode_alike(pair):
+    x, y = pair
+    for name in ndic.MODELS:
+        model = lively(name, image_size=(128, 256))
+        stream = ndic.encode(model, x)
+        torch.set_num_threads(2)
+        try:
+            assert torch.allclose(ndic.decode(model, stream, y), senders_reconstruction(model, x, y), atol=1e-4)
+        finally:
+            torch.set_num_threads(1)
+
+
+def test_changed_weights_are_noticed():
+    """No stale tables: weights that changed since the last stream make other streams."""
+    model = lively("bls17")
+    x = torch.rand(3, 32, 32)
+    before = ndic.encode(model, x)
+    assert ndic.encode(model, x) == before
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    out = model.train()(x[None])
+    (out["x_hat"].square().mean() - out["likelihoods"]["x"].log2().mean()).backward()
+    optimizer.step()
+    with pytest.raises(ndic.NDICError, match="other weights of bls17"):
+        ndic.decode(model, before)
+    after = ndic.encode(model, x)
+    assert model.training  # encode and decode evaluate, and leave the mode as it was
+    assert torch.equal(ndic.decode(model, after), senders_reconstruction(model.eval(), x, x))
+
+
+def test_unusable_weights_say_so():
+    model = lively("bls17")
+    with torch.no_grad():
+        model.prior_x.matrices[0][0] = float("nan")
+    with pytest.raises(ndic.NDICError, match="hold NaN or infinity"):
+        ndic.encode(model, torch.rand(3, 16, 16))
+    model = lively("bls17")
+    with torch.no_grad():
+        model.analysis_x[-1].weight.mul_(1e12)
+    with pytest.raises(ndic.NDICError, match="latents of this image overflow"):
+        ndic.encode(model, torch.rand(3, 16, 16))
+
+
+def test_latents_far_outside_the_tables(pair):
+    model = lively("bmshj18_factorized", spread=20_000.0)
+    x, _ = pair
+    assert model.analyse(x[None]).abs().max() > 10_000
+    assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
+
+
+def test_downsampling_is_what_the_transforms_do():
+    for name in ndic.MODELS:
+        assert lively(name).analyse(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // DOWNSAMPLING
+
+
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        (torch.rand(1, 3, 16, 16), r"shape \(3, H, W\)"),
+        (torch.zeros(3, 16, 16, dtype=torch.uint8), "float tensor"),
+        (torch.full((3, 16, 16), 255.0), "divide 8-bit values by 255"),
+        (torch.full((3, 16, 16), float("nan")), r"values in \[0, 1\]"),
+        (torch.zeros(3, 0, 16), "empty image"),
+        ([[0.5]], "got list"),
+    ],
+)
+def test_wrong_images(x, sentence):
+    with pytest.raises(ndic.NDICError, match=sentence):
+        ndic.encode(lively("bls17"), x)
+
+
+def test_wrong_lambda_side_image_and_model():
+    model = lively("ndic_bls17")
+    x, y = torch.rand(2, 3, 32, 32)
+    stream = ndic.encode(model, x, lmbda=3e-5)
+    with pytest.raises(ndic.NDICError, match="have one rate, lambda = 3e-05"):
+        ndic.encode(model, x, lmbda=0.01)
+    with pytest.raises(ndic.NDICError, match="pass y, the correlated picture"):
+        ndic.decode(model, stream)
+    with pytest.raises(ndic.NDICError, match=r"size of the image sent, 32 × 32 .* it is 32 × 48"):
+        ndic.decode(model, stream, torch.rand(3, 32, 48))
+    with pytest.raises(ndic.NDICError, match="made by ndic_bls17, not bls17"):
+        ndic.decode(lively("bls17"), stream, y)
+    with pytest.raises(ndic.NDICError, match="other weights of ndic_bls17"):
+        ndic.decode(lively("ndic_bls17", seed=1), stream, y)

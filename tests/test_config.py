@@ -1,0 +1,113 @@
+"""The YAML of an experiment: the published one verbatim, and every wrong key or value named."""
+
+import re
+
+import pytest
+
+import ndic_core as ndic
+from ndic_core.config import Config, presets
+
+
+def load(tmp_path, text: str):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(text, encoding="utf-8")
+    return ndic.load_config(file)
+
+
+def test_shipped_defaults_are_the_published_ones():
+    """The file holds every published key, and what it says is what the class assumes."""
+    config = ndic.load_config("config")
+    assert config == Config()
+    assert len(config.model_fields_set) == 22
+    assert (config.model, config.lmbda, config.epochs, config.alpha, config.beta) == (
+        "cross_attention",
+        3e-5,
+        50000,
+        0,
+        0,
+    )
+
+
+def test_published_yaml_verbatim(shared, tmp_path):
+    """Every block of the published README, as it stands there."""
+    readme = (shared / "seed" / "ndic_cam_readme.md").read_text(encoding="utf-8")
+    blocks = [b for b in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "..." not in b]
+    keys = set()
+    for block in blocks:
+        block = block.replace("3e-05''", "3e-05'")  # a quote too many there
+        config = load(tmp_path, block)
+        keys |= config.model_fields_set
+        if "inference" not in block and "weight_path: './p" not in block:
+            assert config == Config()
+    assert keys == Config.model_fields.keys() - {"attention_width", "heads", "head_width", "patch_grid", "dropout"}
+
+
+@pytest.mark.parametrize("name", ["config", "teaching", "kitti_stereo", "kitti_general", "cityscape"])
+def test_presets_build(name):
+    config = ndic.load_config(name, num_filters=4)
+    assert name in presets()
+    assert ndic.build_model(**config.model_arguments()).name == config.model
+
+
+@pytest.mark.parametrize("model", ndic.MODELS)
+def test_every_model_can_be_configured(model):
+    config = ndic.load_config("teaching", model=model, lmbda=0.01)
+    built = ndic.build_model(**config.model_arguments())
+    assert (built.name, built.lambdas) == (model, (0.01, 0.01))
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    assert load(tmp_path, "lambda: 3e-05").lmbda == 3e-5
+    assert load(tmp_path, "lr: 1E-4").lr == 1e-4
+    assert load(tmp_path, "beta: 1").beta == 1.0
+    assert load(tmp_path, "").epochs == 50000
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("lamda: 3", "unknown key 'lamda': did you mean 'lambda'?"),
+        ("lmbda: 3", "unknown key 'lmbda': did you mean 'lambda'?"),
+        ("colour: red", "unknown key 'colour': the keys are dataset_name, dataset_path"),
+        ("3: red", "unknown key '3'"),
+        ("lambda: '3'", "lambda: got '3'; accepted is a positive number"),
+        ("lambda: 0", "lambda: got 0; accepted is a positive number"),
+        ("lambda: .inf", "lambda: got inf; accepted is a positive number"),
+        ("lambda: true", "lambda: got True; accepted is a positive number"),
+        ("alpha: -1", "alpha: got -1; accepted is a number of at least 0"),
+        ("train: yes", "train: got 'yes'; accepted is true or false"),
+        ("train: 1", "train: got 1; accepted is true or false"),
+        ("epochs: 1.5", "epochs: got 1.5; accepted is a whole number of at least 1"),
+        ("epochs: true", "epochs: got True; accepted is a whole number"),
+        ("model: resnet", "model: got 'resnet'; accepted is bls17, bmshj18_factorized"),
+        ("dataset_name: KITTI", "dataset_name: got 'KITTI'; accepted is KITTI_Stereo, KITTI_General or Cityscape"),
+        ("distortion_loss: PSNR", "distortion_loss: got 'PSNR'; accepted is MS-SSIM or MSE"),
+        ("dataset_path: null", "dataset_path: got None; accepted is a path in quotes"),
+        ("resize: 128", "resize: got 128; accepted is two whole numbers, [height, width]"),
+        ("resize: [128, 256, 3]", "resize: got [128, 256, 3]; accepted is two whole numbers"),
+        ("resize: [128, 250]", "resize: got [128, 250]; cross_attention takes multiples of 32"),
+        ("model: bmshj18\nresize: [96, 256]", "resize: got [96, 256]; bmshj18 takes multiples of 64"),
+        ("heads: 0\ndropout: 1", "heads: got 0; accepted is a whole number of at least 1; dropout: got 1; accepted is"),
+        ("- train", "is no configuration: it must hold lines of the form key: value"),
+        ("train: [", "is not valid YAML in line 1"),
+        ("train: true\ntrain: false", "is not valid YAML in line 2: found duplicate key"),
+        ("a: !!python/object/apply:os.system ['true']", "is not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(text, sentence, tmp_path):
+    with pytest.raises(ndic.NDICError, match=re.escape(sentence)) as caught:
+        load(tmp_path, text)
+    assert str(tmp_path / "experiment.yaml") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(
+        ndic.NDICError, match=r"there is no configuration .*missing.yaml: give a file, or one of the presets"
+    ):
+        ndic.load_config(tmp_path / "missing.yaml")
+    with pytest.raises(ndic.NDICError, match="cannot be read"):
+        ndic.load_config(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ndic.NDICError, match="not valid YAML"):
+        ndic.load_config(tmp_path / "binary.yaml")

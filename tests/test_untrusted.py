@@ -1,0 +1,122 @@
+"""Thousands of damaged and hostile files: a clear error, or a picture of the announced size, and nothing else."""
+
+import zlib
+
+import pytest
+import torch
+from conftest import lively
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ndic_core as ndic
+from ndic_core.bitstream import unpack
+
+EXAMPLES = 250  # per test and model: 3,000 files in all
+MODELS = {}
+
+
+def model_and_stream(name):
+    """A small model, a pair of 60 × 60 (so that there is padding), its stream and its picture."""
+    if name not in MODELS:
+        model = lively(name, num_filters=4)
+        x, y = torch.rand(2, 3, 60, 60, generator=torch.Generator().manual_seed(0))
+        stream = ndic.encode(model, x)
+        MODELS[name] = model, y, stream, ndic.decode(model, stream, y)
+    return MODELS[name]
+
+
+@st.composite
+def mutations(draw):
+    """A function that damages bytes in one to four places."""
+    kinds = st.sampled_from(["flip", "set", "cut", "insert", "swap", "zero", "append"])
+    steps = draw(
+        st.lists(st.tuples(kinds, st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4)
+    )
+
+    def damage(data: bytes) -> bytes:
+        for kind, place, extra in steps:
+            at = place % max(1, len(data))
+            if kind == "flip" and data:
+                data = data[:at] + bytes([data[at] ^ 1 << extra[0] % 8]) + data[at + 1 :]
+            elif kind == "set":
+                data = data[:at] + extra + data[at + len(extra) :]
+            elif kind == "cut":
+                data = data[:at]
+            elif kind == "insert":
+                data = data[:at] + extra + data[at:]
+            elif kind == "swap":
+                data = data[at:] + data[:at]
+            elif kind == "zero":
+                data = data[:at] + bytes(len(data) - at)
+            elif kind == "append":
+                data += extra * 100
+        return data
+
+    return damage
+
+
+def survives(model, stream, y):
+    """A picture within bounds, or one sentence."""
+    try:
+        x_hat = ndic.decode(model, stream, y)
+    except ndic.NDICError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    header, _ = unpack(stream)
+    assert x_hat.shape == (3, header.height, header.width)
+    assert ((x_hat >= 0) & (x_hat <= 1)).all()
+
+
+several = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+@several
+@given(damage=mutations())
+def test_damaged_files_are_refused(name, damage):
+    """Whatever happens to a file on its way is noticed."""
+    model, y, stream, _ = model_and_stream(name)
+    damaged = damage(stream)
+    if damaged == stream:
+        return
+    with pytest.raises(ndic.NDICError) as caught:
+        ndic.decode(model, damaged, y)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+@several
+@given(damage=mutations(), whole=st.booleans())
+def test_forged_files_cannot_crash(name, damage, whole):
+    """With the checksum made right again the coder sees hostile bytes: an error, or a picture within bounds."""
+    model, y, stream, _ = model_and_stream(name)
+    head = 0 if whole else 8  # damage everything, or the payload only
+    body = stream[:head] + damage(stream[head:-4])
+    forged = body + zlib.crc32(body).to_bytes(4, "little")
+    survives(model, forged, y)
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+@pytest.mark.parametrize("byte", [0x00, 0xFF, 0xF0, 0x55])
+def test_runs_of_one_byte_end(name, byte):
+    """The coder's escape codes ask for as many bits as a payload can announce: it still ends, in bounds."""
+    model, y, stream, _ = model_and_stream(name)
+    for length in (5, 64, 3000):
+        body = stream[:8] + bytes([byte]) * length
+        forged = body + zlib.crc32(body).to_bytes(4, "little")
+        survives(model, forged, y)
+
+
+def test_giant_images_are_refused_before_memory_is_taken():
+    """41 bytes cannot hold 64 megapixels, and no memory is set aside for them."""
+    model, _, stream, _ = model_and_stream("bls17")
+    body = stream[:6] + bytes([0xFF, 0x3F]) * 2 + bytes(27)  # 8191 × 8191
+    forged = body + zlib.crc32(body).to_bytes(4, "little")
+    with pytest.raises(ndic.NDICError, match="too short for an image of the size it announces"):
+        ndic.decode(model, forged)
+
+
+def test_the_undamaged_file_decodes():
+    for name in ndic.MODELS:
+        model, y, stream, x_hat = model_and_stream(name)
+        assert torch.equal(ndic.decode(model, stream, y), x_hat)
