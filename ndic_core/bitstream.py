@@ -5,13 +5,14 @@
 | 2      | `ND` |
 | 1      | format version (3 bits), whether a rate level follows (1 bit), model (4 bits) |
 | 3      | fingerprint of the weights: first bytes of a SHA-256 over configuration, weights and coding tables |
-| 1 to 3 | height of the image, 7 bits a byte, lowest first, high bit set where more follow |
-| 1 to 3 | width, likewise |
+| 1 to 4 | height of the image, 7 bits a byte, lowest first, high bit set where more follow |
+| 1 to 4 | width, likewise |
 | 0 or 1 | rate level of a variable-rate model, 0 (its lowest lambda) to 255 (its highest), in equal ratios |
 | n      | payload |
 | 4      | CRC-32 of everything before, least byte first |
 
-Nothing here needs PyTorch. A stream is untrusted input: whatever the bytes, `unpack` returns a header within bounds
+How the image is padded or tiled follows from its size and the model, so it takes no bytes. The padding is cut off by the
+decoder. Nothing here needs PyTorch. A stream is untrusted input: whatever the bytes, `unpack` returns a header within bounds
 or raises `NDICError`.
 """
 

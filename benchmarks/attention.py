@@ -1,0 +1,130 @@
+"""Time and memory of the alignment: the package's attention against the plain softmax(QKᵀ)V of the published code.
+
+Both sides run at the published size (192 filters, images of 128 × 256): the three attention modules of
+`cross_attention`, forward and one training step. Each measurement has a process of its own, so that its peak memory is
+its own; the two sides take turns, so that a machine whose speed drifts slows both.
+
+    python benchmarks/attention.py                 # CPU, two threads, float32
+    python benchmarks/attention.py --device cuda   # GPU: float32 on both sides, and ours in bf16
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ndic_core.models.attention import CrossAttentionModule
+
+
+class PlainCrossAttentionModule(CrossAttentionModule):
+    """The published arithmetic: all six projections, and attention weights written out in memory."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        width, inner = self.to_q.in_features, self.to_q.out_features
+        del self.to_q, self.to_kv
+        self.to_qkv_x = nn.Linear(width, 3 * inner, bias=False)
+        self.to_qkv_y = nn.Linear(width, 3 * inner, bias=False)
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        a, b = self.norm(self.embed_x(self._tokens(t))), self.norm(self.embed_y(self._tokens(u)))
+        q, _, _ = (self._split_heads(part) for part in self.to_qkv_x(a).chunk(3, dim=-1))
+        _, k, v = (self._split_heads(part) for part in self.to_qkv_y(b).chunk(3, dim=-1))
+        weights = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1)
+        out = (weights @ v).transpose(1, 2).flatten(2)
+        return self._untokens(self.unpack(self.dropout(self.to_out(out))))
+
+
+def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
+    """Median seconds of the work, and peak memory beyond what stood before it, in MB."""
+    device = torch.device(args.device)
+    if device.type == "cpu":
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    cls = PlainCrossAttentionModule if kind == "plain" else CrossAttentionModule
+    dtype = torch.bfloat16 if kind.endswith("bf16") else torch.float32
+    height, width = args.image_size
+    sizes = [(height // shrink, width // shrink) for shrink in (8, 4, 2)]
+    modules = [cls(size).to(device) for size in sizes]
+    features = [torch.randn(2, args.batch, args.num_filters, *size, device=device) for size in sizes]
+
+    def forward():
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            return [module(*pair) for module, pair in zip(modules, features, strict=True)]
+
+    def step():
+        loss = sum(out.float().square().mean() for out in forward())
+        loss.backward()
+        for module in modules:
+            module.zero_grad()
+
+    def run():
+        if work == "training step":
+            step()
+        else:
+            with torch.inference_mode():
+                forward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    before = _memory(device)
+    run()
+    seconds = []
+    for _ in range(args.repeat):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(seconds), "memory": _memory(device) - before}
+
+
+def _memory(device: torch.device) -> float:
+    """Peak memory so far, in MB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if platform.system() == "Darwin" else 2**10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--num-filters", type=int, default=192)
+    parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--repeat", type=int, default=3, help="timed runs per process, after one that is not")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per measurement; medians are shown")
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "WORK"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(*args.one, args)))
+        return
+    kinds = ["plain", "fused"] + (["fused bf16"] if args.device == "cuda" else [])
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
+    print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
+    print(f"torch {torch.__version__}\n")
+    for work in ("forward", "training step"):
+        results = {kind: [] for kind in kinds}
+        for _ in range(args.rounds):
+            for kind in kinds:
+                command = [sys.executable, "-W", "ignore", *sys.argv, "--one", kind, work]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                results[kind].append(json.loads(done.stdout))
+        plain = {key: statistics.median(r[key] for r in results["plain"]) for key in ("seconds", "memory")}
+        for kind in kinds:
+            seconds, memory = (statistics.median(r[key] for r in results[kind]) for key in ("seconds", "memory"))
+            print(
+                f"{work:14} {kind:11} {seconds:8.3f} s  {memory:8.0f} MB"
+                f"   {plain['seconds'] / seconds:5.2f} × as fast, {memory / plain['memory']:4.0%} of the memory"
+            )
+
+
+if __name__ == "__main__":
+    main()
