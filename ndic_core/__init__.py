@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checkpoints": ["load_checkpoint", "load_pretrained", "save_checkpoint"],
         "config": ["load_config"],
         "errors": ["NDICError"],
+        "files": ["read_image", "write_image"],
         "models.catalogue": ["MODELS"],
         "models.codec": ["decode", "encode"],
         "models.factory": ["build_model"],

@@ -11,9 +11,9 @@
 | n      | payload |
 | 4      | CRC-32 of everything before, least byte first |
 
-How the image is padded or tiled follows from its size and the model, so it takes no bytes. The padding is cut off by the
-decoder. Nothing here needs PyTorch. A stream is untrusted input: whatever the bytes, `unpack` returns a header within bounds
-or raises `NDICError`.
+How the image is padded or tiled follows from its size and the model, so it takes no bytes; the decoder cuts the
+padding off. Nothing here needs PyTorch. A stream is untrusted input: whatever the bytes, `unpack` returns a header
+within bounds or raises `NDICError`.
 """
 
 import zlib
@@ -25,7 +25,7 @@ from ndic_core.models.catalogue import CATALOGUE
 MAGIC = b"ND"
 VERSION = 1
 FINGERPRINT_BYTES = 3
-MAX_PIXELS = 2**26  # 67 megapixels; more is refused when writing and when reading
+MAX_PIXELS = 2**24  # 16.8 megapixels, padding included; more is refused when writing and when reading
 _CRC_BYTES = 4
 _SHORTEST = len(MAGIC) + 1 + FINGERPRINT_BYTES + 2 + _CRC_BYTES
 _NAMES = {info.code: name for name, info in CATALOGUE.items()}
@@ -54,7 +54,7 @@ def pack(header: Header, payload: bytes) -> bytes:
     """The bytes of a file.
 
     Raises:
-        NDICError: the image has more than 2**26 pixels.
+        NDICError: the image has more than 2**24 pixels.
 
     Example:
         >>> stream = pack(Header("bls17", bytes(3), height=128, width=256), b"payload")
@@ -63,7 +63,7 @@ def pack(header: Header, payload: bytes) -> bytes:
         >>> unpack(stream)
         (Header(model='bls17', fingerprint=b'\\x00\\x00\\x00', height=128, width=256, level=None), b'payload')
     """
-    _check_size(header.height, header.width, "this image")
+    check_size(header.height, header.width, "this image")
     leveled = header.level is not None
     body = MAGIC + bytes([VERSION << 5 | leveled << 4 | CATALOGUE[header.model].code])
     body += header.fingerprint + _varint(header.height) + _varint(header.width)
@@ -93,7 +93,7 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
     fingerprint = body[3:start]
     height, start = _read_varint(body, start)
     width, start = _read_varint(body, start)
-    _check_size(height, width, "this .ndic file announces an image that")
+    check_size(height, width, "this .ndic file announces an image that")
     level = None
     if leveled:
         if start >= len(body):
@@ -102,7 +102,8 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
     return Header(_NAMES[code], fingerprint, height, width, level), body[start:]
 
 
-def _check_size(height: int, width: int, what: str) -> None:
+def check_size(height: int, width: int, what: str) -> None:
+    """Raise `NDICError` unless an image of this size, padding included, is one that can be coded."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise NDICError(f"{what} is {height} × {width} pixels; from 1 to {MAX_PIXELS} pixels can be coded")
 

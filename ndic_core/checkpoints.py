@@ -6,12 +6,12 @@ loaded here can run code.
 
 import json
 import os
-import pickle
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -60,7 +60,7 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
     """
     path = Path(path)
     if not path.is_file():
-        raise NDICError(f"there is no checkpoint {path}")
+        raise NDICError(f"{path} is a folder, not a checkpoint" if path.is_dir() else f"there is no checkpoint {path}")
     with path.open("rb") as file:
         start = file.read(9)
     model = _load_ours(path) if start[8:] == b"{" else _load_published(path, image_size)
@@ -80,7 +80,10 @@ def load_pretrained(name: str) -> Codec:
         raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
     file = shipped_weights(name)
     if file is None:
-        raise NDICError(f"no weights ship for {name} yet: train them, or load a checkpoint of your own")
+        raise NDICError(
+            f"no weights ship for {name} yet: load a checkpoint of your own (--weights FILE), or try the format with "
+            f"untrained ones (--untrained)"
+        )
     return load_checkpoint(file)
 
 
@@ -90,34 +93,36 @@ def _load_ours(path: Path) -> Codec:
             about = json.loads((file.metadata() or {})["ndic"])
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config, digest = dict(about["config"]), about["fingerprint"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # hostile bytes fail in many ways, none of which runs code
         raise NDICError(f"{path} is truncated, damaged or no checkpoint of this package") from error
     if fingerprint(config, tensors) != digest:
         raise NDICError(f"{path} is damaged: its weights do not match their fingerprint; get the file again")
     try:
-        # A model grows with the square of its width: the file must hold a layer of that size before one is built.
-        n = config["num_filters"]
-        if tensors["analysis_x.conv2.weight"].shape[:2] != (n, n):
-            raise ValueError("num_filters")
+        # A small file must not make a giant model: it has to hold the layers whose sizes all others follow from.
+        for key, shape in _telling_shapes(config).items():
+            if tuple(tensors[key].shape) != shape:
+                raise ValueError(key)
         model = build_model(**_arguments(config))
-    except (TypeError, KeyError, ValueError, RuntimeError, NDICError) as error:
-        raise NDICError(f"{path} describes a model that cannot be built: {config}") from error
+    except Exception as error:
+        raise NDICError(f"{path} describes a model that cannot be built: {str(config)[:300]}") from error
     return _fill(model, tensors, path)
 
 
+def _telling_shapes(config: dict) -> dict[str, tuple[int, ...]]:
+    """Parameters, by name, whose shapes together fix those of all others."""
+    n = config["num_filters"]
+    shapes = {"analysis_x.conv2.weight": (n, n, 5, 5)}
+    if config["model"] == "cross_attention":
+        width, grid = config["attention_width"], config["patch_grid"]
+        for i, shrink in enumerate((8, 4, 2)):
+            values = [side // shrink // grid for side in config["image_size"]]
+            shapes[f"cams.{i}.embed_x.weight"] = (width, values[0] * values[1])
+            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], width)
+    return shapes
+
+
 def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that torch then refuses
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        raise NDICError(
-            f"{path} is no known checkpoint: neither a .safetensors file of this package nor a published .pt file"
-        ) from error
-    tensors = content.get("model_state_dict") if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise NDICError(f"{path} is no published checkpoint: it has no 'model_state_dict' with tensors")
-    tensors = published.modern_names(tensors)
+    tensors = published.modern_names(_read_published(path))
     name = published.recognise(tensors)
     if name is None:
         raise NDICError(f"{path} is a checkpoint of some other network: its layers are none of the published ones")
@@ -132,6 +137,36 @@ def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
             f"{path} looks like a published {name} checkpoint but lacks or bends layers: {error}"
         ) from error
     return _fill(model, ours, path)
+
+
+def _read_published(path: Path) -> dict[str, Tensor]:
+    """The tensors under `model_state_dict`, all of them dense, real and no larger than the file."""
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that torch then refuses
+            if zipfile.is_zipfile(file):  # torch stores plainly; a compressed file may unpack to any size
+                unpacked = sum(entry.file_size for entry in zipfile.ZipFile(file).infolist())
+                if unpacked > path.stat().st_size:
+                    raise ValueError("compressed")
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # hostile bytes fail in many ways, none of which runs code
+        raise NDICError(
+            f"{path} is no known checkpoint: neither a .safetensors file of this package nor a published .pt file"
+        ) from error
+    tensors = content.get("model_state_dict") if isinstance(content, dict) else None
+    if not isinstance(tensors, dict) or not all(_is_plain(*item) for item in tensors.items()):
+        raise NDICError(f"{path} is no published checkpoint: it has no 'model_state_dict' with tensors")
+    return tensors
+
+
+def _is_plain(key, value) -> bool:
+    """Whether a state dict's entry is a name and a tensor that holds each of its numbers in memory."""
+    if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    if value.device.type != "cpu" or value.is_complex():
+        return False
+    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def _fill(model: Codec, tensors: dict[str, Tensor], path: Path) -> Codec:

@@ -2,15 +2,19 @@
 
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ndic_core import __version__
 from ndic_core.errors import NDICError
+from ndic_core.models.catalogue import CATALOGUE, MODELS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+ModelName = Enum("ModelName", {name: name for name in MODELS})
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint: .safetensors of ours, or a published .pt.")]
 Untrained = Annotated[
     bool,
@@ -19,16 +23,22 @@ Untrained = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the fastest at hand where left out.")]
 
 
+def _version(asked: bool):
+    if asked:
+        typer.echo(f"ndic {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def ndic():
+def ndic(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False):
     """Neural distributed image compression: the decoder has a correlated image, the encoder never sees it."""
 
 
-@app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention")
+@app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --untrained")
 def encode(
     image: Annotated[Path, typer.Argument(help="The picture to send, of any size.")],
     out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
-    model: Annotated[str | None, typer.Option(help="A name that `ndic models` lists; --weights tells it too.")] = None,
+    model: Annotated[ModelName | None, typer.Option(help="Which model; --weights tells it too.")] = None,
     weights: Weights = None,
     untrained: Untrained = False,
     lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights: larger, more bits.")] = None,
@@ -37,21 +47,24 @@ def encode(
     """Compress a picture. No side image is needed, or looked at."""
     if model is None and weights is None:
         raise typer.BadParameter("give --model NAME or --weights FILE", param_hint="--model")
+    if out.suffix.lower() != ".ndic":
+        raise typer.BadParameter(f"{out} must end in .ndic", param_hint="OUT")
+    _check_paths(out, image, weights)
     from ndic_core import encode as encode_image
     from ndic_core.files import read_image, write_whole
 
     x = read_image(image)
-    codec = _load_model(model, weights, untrained, device)
+    codec = _load_model(model and model.value, weights, untrained, device)
     start = time.perf_counter()
     stream = encode_image(codec, x, lmbda, progress=True)
     write_whole(out, stream)
     height, width = x.shape[-2:]
     bpp = 8 * len(stream) / (height * width)
     seconds = time.perf_counter() - start
-    typer.echo(f"{image} ({height} × {width}) → {out}: {len(stream)} bytes, {bpp:.4f} bpp, {seconds:.1f} s")
+    typer.echo(f"{image} ({height} x {width}) -> {out}: {len(stream)} bytes, {bpp:.4f} bpp, {seconds:.1f} s")
 
 
-@app.command(epilog="Example: ndic decode left.ndic left.png --side-info right.png")
+@app.command(epilog="Example: ndic decode left.ndic out.png --side-info right.png --untrained")
 def decode(
     stream: Annotated[Path, typer.Argument(metavar="IN", help="The .ndic file to read.")],
     out: Annotated[Path, typer.Argument(help="The picture to write, best as .png.")],
@@ -62,19 +75,29 @@ def decode(
 ):
     """Decompress a picture, with the help of the side image where the model uses one."""
     from ndic_core.bitstream import unpack
-    from ndic_core.files import read_bytes, read_image, write_image
+    from ndic_core.files import picture_format, read_bytes, read_image, write_image
 
+    picture_format(out)
+    _check_paths(out, stream, side_info, weights)
     content = read_bytes(stream)
-    header, _ = unpack(content)
+    try:
+        header, _ = unpack(content)
+    except NDICError as error:
+        raise NDICError(f"{stream}: {error}") from error
+    if CATALOGUE[header.model].side_info and side_info is None:
+        raise NDICError(f"{stream} was made by {header.model}, which decodes with a side image: add --side-info IMAGE")
     y = read_image(side_info) if side_info is not None else None
     from ndic_core import decode as decode_image
 
     codec = _load_model(None if weights else header.model, weights, untrained, device)
     start = time.perf_counter()
-    x_hat = decode_image(codec, content, y, progress=True)
+    try:
+        x_hat = decode_image(codec, content, y, progress=True)
+    except NDICError as error:
+        raise NDICError(f"{stream}: {error}") from error
     write_image(x_hat, out)
     seconds = time.perf_counter() - start
-    typer.echo(f"{stream} → {out} ({header.height} × {header.width}), {header.model}, {seconds:.1f} s")
+    typer.echo(f"{stream} -> {out} ({header.height} x {header.width}), {header.model}, {seconds:.1f} s")
 
 
 @app.command(epilog="Example: ndic models")
@@ -84,7 +107,6 @@ def models():
     from rich.table import Table
 
     from ndic_core.files import shipped_weights
-    from ndic_core.models.catalogue import CATALOGUE
 
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
@@ -108,9 +130,25 @@ def models():
 @app.command(epilog="Example: ndic demo demo.png")
 def demo(out: Annotated[Path, typer.Argument(help="The picture to write.")] = Path("demo.png")):
     """Send a real photograph with every model, decode it, print a table and save a picture of the results."""
+    if out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out} must end in .png", param_hint="OUT")
+    _check_paths(out)
     from ndic_core.demo import run
 
     run(out)
+
+
+def _check_paths(out: Path, *inputs: Path | None) -> None:
+    """Say what is amiss before anything takes time: an input or folder that is not there, an input overwritten."""
+    for path in inputs:
+        if path is None:
+            continue
+        if not path.exists():
+            raise NDICError(f"there is no file {path}: check its name")
+        if out.exists() and out.samefile(path):
+            raise NDICError(f"{out} would overwrite what is read: give another name for the result")
+    if not out.parent.is_dir():
+        raise NDICError(f"{out} cannot be written: there is no folder {out.parent}")
 
 
 def _load_model(name: str | None, weights: Path | None, untrained: bool, device: str | None):
@@ -120,7 +158,7 @@ def _load_model(name: str | None, weights: Path | None, untrained: bool, device:
     from ndic_core.models.factory import untrained_model
 
     if untrained and weights is not None:
-        raise NDICError("--untrained and --weights exclude each other: give one")
+        raise typer.BadParameter("--untrained and --weights exclude each other: give one", param_hint="--untrained")
     if weights is not None:
         model = load_checkpoint(weights)
         if name not in (None, model.name):
@@ -129,6 +167,8 @@ def _load_model(name: str | None, weights: Path | None, untrained: bool, device:
         model = untrained_model(name) if untrained else load_pretrained(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(device)
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise NDICError(f"device {device!r} is not at hand on this machine: try --device cpu") from error
@@ -136,9 +176,12 @@ def _load_model(name: str | None, weights: Path | None, untrained: bool, device:
 
 def main() -> None:
     """Run the command line: 0 if all went well, 1 after an error of the work, 2 after wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character shows another
     try:
         app()
-    except NDICError as error:
+    except (NDICError, OSError) as error:
         typer.echo(f"ndic: {error}", err=True)
         sys.exit(1)
 

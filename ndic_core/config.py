@@ -121,7 +121,7 @@ def load_config(path: str | os.PathLike, **changes) -> Config:
         raise NDICError(f"there is no configuration {path}: give a file, or one of the presets {known}") from None
     except OSError as error:
         raise NDICError(f"{path} cannot be read: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise NDICError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
@@ -129,7 +129,10 @@ def load_config(path: str | os.PathLike, **changes) -> Config:
         content = {}
     if not isinstance(content, dict):
         raise NDICError(f"{path} is no configuration: it must hold lines of the form key: value")
-    changes = {("lambda" if key == "lmbda" else key): value for key, value in changes.items()}
+    changes = {
+        ("lambda" if key == "lmbda" else key): list(value) if isinstance(value, tuple) else value
+        for key, value in changes.items()
+    }
     try:
         return Config.model_validate(content | changes)
     except ValidationError as error:

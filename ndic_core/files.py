@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_FORMATS = {
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".ppm": "PPM",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+}
+
+
 def read_bytes(path: str | os.PathLike) -> bytes:
     """The content of a file.
 
@@ -26,7 +38,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise NDICError(f"{path} cannot be read: {error.strerror}") from error
+        raise NDICError(f"{path} cannot be read: {error.strerror}; check its name") from error
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -35,7 +47,9 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         NDICError: the folder is missing, full or cannot be written.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link is followed, not replaced
+    if path.exists() and not path.is_file():
+        raise NDICError(f"{path} cannot be written: it is no ordinary file")
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -59,6 +73,8 @@ def read_image(path: str | os.PathLike) -> "Tensor":
     import torch
 
     content = read_bytes(path)
+    if content.startswith(b"\x89PNG") and content[24:25] == b"\x10":  # Pillow would drop the lower byte in silence
+        raise NDICError(f"{path} has more than 8 bits a channel: convert it to 8-bit RGB")
     try:
         with warnings.catch_warnings(), Image.open(BytesIO(content)) as image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
@@ -67,8 +83,10 @@ def read_image(path: str | os.PathLike) -> "Tensor":
             if image.mode.startswith(("I", "F")):
                 raise NDICError(f"{path} has more than 8 bits a channel (mode {image.mode}): convert it to 8-bit RGB")
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise NDICError(f"{path} is no picture that Pillow can read") from error
+    except UnidentifiedImageError as error:
+        raise NDICError(f"{path} is no picture that Pillow can read: give a PNG, JPEG or the like") from error
+    except Image.DecompressionBombError as error:
+        raise NDICError(f"{path} has too many pixels; at most {MAX_PIXELS} can be coded") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise NDICError(f"{path} is a truncated or damaged picture") from error
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
@@ -80,14 +98,26 @@ def write_image(image: "Tensor", path: str | os.PathLike) -> None:
     Raises:
         NDICError: the ending names no format, or the folder cannot be written.
     """
+    kind = picture_format(path)
     pixels = (image.cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    ending = Path(path).suffix.lower()
-    kind = Image.registered_extensions().get(ending)
-    if kind is None or kind not in Image.SAVE:
-        raise NDICError(f"{path}: pictures cannot be saved as {ending or 'a file without ending'}; use .png")
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
+    try:
+        Image.fromarray(pixels).save(buffer, kind)
+    except (OSError, ValueError) as error:
+        raise NDICError(f"{path}: this picture cannot be saved as {kind} ({error}); use .png") from error
     write_whole(path, buffer.getvalue())
+
+
+def picture_format(path: str | os.PathLike) -> str:
+    """Pillow's name of the format that a file's ending stands for.
+
+    Raises:
+        NDICError: no format that pictures are saved in here.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _FORMATS:
+        raise NDICError(f"{path}: pictures cannot be saved as {ending or 'a file without ending'}; use .png")
+    return _FORMATS[ending]
 
 
 def shipped_weights(name: str) -> Path | None:

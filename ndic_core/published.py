@@ -112,7 +112,7 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
     Raises:
         NDICError: the image size of a `cross_attention` checkpoint cannot be told, or the one given does not fit.
     """
-    num_filters, same = tensors["conv2.weight"].shape[:2]
+    num_filters, same, *_ = tensors["conv2.weight"].shape
     if num_filters != same:  # a model grows with the square of its width: the file must hold such a layer
         raise ValueError(f"conv2.weight has {num_filters} and {same} channels")
     found = {"num_filters": num_filters}

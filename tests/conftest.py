@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from skimage import data
 
 import ndic_core as ndic
 from ndic_core.demo import embedded_pair
+from ndic_core.files import read_image
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
 
@@ -36,6 +38,19 @@ def kitti(shared):
     """Real KITTI pairs, original pixels: a list of (left path, right path)."""
     folder = shared / "data" / "kitti2015_test"
     return [(left, folder / "image_3" / left.name) for left in sorted((folder / "image_2").iterdir())]
+
+
+@pytest.fixture(scope="session")
+def real_images():
+    """Ten natural images, (10, 3, 128, 256): KITTI's left views where the reference data is, else photographs."""
+    if SHARED.is_dir():
+        files = sorted((SHARED / "data" / "kitti2015_test" / "image_2").iterdir())[:10]
+        views = [read_image(file)[None, :, 2:372, 251:991] for file in files]  # centre 370 × 740, as published
+    else:
+        photographs = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket(), *data.stereo_motorcycle()[:2]]
+        photographs = [torch.from_numpy(p.copy()).permute(2, 0, 1)[None] / 255 for p in photographs]
+        views = [p[..., i : i + 200, :400] for p in photographs for i in (0, 90)][:10]
+    return torch.cat([torch.nn.functional.interpolate(view, (128, 256), mode="area") for view in views])
 
 
 @pytest.fixture(scope="session")

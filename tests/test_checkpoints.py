@@ -4,10 +4,13 @@ import json
 import os
 import pickle
 import struct
+import zipfile
 
 import pytest
 import torch
 from conftest import PUBLISHED, lively, published_file, random_weight
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reference import Reference
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -190,11 +193,64 @@ def test_a_small_file_cannot_ask_for_a_giant_model(tmp_path):
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     from ndic_core.models.codec import fingerprint
 
-    for config in ({"model": "bls17", "num_filters": 10**9, "lmbda": 1.0}, {"model": "ls"}, {"num_filters": "x"}):
+    cam = dict(
+        model="cross_attention", num_filters=2, image_size=[128, 256], attention_width=10**6, heads=1, patch_grid=4
+    )
+    for config in ({"model": "bls17", "num_filters": 10**9, "lmbda": 1.0}, {"model": "ls"}, {"num_filters": "x"}, cam):
         about = {"config": config, "fingerprint": fingerprint(config, tensors)}
         save_file(tensors, file, {"ndic": json.dumps(about)})
         with pytest.raises(ndic.NDICError, match="cannot be built"):
             ndic.load_checkpoint(file)
+
+
+def test_a_small_published_file_cannot_either(tmp_path):
+    """Tensors that claim more numbers than they hold, and compressed archives, are refused."""
+    tensors = published_file(tmp_path / "model.pt", "bls17", random_weight, num_filters=4)
+    claims = {"conv2.weight": torch.zeros(1).expand(2500, 2500, 5, 5)}
+    torch.save({"model_state_dict": tensors | claims}, tmp_path / "claims.pt")
+    with pytest.raises(ndic.NDICError, match="no published checkpoint"):
+        ndic.load_checkpoint(tmp_path / "claims.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "model.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry) + bytes(10**6))
+    with pytest.raises(ndic.NDICError, match="no known checkpoint"):
+        ndic.load_checkpoint(tmp_path / "packed.pt")
+    for odd in (
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, 2, dtype=torch.complex64),
+        torch.zeros(2, 2, device="meta"),
+    ):
+        torch.save({"model_state_dict": tensors | {"gdn1.gamma": odd}}, tmp_path / "odd.pt")
+        with pytest.raises(ndic.NDICError):
+            ndic.load_checkpoint(tmp_path / "odd.pt")
+    torch.save({"model_state_dict": {3: torch.zeros(2)}}, tmp_path / "odd.pt")
+    with pytest.raises(ndic.NDICError):
+        ndic.load_checkpoint(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_mutated_published_files(legacy, places, tmp_path_factory):
+    """A published file with some bytes changed loads, or is refused in one sentence."""
+    folder = tmp_path_factory.getbasetemp() / f"mutated{legacy}"
+    if not folder.exists():
+        folder.mkdir()
+        tensors = published_file(folder / "model.pt", "bls17", random_weight, num_filters=2)
+        state = {"model_state_dict": tensors, "optimizer_state_dict": {}}
+        torch.save(state, folder / "model.pt", _use_new_zipfile_serialization=not legacy)
+    content = bytearray((folder / "model.pt").read_bytes())
+    head = 6000  # names and shapes are here; the rest is numbers
+    for place, value in places:
+        content[int(place * (min(head, len(content)) - 1))] = value
+    (folder / "bent.pt").write_bytes(content)
+    try:
+        ndic.load_checkpoint(folder / "bent.pt")
+    except ndic.NDICError as error:
+        assert str(folder) in str(error)  # noqa: PT017
 
 
 def test_weights_of_another_model(tmp_path):

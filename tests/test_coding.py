@@ -1,17 +1,22 @@
 """Image → bytes → image: exact, cheap, the same wherever it is computed."""
 
+import copy
+import inspect
+import math
+import pickle
 import re
 import subprocess
 import sys
 import textwrap
+from fractions import Fraction
 
 import pytest
 import torch
 from conftest import PUBLISHED, SIDE_INFO, lively, published_file
 
 import ndic_core as ndic
-from ndic_core.files import read_image
 from ndic_core.models.codec import DOWNSAMPLING
+from ndic_core.models.integer import FRACTION_BITS, _integer_deconv
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 
@@ -68,26 +73,16 @@ def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("name", ndic.MODELS)
-def test_overhead(name, spread, kitti):
-    """At most 20 bytes + 1 % above the estimate, averaged over real pairs, at low and high rates."""
+def test_overhead(name, spread, real_images):
+    """At most 20 bytes + 1 % above the estimate, averaged over real images, at low and high rates."""
     model = lively(name, num_filters=16, image_size=(128, 256), spread=spread)
-    fit_prior(model, kitti)
-    excess = []
-    for left, right in kitti[:6]:
-        x, y = (resized(path) for path in (left, right))
-        estimate = estimated_bytes(model, x, y)
-        excess.append(len(ndic.encode(model, x)) - 1.01 * estimate)
+    fit_prior(model, real_images[6:])
+    excess = [len(ndic.encode(model, x)) - 1.01 * estimated_bytes(model, x, x) for x in real_images[:6]]
     assert sum(excess) / len(excess) <= 20
 
 
-def resized(path):
-    image = read_image(path)[None, :, 2:372, 251:991]  # centre 370 × 740, as published
-    return torch.nn.functional.interpolate(image, (128, 256), mode="area")[0]
-
-
-def fit_prior(model, kitti):
+def fit_prior(model, images):
     """A few steps of training on the rate alone, so that the prior suits the latents as a trained one does."""
-    images = torch.stack([resized(left) for left, _ in kitti[6:10]])
     with torch.no_grad():
         latents = model.analyse(images)
     densities = [p for key, p in model.prior_x.named_parameters() if re.search("matrices|biases|factors", key)]
@@ -174,14 +169,37 @@ def test_integer_path_never_leaves_exact_integers(scale):
     with torch.no_grad():
         for parameter in model.prior_x.hyper_synthesis.parameters():
             parameter.mul_(scale)
-    tables = model.coding().tables
-    z_hat = torch.full((1, 8, 3, 3), 2.0**24)
-    for values in (z_hat, -z_hat, torch.zeros_like(z_hat)):
-        result = tables._integer_synthesis(values)
-        assert torch.equal(result, result.round())
-        assert result.abs().max() <= 2**26
+    for layer in model.prior_x.hyper_synthesis:
+        if isinstance(layer, torch.nn.ReLU):
+            continue
+        for sign in (1, -1):  # the largest activations there can be, with the signs that make sums largest
+            values = sign * 2.0**26 * layer.weight.detach().double().flip(2, 3).sign()[:, :1].movedim(1, 0)
+            assert_exact(layer, values)
+            assert_exact(layer, torch.full_like(values, sign * 2.0**26))
     x = torch.rand(3, 64, 64)
     assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
+
+
+def assert_exact(layer, values):
+    """One integer layer at one output, against Python's integers, which know no rounding."""
+    step = _integer_deconv(layer, FRACTION_BITS)
+    weight, bias, rescale = (inspect.getclosurevars(step).nonlocals[key] for key in ("weight", "bias", "rescale"))
+    assert torch.equal(weight, weight.round())
+    assert torch.equal(bias, bias.round())
+    out = step(values)
+    rows, columns = out.shape[-2:]
+    for channel, row, column in ((0, 0, 0), (1, rows // 2, columns // 2), (7, rows - 1, columns - 1)):
+        total = int(bias[channel])
+        for i in range(values.shape[2]):
+            for j in range(values.shape[3]):
+                a = row + layer.padding[0] - i * layer.stride[0]
+                b = column + layer.padding[1] - j * layer.stride[1]
+                if 0 <= a < weight.shape[2] and 0 <= b < weight.shape[3]:
+                    taps = zip(values[0, :, i, j].tolist(), weight[:, channel, a, b].tolist(), strict=True)
+                    total += sum(int(value) * int(tap) for value, tap in taps)
+        assert abs(total) < 2**53
+        exact = math.floor(Fraction(total) * Fraction(rescale) + Fraction(1, 2))
+        assert out[0, channel, row, column] == max(-(2**26), min(2**26, exact))
 
 
 @needs_gpu
@@ -206,21 +224,113 @@ def test_streams_of_one_thread_and_two_decode_alike(pair):
             torch.set_num_threads(1)
 
 
-def test_changed_weights_are_noticed():
-    """No stale tables: weights that changed since the last stream make other streams."""
+def fused_step(model, x):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    model(x[None])["x_hat"].square().mean().backward()
+    optimizer.step()
+
+
+def data_edit(model, _):
+    model.prior_x.biases[0].data.mul_(1.05)
+
+
+def gradient_step(model, x):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    out = model(x[None])
+    (out["x_hat"].square().mean() - out["likelihoods"]["x"].log2().mean()).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("change", [gradient_step, fused_step, data_edit])
+def test_changed_weights_are_noticed(change):
+    """No stale tables: weights that changed since the last stream, in whatever way, make other streams."""
     model = lively("bls17")
     x = torch.rand(3, 32, 32)
     before = ndic.encode(model, x)
     assert ndic.encode(model, x) == before
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    out = model.train()(x[None])
-    (out["x_hat"].square().mean() - out["likelihoods"]["x"].log2().mean()).backward()
-    optimizer.step()
+    change(model.train(), x)
     with pytest.raises(ndic.NDICError, match="other weights of bls17"):
         ndic.decode(model, before)
     after = ndic.encode(model, x)
     assert model.training  # encode and decode evaluate, and leave the mode as it was
     assert torch.equal(ndic.decode(model, after), senders_reconstruction(model.eval(), x, x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["bmshj18", "cross_attention"])
+def test_other_precisions(name, dtype):
+    """A model in another precision codes float32 images, and float32 models images of another precision."""
+    model = lively(name, num_filters=4).to(dtype)
+    x, y = torch.rand(2, 3, 64, 64)
+    x_hat = ndic.decode(model, ndic.encode(model, x), y)
+    assert x_hat.dtype == torch.float32
+    assert ndic.decode(model.float(), ndic.encode(model, x.to(dtype)), y.to(dtype)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_autocast_around_the_call_changes_nothing(name):
+    model = lively(name)
+    x, y = torch.rand(2, 3, 64, 64)
+    stream = ndic.encode(model, x)
+    x_hat = ndic.decode(model, stream, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ndic.encode(model, x) == stream
+        assert torch.equal(ndic.decode(model, stream, y), x_hat)
+
+
+@pytest.mark.parametrize("name", ["bls17", "bmshj18"])
+def test_models_can_be_copied_after_coding(name):
+    model = lively(name)
+    x = torch.rand(3, 64, 64)
+    stream = ndic.encode(model, x)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert ndic.encode(twin, x) == stream
+        with torch.no_grad():
+            twin.analysis_x[0].weight.mul_(2)
+        assert ndic.encode(model, x) == stream
+        assert ndic.encode(twin, x) != stream
+
+
+def test_coding_leaves_modes_and_gradients_alone():
+    model = lively("ndic_bls17").train()
+    model.analysis_x.eval()  # a part held fixed in training
+    x, y = torch.rand(2, 3, 32, 32)
+    picture = ndic.decode(model, ndic.encode(model, x), y)
+    assert model.training
+    assert not model.analysis_x.gdn1.training
+    (torch.ones(1, requires_grad=True) * picture).sum().backward()  # an ordinary tensor to compute with
+
+
+def test_fingerprint_covers_what_the_stream_depends_on():
+    """Weights trained with another lambda or dropout, or the default written out, read each other's files."""
+    options = dict(num_filters=4, attention_width=16, heads=2)
+    first = lively("cross_attention", **options)
+    second = lively("cross_attention", **options, lmbda=0.5, dropout=0.0, head_width=16)
+    x, y = torch.rand(2, 3, 64, 64)
+    assert ndic.decode(second, ndic.encode(first, x), y).shape == x.shape
+
+
+def test_a_density_symmetric_about_zero(pair):
+    """Where both tails weigh the same the likelihood of 0 is its mass, not nothing."""
+    model = lively("bls17", spread=0.5)
+    with torch.no_grad():
+        for bias in model.prior_x.biases:
+            bias.zero_()
+    _, (p,) = model.prior_x(torch.zeros(1, 8, 1, 1))
+    _, (beside,) = model.prior_x(torch.ones(1, 8, 1, 1))
+    assert (p > beside).all()
+    assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
+
+
+def test_memory_that_runs_out_is_said(monkeypatch):
+    model = lively("bls17")
+
+    def no_memory(_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(model, "analyse", no_memory)
+    with pytest.raises(ndic.NDICError, match="not enough memory to code an image of 32 × 48"):
+        ndic.encode(model, torch.rand(3, 32, 48))
 
 
 def test_unusable_weights_say_so():
@@ -270,6 +380,10 @@ def test_wrong_lambda_side_image_and_model():
     stream = ndic.encode(model, x, lmbda=3e-5)
     with pytest.raises(ndic.NDICError, match="have one rate, lambda = 3e-05"):
         ndic.encode(model, x, lmbda=0.01)
+    with pytest.raises(ndic.NDICError, match="lmbda = high is not offered"):
+        ndic.encode(model, x, lmbda="high")
+    with pytest.raises(ndic.NDICError, match="a stream is bytes, as encode returns them; got str"):
+        ndic.decode(model, "x.ndic", y)
     with pytest.raises(ndic.NDICError, match="pass y, the correlated picture"):
         ndic.decode(model, stream)
     with pytest.raises(ndic.NDICError, match=r"size of the image sent, 32 × 32 .* it is 32 × 48"):

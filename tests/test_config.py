@@ -91,6 +91,8 @@ def test_numbers_as_people_write_them(tmp_path):
         ("- train", "is no configuration: it must hold lines of the form key: value"),
         ("train: [", "is not valid YAML in line 1"),
         ("train: true\ntrain: false", "is not valid YAML in line 2: found duplicate key"),
+        ("lr: 2001-99-99", "is not valid YAML"),
+        ("a: " + "[" * 5000, "is not valid YAML"),
         ("a: !!python/object/apply:os.system ['true']", "is not valid YAML"),
     ],
 )
@@ -99,6 +101,10 @@ def test_what_is_wrong_is_named(text, sentence, tmp_path):
         load(tmp_path, text)
     assert str(tmp_path / "experiment.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_changes_may_be_tuples():
+    assert ndic.load_config("teaching", resize=(64, 128)).resize == [64, 128]
 
 
 def test_missing_files_and_folders(tmp_path):

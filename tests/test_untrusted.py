@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import ndic_core as ndic
 from ndic_core.bitstream import unpack
+from ndic_core.models.entropy_coding import overrun
 
 EXAMPLES = 250  # per test and model: 3,000 files in all
 MODELS = {}
@@ -108,12 +109,72 @@ def test_runs_of_one_byte_end(name, byte):
 
 
 def test_giant_images_are_refused_before_memory_is_taken():
-    """41 bytes cannot hold 64 megapixels, and no memory is set aside for them."""
+    """41 bytes cannot hold 16 megapixels, and no memory is set aside for them."""
     model, _, stream, _ = model_and_stream("bls17")
-    body = stream[:6] + bytes([0xFF, 0x3F]) * 2 + bytes(27)  # 8191 × 8191
-    forged = body + zlib.crc32(body).to_bytes(4, "little")
-    with pytest.raises(ndic.NDICError, match="too short for an image of the size it announces"):
-        ndic.decode(model, forged)
+    for size, sentence in [
+        ([0x80, 0x20] * 2, "too short for an image of the size it announces"),  # 4096 × 4096
+        ([0xFF, 0x3F] * 2, "from 1 to 16777216 pixels can be coded"),  # 8191 × 8191
+        ([0x01, 0x80, 0x80, 0x80, 0x04], "1 × 8388608, padded for bls17, is 16 × 8388608 pixels"),
+    ]:
+        body = stream[:6] + bytes(size) + bytes(27)
+        with pytest.raises(ndic.NDICError, match=sentence):
+            ndic.decode(model, body + zlib.crc32(body).to_bytes(4, "little"))
+
+
+def test_longer_payloads_than_any_encoder_writes_are_refused():
+    model, y, stream, _ = model_and_stream("ndic_bls17")
+    body = stream[:-4] + bytes([0xFF]) * 100_000
+    with pytest.raises(ndic.NDICError, match="longer than any image of the size it announces"):
+        ndic.decode(model, body + zlib.crc32(body).to_bytes(4, "little"), y)
+
+
+class SimulatedDecoder:
+    """CompressAI's range decoder in Python integers, counting the words it takes beyond the end."""
+
+    def __init__(self, stream: bytes):
+        self.words = [int.from_bytes(stream[i : i + 4], "little") for i in range(0, len(stream), 4)]
+        self.read = 2
+        self.state = self.words[0] | self.words[1] << 32
+
+    def renormalise(self):
+        if self.state < 2**31:
+            self.state = self.state << 32 | (self.words[self.read] if self.read < len(self.words) else 0)
+            self.read += 1
+
+    def bits(self) -> int:
+        value, self.state = self.state & 15, self.state >> 4
+        self.renormalise()
+        return value
+
+    def take(self, cdf: list[int]) -> int:
+        """Words read so far, after one symbol."""
+        low = self.state & 0xFFFF
+        symbol = next(i for i, edge in enumerate(cdf) if edge > low) - 1
+        self.state = (cdf[symbol + 1] - cdf[symbol]) * (self.state >> 16) + low - cdf[symbol]
+        self.renormalise()
+        if symbol == len(cdf) - 2:
+            groups = value = self.bits()
+            while value == 15:
+                value = self.bits()
+                groups += value
+            for _ in range(groups):
+                self.bits()
+        return self.read
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    stream=st.binary(min_size=8, max_size=40).map(lambda s: s[: len(s) // 4 * 4])
+    | st.integers(2, 60).map(lambda n: b"\xff" * 4 * n),
+    edges=st.lists(
+        st.lists(st.integers(1, 65535), min_size=1, max_size=3, unique=True).map(sorted), min_size=1, max_size=40
+    ),
+)
+def test_what_follows_a_stream_suffices(stream, edges):
+    """Whatever the stream and the tables, the coder stays within the zeros set aside for it."""
+    decoder = SimulatedDecoder(stream)
+    for count, row in enumerate(edges, 1):
+        assert 4 * decoder.take([0, *row, 65536]) <= len(stream) + overrun(count, len(stream))
 
 
 def test_the_undamaged_file_decodes():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ndic_core.bitstream import FINGERPRINT_BYTES, Header, pack, unpack
+from ndic_core.bitstream import FINGERPRINT_BYTES, Header, check_size, pack, unpack
 from ndic_core.errors import NDICError
 from ndic_core.models.catalogue import CATALOGUE, ModelInfo
 from ndic_core.models.entropy_coding import SymbolDecoder, SymbolEncoder, fewest_bytes
@@ -59,6 +60,11 @@ class Codec(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def fit(self, values: Tensor) -> Tensor:
+        """`values` on the device and in the precision of the weights."""
+        weight = next(self.parameters())
+        return values.to(weight.device, weight.dtype)
+
     def analyse(self, x: Tensor) -> Tensor:
         """The latent to send, before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
         return self.analysis_x(channels_last(x))
@@ -74,10 +80,14 @@ class Codec(nn.Module):
 
     def coding(self) -> "Coding":
         """Tables and fingerprint for real coding, computed when first needed and again when weights change."""
-        key = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.parameters())
-        if self._coding is None or self._coding.key != key:
-            self._coding = Coding.build(self, key)
+        # By content: not every way of changing a weight in place leaves a trace on the tensor.
+        checksum = tuple(zlib.crc32(_bytes(p)) for p in self.parameters())
+        if self._coding is None or self._coding.checksum != checksum:
+            self._coding = Coding.build(self, checksum)
         return self._coding
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_coding": None}  # made again when needed
 
     def check(self, x: Tensor, y: Tensor | None) -> None:
         """Raise `NDICError` unless `x` (and `y`, where it is used) is a batch of images this model takes."""
@@ -105,24 +115,26 @@ class Coding:
     """What `encode` and `decode` need of given weights.
 
     Attributes:
-        key: tells these weights from changed ones.
+        checksum: tells these weights from changed ones.
         tables: writes and reads the latent.
         fingerprint: first bytes of the SHA-256 of weights and tables, as a stream carries it.
     """
 
-    key: tuple
+    checksum: tuple[int, ...]
     tables: FactorizedTables | HyperpriorTables
     fingerprint: bytes
 
     @classmethod
-    def build(cls, model: Codec, key: tuple) -> "Coding":
+    def build(cls, model: Codec, checksum: tuple[int, ...]) -> "Coding":
         if not all(bool(p.isfinite().all()) for p in model.parameters()):
             raise NDICError(f"the weights of this {model.name} hold NaN or infinity; they cannot code an image")
         tables = model.prior_x.coding_tables()
-        digest = hashlib.sha256(fingerprint(model.config, dict(model.named_parameters())).encode())
+        # lambda and dropout shape the training, not the stream
+        architecture = {key: value for key, value in model.config.items() if key not in ("lmbda", "dropout")}
+        digest = hashlib.sha256(fingerprint(architecture, dict(model.named_parameters())).encode())
         for part in tables.parts:
             digest.update(json.dumps([part.cdfs, part.offsets]).encode())
-        return cls(key, tables, digest.digest()[:FINGERPRINT_BYTES])
+        return cls(checksum, tables, digest.digest()[:FINGERPRINT_BYTES])
 
 
 def fingerprint(config: dict, weights: dict[str, Tensor]) -> str:
@@ -130,12 +142,16 @@ def fingerprint(config: dict, weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name in sorted(weights):
         digest.update(name.encode())
-        values = weights[name].detach().to("cpu", torch.float32).contiguous()
-        digest.update(values.numpy().astype("<f4", copy=False))
+        digest.update(_bytes(weights[name]))
     return digest.hexdigest()
 
 
-@torch.inference_mode()
+def _bytes(weight: Tensor):
+    """A weight's values as little-endian 32-bit floats."""
+    return weight.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False)
+
+
+@torch.no_grad()
 def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool = False) -> bytes:
     """Compress one image. The side image is not needed and never seen: that is distributed coding.
 
@@ -161,12 +177,14 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
         >>> ndic.decode(model, stream, y).shape
         torch.Size([3, 50, 70])
     """
+    _check_model(model)
     _check_image(x, "x")
     if lmbda is not None and lmbda not in model.lambdas:
-        raise NDICError(f"these weights have one rate, lambda = {model.lambdas[0]:g}; lmbda = {lmbda:g} is not offered")
+        raise NDICError(f"these weights have one rate, lambda = {model.lambdas[0]:g}; lmbda = {lmbda} is not offered")
     height, width = x.shape[-2:]
-    tiles = model.layout(height, width).split(x.to(model.device))
-    with evaluating(model):
+    layout = _layout(model, height, width)
+    with _coding_conditions(model, height, width):
+        tiles = layout.split(model.fit(x))
         coding = model.coding()
         latents = [model.analyse(tile) for tile in _bar(tiles.split(1), "encode", progress)]
         encoder = SymbolEncoder()
@@ -174,7 +192,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     return pack(Header(model.name, coding.fingerprint, height, width), encoder.finish())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool = False) -> Tensor:
     """Decompress one image with the help of the side image.
 
@@ -192,6 +210,9 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         NDICError: the stream is damaged, was made by another model or other weights, or `y` is missing or
             has another size.
     """
+    _check_model(model)
+    if not isinstance(stream, (bytes, bytearray, memoryview)):
+        raise NDICError(f"a stream is bytes, as encode returns them; got {type(stream).__name__}")
     header, payload = unpack(bytes(stream))
     if header.model != model.name:
         raise NDICError(f"this stream was made by {header.model}, not {model.name}: decode it with {header.model}")
@@ -206,22 +227,29 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"the side image y must have the size of the image sent, {header.height} × {header.width} "
                 f"(height × width); it is {y.shape[-2]} × {y.shape[-1]}"
             )
-    layout = model.layout(header.height, header.width)
-    with evaluating(model):
+    layout = _layout(model, header.height, header.width)
+    with _coding_conditions(model, header.height, header.width):
         coding = model.coding()
         if header.fingerprint != coding.fingerprint:
             raise NDICError(
                 f"this stream was made with other weights of {model.name} (fingerprint {header.fingerprint.hex()}; "
                 f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
             )
-        latents = _read_latents(coding.tables, payload, _latent_shape(model, layout)).to(model.device)
-        sides = layout.split(y.to(model.device)).split(1) if model.info.side_info else [None] * len(latents)
+        latents = model.fit(_read_latents(coding.tables, payload, _latent_shape(model, layout)))
+        sides = layout.split(model.fit(y)).split(1) if model.info.side_info else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
         tiles = [model.reconstruct(*pair) for pair in _bar(pairs, "decode", progress, len(latents))]
-    x_hat = layout.join(torch.cat(tiles))
-    if not bool(x_hat.isfinite().all()):
-        raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
-    return x_hat.clamp(0, 1)
+        x_hat = layout.join(torch.cat(tiles)).float()
+        if not bool(x_hat.isfinite().all()):
+            raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
+        return x_hat.clamp(0, 1)
+
+
+def _layout(model: Codec, height: int, width: int) -> Layout:
+    layout = model.layout(height, width)
+    padded = layout.rows * layout.tile[0], layout.columns * layout.tile[1]
+    check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
+    return layout
 
 
 def _latent_shape(model: Codec, layout: Layout) -> torch.Size:
@@ -233,6 +261,11 @@ def _read_latents(tables: FactorizedTables | HyperpriorTables, payload: bytes, s
     if len(payload) < fewest_bytes(tables.fewest_bits(shape)):
         raise NDICError("this stream is too short for an image of the size it announces")
     return tables.read(SymbolDecoder(payload, tables.symbols(shape)), shape)
+
+
+def _check_model(model: Codec) -> None:
+    if not isinstance(model, Codec):
+        raise NDICError(f"model must be a model, as build_model or load_checkpoint return; got {type(model).__name__}")
 
 
 def _check_batch(image: Tensor, name: str) -> None:
@@ -254,12 +287,25 @@ def _check_image(image: Tensor, name: str) -> None:
 @contextmanager
 def evaluating(model: nn.Module):
     """Evaluation mode for a while: dropout or noise on one side only would ruin the picture."""
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _coding_conditions(model: Codec, height: int, width: int):
+    """The same arithmetic at sender and receiver, whatever surrounds the call; and a word when memory runs out."""
+    try:
+        with evaluating(model), torch.autocast(model.device.type, enabled=False):
+            yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate" in str(error):
+            raise NDICError(f"there is not enough memory to code an image of {height} × {width}") from error
+        raise
 
 
 def _bar(items, what: str, progress: bool, total: int | None = None):

@@ -159,6 +159,7 @@ class CrossAttention(NDIC):
         patch_grid: int = 4,
         dropout: float = 0.1,
     ):
+        head_width = head_width or attention_width
         attention = dict(
             attention_width=attention_width,
             heads=heads,
@@ -197,7 +198,7 @@ class CrossAttention(NDIC):
         t, _ = self._in_step(h_x, self.analysis_y(y), self.common_information(y))
         return self.synthesis_x.stage4(t)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """Where each patch of x looks in y, per layer; computed only here, never in `forward`.
 

@@ -17,6 +17,7 @@ from ndic_core.models._compressai import BufferedRansEncoder, RansDecoder
 PRECISION = 16  # bits of the coder's probabilities
 MAX_SYMBOL = 2**24  # integers up to here are exact in float32
 _STATE_BYTES = 8
+_LONGEST_SYMBOL = 8  # bytes; 16 bits to escape, one group for the count, seven for the value make 6
 _MIN_STATE_BYTES = 5  # with 5 to 8 bytes kept, the payload's length modulo 4 tells how many
 
 
@@ -94,13 +95,12 @@ class SymbolDecoder:
     def __init__(self, payload: bytes, count: int):
         if len(payload) < _MIN_STATE_BYTES:
             raise NDICError("the stream's payload is too short to hold any image")
+        if len(payload) > _LONGEST_SYMBOL * count + 2 * _STATE_BYTES:
+            raise NDICError("the stream's payload is longer than any image of the size it announces")
         kept = _MIN_STATE_BYTES + (len(payload) - _MIN_STATE_BYTES) % 4
         stream = payload[:kept].ljust(_STATE_BYTES, b"\0") + payload[kept:]
-        # The range coder does not look for the end of its input. Past the end it finds these zeros, which
-        # keep its state at zero; a symbol then takes 12 bytes at most, and the longest run of plain bits
-        # that the payload itself can announce takes 16 times its length.
         self._decoder = RansDecoder()
-        self._decoder.set_stream(stream + bytes(12 * count + 16 * len(stream) + 256))
+        self._decoder.set_stream(stream + bytes(overrun(count, len(stream))))
 
     def take(self, indexes: Tensor, tables: Tables) -> Tensor:
         """The next symbols, float32 in the shape of `indexes` (rows of `tables`).
@@ -114,6 +114,18 @@ class SymbolDecoder:
         if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
             raise NDICError("the stream's payload is damaged: it holds values that no encoder writes")
         return symbols.to(torch.float32)
+
+
+def overrun(count: int, length: int) -> int:
+    """How many bytes beyond a stream of `length` bytes the range coder may read for `count` symbols, at most.
+
+    It does not look for the end of its input, so this many zeros must follow. Where a symbol escapes to plain bits,
+    groups of four bits tell how many more groups follow; a group of ones adds 15 and asks for another. Groups taken
+    from the stream itself can announce 15 times its length. Beyond it, zeros enter below what is left of the 63-bit
+    state: at most 9 groups of ones can follow each other, then at most 149 groups of value; with the symbol itself
+    that is 22 words of 4 bytes, for every symbol.
+    """
+    return 96 * count + 16 * length + 256
 
 
 def fewest_bytes(bits: float) -> int:

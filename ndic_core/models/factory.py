@@ -1,6 +1,7 @@
 """From a model's name to the model."""
 
 import inspect
+import math
 
 from ndic_core.errors import NDICError
 from ndic_core.models.catalogue import CATALOGUE, MODELS
@@ -32,11 +33,11 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
     cls = CATALOGUE[name].load_class()
     accepted = set(inspect.signature(cls).parameters)
     if "image_size" in accepted:
-        options["image_size"] = tuple(image_size)
+        options["image_size"] = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size,)
     for option in options:
         if option not in accepted:
             raise NDICError(f"{name} has no option {option!r}: it takes {', '.join(sorted(accepted))}")
-    _check_numbers({"num_filters": num_filters, **options})
+    _check_values({"num_filters": num_filters, **options})
     return cls(num_filters=num_filters, **options)
 
 
@@ -63,13 +64,24 @@ def untrained_model(name: str):
     return model
 
 
-def _check_numbers(options: dict) -> None:
-    whole = ("num_filters", "attention_width", "heads", "head_width", "patch_grid")
-    for key in whole:
-        value = options.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+def _check_values(options: dict) -> None:
+    for key, value in options.items():
+        if key == "image_size":
+            if len(value) != 2 or not all(_is_whole(side) for side in value):
+                raise NDICError(f"image_size must be two whole numbers, (height, width); got {value!r}")
+        elif key == "dropout":
+            if not _is_number(value) or not 0 <= value < 1:
+                raise NDICError(f"dropout must be a number in [0, 1); got {value!r}")
+        elif key == "lmbda":
+            if not _is_number(value) or not value > 0:
+                raise NDICError(f"lmbda must be a positive number; got {value!r}")
+        elif not _is_whole(value) and not (key == "head_width" and value is None):
             raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
-    if not 0 <= options.get("dropout", 0) < 1:
-        raise NDICError(f"dropout must lie in [0, 1); got {options['dropout']!r}")
-    if not options.get("lmbda", 1) > 0:
-        raise NDICError(f"lmbda must be positive; got {options['lmbda']!r}")
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

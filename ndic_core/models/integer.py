@@ -43,7 +43,7 @@ class IntegerSynthesis:
                 self._steps.append(_integer_deconv(layer, fraction))
                 fraction = FRACTION_BITS
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, z_hat: Tensor) -> Tensor:
         """Integers that approximate the float network's output times 2**FRACTION_BITS.
 

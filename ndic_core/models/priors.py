@@ -59,7 +59,7 @@ class FactorizedPrior(EntropyBottleneck):
         # Two sigmoids near 1 differ by rounding noise; mirrored to the left tail they keep all their digits.
         lower = self._logits_cumulative(inputs - 0.5, stop_gradient)
         upper = self._logits_cumulative(inputs + 0.5, stop_gradient)
-        sign = -torch.sign(lower + upper).detach()
+        sign = torch.where(lower + upper > 0, -1.0, 1.0)
         return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs(), lower, upper
 
     @torch.no_grad()
