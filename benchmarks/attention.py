@@ -5,7 +5,7 @@ Both sides run at the published size (192 filters, images of 128 × 256): the th
 its own; the two sides take turns, so that a machine whose speed drifts slows both.
 
     python benchmarks/attention.py                 # CPU, two threads, float32
-    python benchmarks/attention.py --device cuda   # GPU: float32 on both sides, and ours in bf16
+    python benchmarks/attention.py --device cuda   # GPU: both sides in float32 and in bf16; ratios are to plain float32
 """
 
 import argparse
@@ -48,7 +48,7 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
     if device.type == "cpu":
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    cls = PlainCrossAttentionModule if kind == "plain" else CrossAttentionModule
+    cls = PlainCrossAttentionModule if kind.startswith("plain") else CrossAttentionModule
     dtype = torch.bfloat16 if kind.endswith("bf16") else torch.float32
     height, width = args.image_size
     sizes = [(height // shrink, width // shrink) for shrink in (8, 4, 2)]
@@ -106,7 +106,7 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure(*args.one, args)))
         return
-    kinds = ["plain", "fused"] + (["fused bf16"] if args.device == "cuda" else [])
+    kinds = ["plain", "fused"] + (["plain bf16", "fused bf16"] if args.device == "cuda" else [])
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
     print(f"torch {torch.__version__}\n")

@@ -1,5 +1,8 @@
 """Thousands of damaged and hostile files: a clear error, or a picture of the announced size, and nothing else."""
 
+import copy
+import math
+import random
 import zlib
 
 import pytest
@@ -181,3 +184,21 @@ def test_the_undamaged_file_decodes():
     for name in ndic.MODELS:
         model, y, stream, x_hat = model_and_stream(name)
         assert torch.equal(ndic.decode(model, stream, y), x_hat)
+
+
+def test_what_follows_a_stream_suffices_against_chosen_tables():
+    """Hostile weights can choose the table of every symbol: the most a greedy choice makes the coder read."""
+    decoder = SimulatedDecoder(bytes([255] * 7 + [127]))
+    symbols = random.Random(0)
+    for count in range(1, 81):
+        low = decoder.state & 0xFFFF  # a last interval that starts at or below this is the escape
+        best = None
+        for start in {1, max(1, low), *(symbols.randint(1, max(1, low)) for _ in range(60))}:
+            trial = copy.copy(decoder)
+            trial.take([0, start, 65536])
+            score = trial.read + math.log2(65536 - start)  # words taken, and information left to take more with
+            if best is None or score > best[0]:
+                best = score, trial
+        decoder = best[1]
+        assert 4 * decoder.read <= 8 + overrun(count, 8)
+    assert decoder.read > 1.3 * count  # the attack bites: no honest stream takes a word for a symbol
