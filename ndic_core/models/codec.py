@@ -91,7 +91,7 @@ class Codec(nn.Module):
 
     def check(self, x: Tensor, y: Tensor | None) -> None:
         """Raise `NDICError` unless `x` (and `y`, where it is used) is a batch of images this model takes."""
-        _check_batch(x, "x")
+        _check_tensor(x, "x", "(B, 3, H, W)")
         height, width = x.shape[-2:]
         tile = self.layout(height, width).tile
         if tile != (height, width):
@@ -102,7 +102,7 @@ class Codec(nn.Module):
         if self.info.side_info:
             if y is None:
                 raise NDICError(f"{self.name} needs y, the side image: pass model(x, y)")
-            _check_batch(y, "y")
+            _check_tensor(y, "y", "(B, 3, H, W)")
             if y.shape != x.shape:
                 raise NDICError(f"x and y must have one shape; x is {tuple(x.shape)}, y is {tuple(y.shape)}")
 
@@ -159,14 +159,14 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
         model: any of `ndic_core.MODELS`, with the weights that the receiver has too.
         x: (3, H, W) in [0, 1], of any size. Sides are padded as the model needs; a model bound to one size
             (`cross_attention`) codes the image in tiles of that size.
-        lmbda: for variable-rate weights, within `model.lambdas`; otherwise None or the weights' own.
+        lmbda: one that `model.lambdas` offers, or None.
         progress: show a bar on stderr.
 
     Returns:
         The bytes of an `.ndic` file (see `ndic_core.bitstream`).
 
     Raises:
-        NDICError: `x` is no such image, or `lmbda` is not offered.
+        NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is not offered, or memory runs out.
 
     Example:
         >>> import torch
@@ -207,8 +207,8 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         machine.
 
     Raises:
-        NDICError: the stream is damaged, was made by another model or other weights, or `y` is missing or
-            has another size.
+        NDICError: the stream is damaged, was made by another model or other weights, `y` is missing or has another
+            size, or memory runs out.
     """
     _check_model(model)
     if not isinstance(stream, (bytes, bytearray, memoryview)):
@@ -268,16 +268,19 @@ def _check_model(model: Codec) -> None:
         raise NDICError(f"model must be a model, as build_model or load_checkpoint return; got {type(model).__name__}")
 
 
-def _check_batch(image: Tensor, name: str) -> None:
-    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
-        given = f"{tuple(image.shape)}, {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
-        raise NDICError(f"{name} must be a float tensor of shape (B, 3, H, W) with values in [0, 1]; got {given}")
+def _check_tensor(image: Tensor, name: str, shape: str) -> None:
+    dimensions = shape.count(",") + 1
+    if not isinstance(image, Tensor):
+        given = type(image).__name__
+    elif image.ndim == dimensions and image.shape[-3] == 3 and image.is_floating_point():
+        return
+    else:
+        given = f"{tuple(image.shape)}, {image.dtype}"
+    raise NDICError(f"{name} must be a float tensor of shape {shape} with values in [0, 1]; got {given}")
 
 
 def _check_image(image: Tensor, name: str) -> None:
-    if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-        given = f"{tuple(image.shape)}, {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
-        raise NDICError(f"{name} must be a float tensor of shape (3, H, W) with values in [0, 1]; got {given}")
+    _check_tensor(image, name, "(3, H, W)")
     if 0 in image.shape:
         raise NDICError(f"{name} is an empty image, {image.shape[1]} × {image.shape[2]} (height × width)")
     if not bool(((image >= 0) & (image <= 1)).all()):
