@@ -20,6 +20,10 @@ Untrained = Annotated[
     bool,
     typer.Option("--untrained", help="Small untrained weights from a fixed seed: files decode, pictures look bad."),
 ]
+ImageSize = Annotated[
+    tuple[int, int] | None,
+    typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint that does not tell."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the fastest at hand where left out.")]
 
 
@@ -40,6 +44,7 @@ def encode(
     out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
     model: Annotated[ModelName | None, typer.Option(help="Which model; --weights tells it too.")] = None,
     weights: Weights = None,
+    image_size: ImageSize = None,
     untrained: Untrained = False,
     lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights: larger, more bits.")] = None,
     device: Device = None,
@@ -54,7 +59,7 @@ def encode(
     from ndic_core.files import read_image, write_whole
 
     x = read_image(image)
-    codec = _load_model(model and model.value, weights, untrained, device)
+    codec = _load_model(model and model.value, weights, image_size, untrained, device)
     start = time.perf_counter()
     stream = encode_image(codec, x, lmbda, progress=True)
     write_whole(out, stream)
@@ -70,6 +75,7 @@ def decode(
     out: Annotated[Path, typer.Argument(help="The picture to write, best as .png.")],
     side_info: Annotated[Path | None, typer.Option(help="The correlated picture, of the size of the one sent.")] = None,
     weights: Weights = None,
+    image_size: ImageSize = None,
     untrained: Untrained = False,
     device: Device = None,
 ):
@@ -89,7 +95,7 @@ def decode(
     y = read_image(side_info) if side_info is not None else None
     from ndic_core import decode as decode_image
 
-    codec = _load_model(None if weights else header.model, weights, untrained, device)
+    codec = _load_model(None if weights else header.model, weights, image_size, untrained, device)
     start = time.perf_counter()
     try:
         x_hat = decode_image(codec, content, y, progress=True)
@@ -151,7 +157,9 @@ def _check_paths(out: Path, *inputs: Path | None) -> None:
         raise NDICError(f"{out} cannot be written: there is no folder {out.parent}")
 
 
-def _load_model(name: str | None, weights: Path | None, untrained: bool, device: str | None):
+def _load_model(
+    name: str | None, weights: Path | None, image_size: tuple[int, int] | None, untrained: bool, device: str | None
+):
     import torch
 
     from ndic_core.checkpoints import load_checkpoint, load_pretrained
@@ -160,7 +168,7 @@ def _load_model(name: str | None, weights: Path | None, untrained: bool, device:
     if untrained and weights is not None:
         raise typer.BadParameter("--untrained and --weights exclude each other: give one", param_hint="--untrained")
     if weights is not None:
-        model = load_checkpoint(weights)
+        model = load_checkpoint(weights, image_size)
         if name not in (None, model.name):
             raise NDICError(f"{weights} holds weights of {model.name}, not {name}: leave --model out")
     else:

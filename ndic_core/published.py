@@ -124,7 +124,7 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
         if area != math.prod(PUBLISHED_SIZE):
             raise NDICError(
                 f"this cross_attention checkpoint fits images of {area} pixels but does not tell their height and "
-                f"width: pass image_size=(height, width)"
+                f"width: pass image_size=(height, width), or --image-size HEIGHT WIDTH"
             )
         image_size = PUBLISHED_SIZE
     elif math.prod(image_size) != area:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE_INFO, lively
+from conftest import SIDE_INFO, lively, published_file, random_weight
 from PIL import Image
 
 import ndic_core as ndic
@@ -144,6 +144,16 @@ def test_wrong_usage(arguments, ndic_command):
     status, out, err = ndic_command(*arguments)
     assert (status, out) == (2, "")
     assert "Usage:" in err
+
+
+def test_published_weights_that_do_not_tell_their_size(pair, ndic_command):
+    write_image(pair[0], "x.png")
+    published_file("cam.pt", "cross_attention", random_weight, num_filters=4, image_size=(64, 64))
+    assert refused(ndic_command("encode", "x.png", "x.ndic", "--weights", "cam.pt"), "or --image-size HEIGHT WIDTH")
+    cam = ("--weights", "cam.pt", "--image-size", 64, 64)
+    assert ndic_command("encode", "x.png", "x.ndic", *cam)[0] == 0
+    assert ndic_command("decode", "x.ndic", "out.png", "--side-info", "x.png", *cam)[0] == 0
+    assert read_image("out.png").shape == (3, 128, 256)
 
 
 def test_weights_and_untrained_exclude_each_other(pair, ndic_command):

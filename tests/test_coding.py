@@ -1,6 +1,7 @@
 """Image → bytes → image: exact, cheap, the same wherever it is computed."""
 
 import copy
+import dataclasses
 import inspect
 import math
 import pickle
@@ -15,6 +16,7 @@ import torch
 from conftest import PUBLISHED, SIDE_INFO, lively, published_file
 
 import ndic_core as ndic
+from ndic_core.bitstream import pack, unpack
 from ndic_core.models.codec import DOWNSAMPLING
 from ndic_core.models.integer import FRACTION_BITS, _integer_deconv
 
@@ -372,6 +374,21 @@ def test_downsampling_is_what_the_transforms_do():
 def test_wrong_images(x, sentence):
     with pytest.raises(ndic.NDICError, match=sentence):
         ndic.encode(lively("bls17"), x)
+
+
+def test_streams_of_variable_rate_weights_are_refused_by_others():
+    model = lively("bls17")
+    header, payload = unpack(ndic.encode(model, torch.rand(3, 16, 16)))
+    with pytest.raises(ndic.NDICError, match="made by variable-rate weights; these bls17 weights have one rate"):
+        ndic.decode(model, pack(dataclasses.replace(header, level=9), payload))
+
+
+def test_pictures_that_are_not_finite_are_refused():
+    model = lively("bls17")
+    with torch.no_grad():
+        model.synthesis_x.deconv1.weight.mul_(1e30)
+    with pytest.raises(ndic.NDICError, match="decodes to a picture that is not finite"):
+        ndic.decode(model, ndic.encode(model, torch.rand(3, 32, 32)))
 
 
 def test_wrong_lambda_side_image_and_model():

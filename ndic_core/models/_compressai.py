@@ -1,7 +1,7 @@
 """The one place where CompressAI is imported: its range coder, GDN and entropy models, and nothing else of it.
 
-`import compressai` loads point clouds, torch-geometric, torchvision and pandas too: nine seconds on a laptop, every
-time a command or a notebook starts. The parts used here need none of that. So the package is entered without
+`import compressai` loads point clouds, torch-geometric, torchvision and pandas too: nine seconds,
+every time a command or a notebook starts. The parts used here need none of that. So the package is entered without
 running its `__init__`, which runs later if anybody asks for something it defines.
 """
 
