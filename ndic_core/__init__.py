@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["NDICError"],
         "files": ["read_image", "write_image"],
         "models.catalogue": ["MODELS"],
-        "models.codec": ["decode", "encode"],
         "models.factory": ["build_model"],
+        "models.transmission": ["decode", "encode"],
     },
 )

@@ -19,7 +19,8 @@ from ndic_core import published
 from ndic_core.errors import NDICError
 from ndic_core.files import shipped_weights, write_whole
 from ndic_core.models.catalogue import MODELS
-from ndic_core.models.codec import Codec, fingerprint
+from ndic_core.models.codec import Codec
+from ndic_core.models.coding import fingerprint
 from ndic_core.models.factory import build_model
 
 

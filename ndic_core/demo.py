@@ -15,8 +15,8 @@ from ndic_core.checkpoints import load_pretrained
 from ndic_core.errors import NDICError
 from ndic_core.files import shipped_weights, write_whole
 from ndic_core.models.catalogue import MODELS
-from ndic_core.models.codec import decode, encode
 from ndic_core.models.factory import untrained_model
+from ndic_core.models.transmission import decode, encode
 from ndic_core.plotting import MODEL_STYLE, contact_sheet
 
 SIZE = (128, 256)

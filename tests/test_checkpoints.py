@@ -191,7 +191,7 @@ def test_a_small_file_cannot_ask_for_a_giant_model(tmp_path):
     ndic.save_checkpoint(lively("bls17", num_filters=2), file)
     with safe_open(file, "pt") as stored:
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    from ndic_core.models.codec import fingerprint
+    from ndic_core.models.coding import fingerprint
 
     cam = dict(
         model="cross_attention", num_filters=2, image_size=[128, 256], attention_width=10**6, heads=1, patch_grid=4
@@ -258,7 +258,7 @@ def test_weights_of_another_model(tmp_path):
     ndic.save_checkpoint(lively("bmshj18_factorized", num_filters=2), file)
     with safe_open(file, "pt") as stored:
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    from ndic_core.models.codec import fingerprint
+    from ndic_core.models.coding import fingerprint
 
     config = {"model": "bls17", "num_filters": 2, "lmbda": 1.0}
     save_file(tensors, file, {"ndic": json.dumps({"config": config, "fingerprint": fingerprint(config, tensors)})})

@@ -327,7 +327,7 @@ def test_a_density_symmetric_about_zero(pair):
 def test_memory_that_runs_out_is_said(monkeypatch):
     model = lively("bls17")
 
-    def no_memory(_):
+    def no_memory(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(model, "analyse", no_memory)
@@ -379,7 +379,7 @@ def test_wrong_images(x, sentence):
 def test_streams_of_variable_rate_weights_are_refused_by_others():
     model = lively("bls17")
     header, payload = unpack(ndic.encode(model, torch.rand(3, 16, 16)))
-    with pytest.raises(ndic.NDICError, match="made by variable-rate weights; these bls17 weights have one rate"):
+    with pytest.raises(ndic.NDICError, match="made by variable-rate weights, these are weights of one rate"):
         ndic.decode(model, pack(dataclasses.replace(header, level=9), payload))
 
 

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from ndic_core.models.codec import Codec
+from ndic_core.models.codec import Codec, Lambda
+from ndic_core.models.gain import scaled
 from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, synthesis_3, synthesis_4
 
@@ -13,24 +14,33 @@ class Baseline(Codec):
     x ── analysis_x ── h ── prior_x ── ĥ ── synthesis_x ── x̂
     """
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> dict:
-        """Reconstruction and likelihoods of images (B, 3, H, W) in [0, 1]; `y` is ignored.
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = False
+    ) -> dict:
+        """Reconstruction and likelihoods of images (B, 3, H, W) in [0, 1]; `y` and `side` are ignored.
+
+        Args:
+            x: the images to send.
+            y: not used.
+            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
+            side: not used.
 
         Returns:
             `x_hat` (B, 3, H, W), not clipped, and `likelihoods`, a dict with the keys in `transmitted`.
 
         Raises:
-            NDICError: `x` has a shape or size that the model does not take.
+            NDICError: `x` has a shape or size that the model does not take, or `lmbda` is not offered.
         """
         self.check(x, y)
-        h_x, likelihoods = self.prior_x(self.analyse(x))
+        gain, inverse = self.gains(lmbda, len(x))
+        h_x, likelihoods = self.prior_x(self.analyse(x, gain), gain)
         return {
-            "x_hat": self.reconstruct(h_x, None),
+            "x_hat": self.reconstruct(h_x, None, inverse),
             "likelihoods": dict(zip(self.transmitted, likelihoods, strict=True)),
         }
 
-    def reconstruct(self, h_x: Tensor, y: Tensor | None) -> Tensor:
-        return self.synthesis_x(channels_last(h_x))
+    def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
+        return self.synthesis_x(channels_last(scaled(h_x, inverse)))
 
 
 class BLS17(Baseline):
@@ -39,7 +49,7 @@ class BLS17(Baseline):
 
     Args:
         num_filters: channels of every layer and of the latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
 
     Example:
         >>> import torch
@@ -50,7 +60,7 @@ class BLS17(Baseline):
 
     name = "bls17"
 
-    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5):
         super().__init__(num_filters, lmbda)
         self.analysis_x = analysis_3(num_filters)
         self.prior_x = FactorizedPrior(num_filters)
@@ -64,7 +74,7 @@ class BMSHJ18Factorized(Baseline):
 
     Args:
         num_filters: channels of every layer and of the latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
 
     Example:
         >>> import torch
@@ -75,7 +85,7 @@ class BMSHJ18Factorized(Baseline):
 
     name = "bmshj18_factorized"
 
-    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5):
         super().__init__(num_filters, lmbda)
         self.analysis_x = analysis_4(num_filters)
         self.prior_x = FactorizedPrior(num_filters)
@@ -88,7 +98,7 @@ class BMSHJ18(Baseline):
 
     Args:
         num_filters: channels of every layer, of the latent and of the hyper-latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
 
     Example:
         >>> import torch
@@ -99,7 +109,7 @@ class BMSHJ18(Baseline):
 
     name = "bmshj18"
 
-    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5):
         super().__init__(num_filters, lmbda)
         self.analysis_x = analysis_4(num_filters)
         self.prior_x = ScaleHyperprior(num_filters)

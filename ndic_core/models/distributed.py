@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ndic_core.errors import NDICError
 from ndic_core.models.attention import CrossAttentionModule
-from ndic_core.models.codec import DOWNSAMPLING, Codec, evaluating
+from ndic_core.models.codec import DOWNSAMPLING, Codec, Lambda, evaluating
+from ndic_core.models.gain import scaled
 from ndic_core.models.layout import Layout
 from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.transforms import analysis_4, channels_last, synthesis_4
@@ -28,7 +29,7 @@ class NDIC(Codec):
 
     prior_y: nn.Module
 
-    def __init__(self, num_filters: int, lmbda: float, **options):
+    def __init__(self, num_filters: int, lmbda: Lambda, **options):
         super().__init__(num_filters, lmbda, **options)
         self.analysis_x = analysis_4(num_filters)
         self.analysis_y = analysis_4(num_filters)
@@ -37,25 +38,38 @@ class NDIC(Codec):
         self.synthesis_x = synthesis_4(2 * num_filters, num_filters)
         self.synthesis_y = synthesis_4(2 * num_filters, num_filters)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> dict:
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True
+    ) -> dict:
         """Both reconstructions and all likelihoods, for images (B, 3, H, W) in [0, 1].
+
+        Args:
+            x: the images to send.
+            y: the side images, one for each.
+            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
+            side: also what no receiver needs: `y_hat` and the likelihoods of y and w. Training for x alone
+                (alpha = beta = 0) leaves them out.
 
         Returns:
             `x_hat` and `y_hat` (B, 3, H, W), not clipped, and `likelihoods` with keys "x" ("z"), "y"
             ("z_y") and "w". Only those named in `transmitted` cost bits on the channel.
 
         Raises:
-            NDICError: `y` is missing, or `x` or `y` has a shape or size that the model does not take.
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not take, or `lmbda` is
+                not offered.
         """
         self.check(x, y)
-        h_x, of_x = self.prior_x(self.analyse(x))
+        gain, inverse = self.gains(lmbda, len(x))
+        h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
+        likelihoods = dict(zip(self.transmitted, of_x, strict=True))
+        if not side:
+            return {"x_hat": self.reconstruct(h_x, y, inverse), "likelihoods": likelihoods}
         y = channels_last(y)
         h_y, of_y = self.prior_y(self.analysis_y(y))
         w = self.common_information(y)
         _, of_w = self.prior_w(w)
-        x_hat, y_hat = self.synthesise(h_x, h_y, w)
-        names = (*self.transmitted, "y", "z_y", "w") if len(of_y) == 2 else (*self.transmitted, "y", "w")
-        likelihoods = dict(zip(names, (*of_x, *of_y, *of_w), strict=True))
+        x_hat, y_hat = self.synthesise(scaled(h_x, inverse), h_y, w)
+        likelihoods.update(zip(("y", "z_y"), of_y, strict=False), w=of_w[0])
         return {"x_hat": x_hat, "y_hat": y_hat, "likelihoods": likelihoods}
 
     def common_information(self, y: Tensor) -> Tensor:
@@ -67,9 +81,9 @@ class NDIC(Codec):
         """Both images from their latents and the common information."""
         return self.synthesis_x(_join(h_x, w)), self.synthesis_y(_join(h_y, w))
 
-    def reconstruct(self, h_x: Tensor, y: Tensor) -> Tensor:
+    def reconstruct(self, h_x: Tensor, y: Tensor, inverse: Tensor | None = None) -> Tensor:
         w = self.common_information(channels_last(y))
-        return self.synthesis_x(_join(h_x, w))
+        return self.synthesis_x(_join(scaled(h_x, inverse), w))
 
 
 class NDICBls17(NDIC):
@@ -77,7 +91,7 @@ class NDICBls17(NDIC):
 
     Args:
         num_filters: channels of every layer and of each latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
 
     Example:
         >>> import torch
@@ -88,7 +102,7 @@ class NDICBls17(NDIC):
 
     name = "ndic_bls17"
 
-    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5):
         super().__init__(num_filters, lmbda)
         self.prior_x = FactorizedPrior(num_filters)
         self.prior_y = FactorizedPrior(num_filters, transmitted=False)
@@ -99,7 +113,7 @@ class NDICBmshj18(NDIC):
 
     Args:
         num_filters: channels of every layer, of each latent and hyper-latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
 
     Example:
         >>> import torch
@@ -110,7 +124,7 @@ class NDICBmshj18(NDIC):
 
     name = "ndic_bmshj18"
 
-    def __init__(self, num_filters: int = 192, lmbda: float = 3e-5):
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5):
         super().__init__(num_filters, lmbda)
         self.prior_x = ScaleHyperprior(num_filters)
         self.prior_y = ScaleHyperprior(num_filters, transmitted=False)
@@ -129,7 +143,7 @@ class CrossAttention(NDIC):
 
     Args:
         num_filters: channels of every layer and of each latent.
-        lmbda: the lambda the weights are trained for.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
         image_size: height and width of the images, multiples of 16 and of 8 * `patch_grid`.
         attention_width, heads, head_width, patch_grid, dropout: see `CrossAttentionModule`.
 
@@ -151,7 +165,7 @@ class CrossAttention(NDIC):
     def __init__(
         self,
         num_filters: int = 192,
-        lmbda: float = 3e-5,
+        lmbda: Lambda = 3e-5,
         image_size: tuple[int, int] = (128, 256),
         attention_width: int = 256,
         heads: int = 8,
@@ -193,17 +207,18 @@ class CrossAttention(NDIC):
         t, u = self._in_step(h_x, h_y, w)
         return self.synthesis_x.stage4(t), self.synthesis_y.stage4(u)
 
-    def reconstruct(self, h_x: Tensor, y: Tensor) -> Tensor:
+    def reconstruct(self, h_x: Tensor, y: Tensor, inverse: Tensor | None = None) -> Tensor:
         y = channels_last(y)
-        t, _ = self._in_step(h_x, self.analysis_y(y), self.common_information(y))
+        t, _ = self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y))
         return self.synthesis_x.stage4(t)
 
     @torch.no_grad()
-    def attention_maps(self, x: Tensor, y: Tensor) -> list[Tensor]:
+    def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
         """Where each patch of x looks in y, per layer; computed only here, never in `forward`.
 
         Args:
             x, y: images, (B, 3, *image_size) in [0, 1].
+            lmbda: as in `forward`.
 
         Returns:
             Three tensors (at 1/8, 1/4 and 1/2 of the image size), each (B, heads, P, P, P, P): head, patch row
@@ -216,9 +231,10 @@ class CrossAttention(NDIC):
         self.check(x, y)
         maps: list[Tensor] = []
         with evaluating(self):
-            h_x, _ = self.prior_x(self.analyse(x))
+            gain, inverse = self.gains(lmbda, len(x))
+            h_x, _ = self.prior_x(self.analyse(x, gain), gain)
             y = channels_last(y)
-            self._in_step(h_x, self.analysis_y(y), self.common_information(y), maps)
+            self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y), maps)
         return maps
 
     def layout(self, height: int, width: int) -> Layout:

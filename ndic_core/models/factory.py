@@ -14,8 +14,8 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
         name: one of `ndic_core.MODELS`.
         num_filters: channels of every layer and of the latent, 1 or more.
         image_size: height and width that `cross_attention` is built for; the others take many sizes and ignore it.
-        options: `lmbda` (any model), and of `cross_attention` the attention's size: `attention_width`, `heads`,
-            `head_width`, `patch_grid`, `dropout`.
+        options: `lmbda` of any model, a number, or a pair (lowest, highest) for one model of all rates between; and of
+            `cross_attention` the attention's size: `attention_width`, `heads`, `head_width`, `patch_grid`, `dropout`.
 
     Returns:
         A `ndic_core.models.codec.Codec`, in training mode, on the CPU.
@@ -37,6 +37,8 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
     for option in options:
         if option not in accepted:
             raise NDICError(f"{name} has no option {option!r}: it takes {', '.join(sorted(accepted))}")
+    if isinstance(options.get("lmbda"), list):
+        options["lmbda"] = tuple(options["lmbda"])
     _check_values({"num_filters": num_filters, **options})
     return cls(num_filters=num_filters, **options)
 
@@ -73,8 +75,9 @@ def _check_values(options: dict) -> None:
             if not _is_number(value) or not 0 <= value < 1:
                 raise NDICError(f"dropout must be a number in [0, 1); got {value!r}")
         elif key == "lmbda":
-            if not _is_number(value) or not value > 0:
-                raise NDICError(f"lmbda must be a positive number; got {value!r}")
+            values = value if isinstance(value, tuple) and len(value) == 2 else (value,)
+            if not all(_is_number(v) and v > 0 for v in values) or (len(values) == 2 and values[0] >= values[1]):
+                raise NDICError(f"lmbda must be a positive number, or two, lowest and highest; got {value!r}")
         elif not _is_whole(value) and not (key == "head_width" and value is None):
             raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
 

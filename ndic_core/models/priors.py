@@ -11,6 +11,7 @@ from collections import OrderedDict
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ndic_core.models._compressai import EntropyBottleneck, GaussianConditional, pmf_to_quantized_cdf
@@ -47,25 +48,32 @@ class FactorizedPrior(EntropyBottleneck):
         del self.quantiles
         self.register_buffer("quantiles", torch.zeros(channels, 1, 3), persistent=False)
 
-    def forward(self, h: Tensor) -> tuple[Tensor, tuple[Tensor]]:
-        """`h` (B, C, H, W) as the decoder gets it, and its likelihoods (at least 1e-9) in the same shape."""
-        h_hat = quantise(h, self.training) if self.transmitted else h
-        by_channel = h_hat.transpose(0, 1)
-        p, _, _ = self._likelihood(by_channel.reshape(self.channels, 1, -1))
-        p = self.likelihood_lower_bound(p).reshape(by_channel.shape).transpose(0, 1)
-        return h_hat, (p,)
+    def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor]]:
+        """`h` (B, C, H, W) as the decoder gets it, and its likelihoods (at least 1e-9) in the same shape.
 
-    def _likelihood(self, inputs: Tensor, stop_gradient: bool = False):
+        The density is that of the latent without its `gain` (B, C), which is a matter of the quantiser's step: one
+        density serves all rates.
+        """
+        h_hat = quantise(h, self.training) if self.transmitted else h
+        lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
         # Two sigmoids near 1 differ by rounding noise; mirrored to the left tail they keep all their digits.
-        lower = self._logits_cumulative(inputs - 0.5, stop_gradient)
-        upper = self._logits_cumulative(inputs + 0.5, stop_gradient)
         sign = torch.where(lower + upper > 0, -1.0, 1.0)
-        return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs(), lower, upper
+        p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
+        b, c, height, width = h.shape
+        return h_hat, (p.reshape(c, b, height, width).transpose(0, 1),)
+
+    def _by_channel(self, values: Tensor, gain: Tensor | None) -> Tensor:
+        """Logits of the cumulative density, (C, 1, B·H·W)."""
+        values = values if gain is None else values / gain[:, :, None, None]
+        return self._logits_cumulative(values.transpose(0, 1).reshape(self.channels, 1, -1), stop_gradient=False)
 
     @torch.no_grad()
-    def tables(self) -> Tables:
-        """Coding tables of all channels, computed in float64 so that every machine rounds them alike."""
+    def tables(self, gain: Tensor | None = None) -> Tables:
+        """Coding tables of all channels at a `gain` (C,), in float64 so that every machine rounds them alike."""
         exact = copy.deepcopy(self).to("cpu", torch.float64)
+        if gain is not None:  # F(v / gain): the first layer's slope, kept positive by a softplus, takes the factor
+            slope = F.softplus(exact.matrices[0]) / gain.to("cpu", torch.float64)[:, None, None]
+            exact.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))
         exact.quantiles.zero_()  # medians stay 0: rounding is to plain integers
         radius = torch.full((self.channels, 1, 1), float(TABLE_RADIUS), dtype=torch.float64)
         for i in (0, 2):
@@ -78,16 +86,16 @@ class FactorizedPrior(EntropyBottleneck):
         rows = exact._quantized_cdf.tolist()
         return Tables([row[:n] for row, n in zip(rows, sizes, strict=True)], exact._offset.tolist())
 
-    def coding_tables(self) -> "FactorizedTables":
-        """What is needed to write and read this latent, computed once for given weights."""
-        return FactorizedTables(self)
+    def coding_tables(self, gain: Tensor | None = None) -> "FactorizedTables":
+        """What is needed to write and read this latent, computed once for given weights (and a rate's gain (C,))."""
+        return FactorizedTables(self, gain)
 
 
 class FactorizedTables:
     """Writes and reads a latent with a `FactorizedPrior`."""
 
-    def __init__(self, prior: FactorizedPrior):
-        self.parts = (prior.tables(),)
+    def __init__(self, prior: FactorizedPrior, gain: Tensor | None = None):
+        self.parts = (prior.tables(gain),)
         self._bits_per_position = float(self.parts[0].cheapest_bits().sum())
 
     def _indexes(self, shape: torch.Size) -> Tensor:
@@ -138,16 +146,19 @@ class ScaleHyperprior(nn.Module):
         self.prior_z = FactorizedPrior(n, transmitted)
         self.gaussian = GaussianConditional(None, scale_bound=SMALLEST_SCALE)
 
-    def forward(self, h: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`h` (B, C, H, W) as the decoder gets it, its likelihoods, and those of z (B, C, H/4, W/4)."""
+    def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """`h` (B, C, H, W) as the decoder gets it, its likelihoods, and those of z (B, C, H/4, W/4).
+
+        A `gain` needs no account here: z is drawn from the scaled latent and tells its scales.
+        """
         z_hat, (p_z,) = self.prior_z(self.hyper_analysis(h.abs()))
         sigma = self.hyper_synthesis(z_hat)
         h_hat = quantise(h, self.training) if self.transmitted else h
         p = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
         return h_hat, (p, p_z)
 
-    def coding_tables(self) -> "HyperpriorTables":
-        """What is needed to write and read this latent, computed once for given weights."""
+    def coding_tables(self, gain: Tensor | None = None) -> "HyperpriorTables":
+        """What is needed to write and read this latent, computed once for given weights; the same at every gain."""
         return HyperpriorTables(self)
 
 
