@@ -71,6 +71,28 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
     return model.eval()
 
 
+def load_weights(model: Codec, path: str | os.PathLike) -> None:
+    """Fill a model with the weights of a checkpoint, ours or a published one.
+
+    Weights of one rate fit a variable-rate model too: its gains stay as they are.
+
+    Args:
+        model: to be filled.
+        path: of the file.
+
+    Raises:
+        NDICError: the checkpoint is missing or damaged, or is of another model or size.
+    """
+    given = load_checkpoint(path, model.config.get("image_size"))
+    trained_for = ("lmbda", "dropout")
+    for key, wanted in model.config.items():
+        if key not in trained_for and given.config.get(key) != wanted:
+            raise NDICError(f"{path} has {key} {given.config.get(key)}, the configuration says {wanted}: change one")
+    if given.gain is not None and model.gain is None:
+        raise NDICError(f"{path} holds variable-rate weights: set lambda: [{given.lambdas[0]:g}, {given.lambdas[1]:g}]")
+    model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
+
+
 def load_pretrained(name: str) -> Codec:
     """Weights that ship with the package, in evaluation mode, ready to code.
 

@@ -1,4 +1,7 @@
-"""The command line: `ndic encode | decode | models | demo`. Torch is imported only when there is work to do."""
+"""The command line: `ndic run | train | test | curve | encode | decode | models | demo`.
+
+Torch is imported only when there is work to do.
+"""
 
 import sys
 import time
@@ -24,6 +27,11 @@ ImageSize = Annotated[
     tuple[int, int] | None,
     typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint that does not tell."),
 ]
+ConfigFile = Annotated[str, typer.Option("--config", help="A YAML file, or a preset's name (ndic models lists them).")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key differently; may be repeated."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the fastest at hand where left out.")]
 
 
@@ -36,6 +44,60 @@ def _version(asked: bool):
 @app.callback()
 def ndic(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False):
     """Neural distributed image compression: the decoder has a correlated image, the encoder never sees it."""
+
+
+@app.command(epilog="Example: ndic run --config teaching --set dataset_name=Street --set epochs=2")
+def run(config: ConfigFile = "config", changes: Changes = None):
+    """Train and test as a configuration says: what the published main.py does."""
+    settings = _config(config, changes)
+    from ndic_core.running import run as run_experiment
+
+    run_experiment(settings)
+
+
+@app.command(epilog="Example: ndic train --config my.yaml --set max_minutes=60; the same command goes on later")
+def train(config: ConfigFile = "config", changes: Changes = None):
+    """Train only; go on where an earlier run of the same experiment ended."""
+    settings = _config(config, changes, train=True, test=False)
+    from ndic_core.running import run as run_experiment
+
+    run_experiment(settings)
+
+
+@app.command("test", epilog="Example: ndic test --config my.yaml")
+def assess(config: ConfigFile = "config", changes: Changes = None):
+    """Test only: every test image as a real file; a table and pictures go to the results folder."""
+    settings = _config(config, changes, train=False, test=True)
+    from ndic_core.running import run as run_experiment
+
+    run_experiment(settings)
+
+
+@app.command(epilog="Example: ndic curve curve.csv --config kitti_stereo --weights a.safetensors --classical")
+def curve(
+    out: Annotated[Path, typer.Argument(help="The .csv to write; pictures of the curves go beside it.")],
+    config: ConfigFile = "config",
+    changes: Changes = None,
+    weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
+    model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
+    classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP and AVIF.")] = False,
+    published: Annotated[bool, typer.Option(help="Draw the published points too.")] = False,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    points: Annotated[int, typer.Option(min=2, help="Lambdas of a variable-rate model.")] = 6,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
+):
+    """Rate-distortion curves of several models on one data set: a tidy table and pictures."""
+    if out.suffix.lower() != ".csv":
+        raise typer.BadParameter(f"{out} must end in .csv", param_hint="OUT")
+    if not (weights or model or classical):
+        raise typer.BadParameter("give --weights FILE, --model NAME or --classical", param_hint="--weights")
+    _check_paths(out, *(weights or ()))
+    settings = _config(config, changes)
+    from ndic_core.curves import draw_curves
+
+    draw_curves(
+        settings, out, weights or [], [m.value for m in model or []], classical, published, split, points, pairs
+    )
 
 
 @app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --untrained")
@@ -144,6 +206,23 @@ def demo(out: Annotated[Path, typer.Argument(help="The picture to write.")] = Pa
     run(out)
 
 
+def _config(config: str, changes: list[str] | None, **fixed):
+    from ruamel.yaml import YAML, YAMLError
+
+    from ndic_core.config import load_config
+
+    given = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
+        try:
+            given[key.strip()] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError as error:
+            raise typer.BadParameter(f"{value!r} is no YAML value", param_hint="--set") from error
+    return load_config(config, **given, **{key: value for key, value in fixed.items() if key not in given})
+
+
 def _check_paths(out: Path, *inputs: Path | None) -> None:
     """Say what is amiss before anything takes time: an input or folder that is not there, an input overwritten."""
     for path in inputs:
@@ -182,15 +261,19 @@ def _load_model(
         raise NDICError(f"device {device!r} is not at hand on this machine: try --device cpu") from error
 
 
-def main() -> None:
-    """Run the command line: 0 if all went well, 1 after an error of the work, 2 after wrong usage."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, of `sys.argv` where None: 0 if all went well, 1 after an error of the work, 2 after wrong
+    usage."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that lacks a character shows another
     try:
-        app()
+        app(arguments)
     except (NDICError, OSError) as error:
         typer.echo(f"ndic: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("ndic: interrupted", err=True)
         sys.exit(1)
 
 

@@ -13,7 +13,10 @@ from ruamel.yaml import YAML, YAMLError
 from ndic_core.errors import NDICError
 from ndic_core.models.catalogue import CATALOGUE, MODELS
 
+DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Folder")
+
 Side = Annotated[int, Field(ge=16)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Config(BaseModel):
@@ -26,10 +29,12 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # Dataset
-    dataset_name: Literal["KITTI_Stereo", "KITTI_General", "Cityscape"] = Field(
-        "KITTI_Stereo", description="KITTI_Stereo, KITTI_General or Cityscape"
+    dataset_name: Literal[DATASETS] = Field(
+        "KITTI_Stereo", description=", ".join(DATASETS[:-1]) + " or " + DATASETS[-1]
     )
-    dataset_path: str = Field(".", description="a path in quotes")
+    dataset_path: str | Annotated[list[str], Field(min_length=2, max_length=2)] = Field(
+        ".", description="a path in quotes, or for Folder two of them: [left, right]"
+    )
     resize: Annotated[list[Side], Field(min_length=2, max_length=2)] = Field(
         [128, 256], description="two whole numbers, [height, width], of at least 16"
     )
@@ -46,7 +51,11 @@ class Config(BaseModel):
     epochs: int = Field(50000, ge=1, description="a whole number of at least 1")
     train_batch_size: int = Field(1, ge=1, description="a whole number of at least 1")
     lr: float = Field(0.0001, gt=0, description="a positive number")
-    lmbda: float = Field(0.00003, gt=0, alias="lambda", description="a positive number")
+    lmbda: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
+        0.00003,
+        alias="lambda",
+        description="a positive number, or for one model of all rates between two of them: [lowest, highest]",
+    )
     alpha: float = Field(0, ge=0, description="a number of at least 0")
     beta: float = Field(0, ge=0, description="a number of at least 0")
     distortion_loss: Literal["MS-SSIM", "MSE"] = Field("MS-SSIM", description="MS-SSIM or MSE")
@@ -55,13 +64,37 @@ class Config(BaseModel):
     # Weights and results
     save_weights: bool = Field(True, description="true or false")
     save_output_path: str = Field("./outputs", description="a path in quotes")
-    experiment_name: str = Field("cross_attention_MS-SSIM_lambda:3e-05", min_length=1, description="a name in quotes")
+    experiment_name: str = Field(
+        "cross_attention_MS-SSIM_lambda:3e-05",
+        min_length=1,
+        max_length=120,
+        description="a name of 1 to 120 characters",
+    )
 
     # Test
     test: bool = Field(True, description="true or false")
     save_image: bool = Field(True, description="true or false")
 
-    # Beyond the published keys: the size of cross_attention's attention
+    # Beyond the published keys. The generated street: how many pairs of each split, and its knobs
+    street_pairs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = Field(
+        [512, 64, 64], description="three whole numbers of at least 1, [train, val, test]"
+    )
+    street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
+
+    # How training goes on
+    seed: int = Field(0, ge=0, description="a whole number of at least 0")
+    resume: bool = Field(True, description="true or false")
+    max_minutes: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
+    validation_period: int = Field(1, ge=1, description="a whole number of at least 1")
+    schedule: Literal["plateau", "cosine"] = Field("plateau", description="plateau or cosine")
+    warmup_steps: int = Field(0, ge=0, description="a whole number of at least 0")
+    clip_gradient: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto (bf16 on a GPU that has it, else float32), float32 or bf16"
+    )
+    compile: bool = Field(False, description="true or false")
+
+    # The size of cross_attention's attention
     attention_width: int = Field(256, ge=1, description="a whole number of at least 1")
     heads: int = Field(8, ge=1, description="a whole number of at least 1")
     head_width: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for attention_width")
@@ -76,11 +109,22 @@ class Config(BaseModel):
             step = CATALOGUE[self.model].multiple_of
         if any(side % step for side in self.resize):
             raise ValueError(f"resize: got {self.resize}; {self.model} takes multiples of {step}")
+        if self.train and self.distortion_loss == "MS-SSIM" and min(self.resize) <= 96:
+            raise ValueError(f"resize: got {self.resize}; MS-SSIM needs sides above 96, distortion_loss: MSE does not")
+        return self
+
+    @model_validator(mode="after")
+    def _values_go_together(self) -> "Config":
+        if isinstance(self.lmbda, list) and self.lmbda[0] >= self.lmbda[1]:
+            raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
+        if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
+            raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         return self
 
     def model_arguments(self) -> dict:
         """Arguments for `ndic_core.build_model`."""
-        arguments = dict(name=self.model, num_filters=self.num_filters, image_size=tuple(self.resize), lmbda=self.lmbda)
+        lmbda = tuple(self.lmbda) if isinstance(self.lmbda, list) else self.lmbda
+        arguments = dict(name=self.model, num_filters=self.num_filters, image_size=tuple(self.resize), lmbda=lmbda)
         if self.model == "cross_attention":
             attention = ("attention_width", "heads", "head_width", "patch_grid", "dropout")
             arguments.update((key, getattr(self, key)) for key in attention)

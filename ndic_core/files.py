@@ -63,6 +63,20 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         raise NDICError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder, with those above it, if it isn't there.
+
+    Raises:
+        NDICError: it cannot be made, or not be written to.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise NDICError(f"the folder {path} cannot be made or written to: {error.strerror}") from error
+
+
 def read_image(path: str | os.PathLike) -> "Tensor":
     """A picture as float tensor (3, H, W) in [0, 1], turned upright; grey becomes RGB, transparency is dropped.
 

@@ -1,6 +1,17 @@
 """Data in, matplotlib Figure out; no widget and no file."""
 
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from matplotlib.figure import Figure
+
+from ndic_core.errors import NDICError
+from ndic_core.models.catalogue import CATALOGUE
+from ndic_core.published_points import published_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Okabe–Ito: one colour and one marker per model, everywhere.
 MODEL_STYLE = {
@@ -11,6 +22,18 @@ MODEL_STYLE = {
     "ndic_bmshj18": ("#009E73", "v"),
     "cross_attention": ("#D55E00", "P"),
 }
+
+# Classical codecs are the background: greys without markers, told apart by their dashes (points on, points off).
+CODEC_STYLE = {
+    "JPEG": ("#8A8A8A", (1, 1)),
+    "JPEG 2000": ("#707070", (3, 1)),
+    "WebP": ("#565656", (5, 1, 1, 1)),
+    "AVIF": ("#3C3C3C", (7, 2)),
+}
+_PUBLISHED_STYLE = MODEL_STYLE | {"DSIN": ("#0072B2", "X")}  # what has only been published
+_SIDE_INFO = {"true": ("-", ""), "swapped": ("--", ", another scene's y"), "absent": (":", ", no y")}
+_QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
+_RATES = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]  # what is written at the axis
 
 
 def contact_sheet(images, titles, columns: int = 2, width: float = 9.0, colours=None) -> Figure:
@@ -37,3 +60,129 @@ def contact_sheet(images, titles, columns: int = 2, width: float = 9.0, colours=
         axis.imshow(image.permute(1, 2, 0).cpu().numpy(), interpolation="none")
         axis.set_title(title, fontsize=9, color=colour)
     return figure
+
+
+def side_by_side(x: "Tensor", y: "Tensor | None", x_hat: "Tensor", bpp: float, gain: float = 4.0) -> Figure:
+    """What was sent, what the receiver had, what it made of it, and where that is wrong.
+
+    Args:
+        x: (3, H, W) in [0, 1].
+        y: the side image, likewise; None leaves its place to the error.
+        x_hat: the reconstruction, likewise; clipped to [0, 1] first.
+        bpp: measured rate, from the bytes of the whole file.
+        gain: the error |x − x̂| is multiplied by this, then clipped to 1.
+
+    Returns:
+        A figure of four (or three) pictures without interpolation. Titles give the measured rate, PSNR in dB and,
+        where both sides are above 96 pixels, MS-SSIM.
+
+    Raises:
+        NDICError: x and x_hat have different shapes.
+    """
+    from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
+
+    x, x_hat = x.detach().cpu().clamp(0, 1), x_hat.detach().cpu().clamp(0, 1)
+    quality = f"{psnr(x[None], x_hat[None]).item():.2f} dB PSNR"
+    if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
+        similarity = ms_ssim(x[None], x_hat[None])
+        quality += f", MS-SSIM {similarity.item():.4f} ({ms_ssim_db(similarity).item():.2f} dB)"
+    pictures = {
+        "x, the picture sent": x,
+        "y, the side image at the receiver": None if y is None else y.detach().cpu().clamp(0, 1),
+        f"x̂: {bpp:.4f} bpp measured\n{quality}": x_hat,
+        f"error |x − x̂|, {gain:g} times": (gain * (x - x_hat).abs()).clamp(0, 1),
+    }
+    pictures = {title: picture for title, picture in pictures.items() if picture is not None}
+    return contact_sheet(list(pictures.values()), list(pictures))
+
+
+def rate_distortion(
+    rows: Iterable[Mapping], metric: str = "psnr", rate: str = "measured", published: bool = False, title: str = ""
+) -> Figure:
+    """Quality over rate, a curve for each model and codec.
+
+    The rate's axis is logarithmic, so that a horizontal gap of one length is one saving in percent wherever it is
+    seen, which is what a Bjøntegaard difference averages. A model's decodings with another scene's y or with none have
+    its colour and marker with a broken line. Published points are hollow, without a line to lean on.
+
+    Args:
+        rows: points in any order: mappings with `model` (one of the models with a style here, or a classical codec),
+            `bpp` and the metric; `side_info` ("true", "swapped" or "absent") where a model uses y, "true" if left out.
+        metric: "psnr" or "ms_ssim_db".
+        rate: what `bpp` in the rows is, "measured" (bytes of files) or "estimated" (likelihoods); said at the axis.
+        published: also the published points, whose rates are estimated, on KITTI Stereo.
+        title: what was measured, such as the data set.
+
+    Returns:
+        A figure that belongs to no window; save or show it.
+
+    Raises:
+        NDICError: a metric, rate, model or kind of side information that is not among those above, or no row.
+
+    Example:
+        >>> rows = [dict(model="bls17", bpp=0.1, psnr=24.0), dict(model="bls17", bpp=0.2, psnr=26.0)]
+        >>> [text.get_text() for text in rate_distortion(rows).axes[0].get_legend().get_texts()]
+        ['bls17']
+    """
+    if metric not in _QUALITY:
+        raise NDICError(f"the quality axis is {' or '.join(_QUALITY)}, not {metric!r}")
+    if rate not in ("measured", "estimated"):
+        raise NDICError(f"a rate is measured or estimated, not {rate!r}")
+    figure = Figure(figsize=(9.0, 4.8), layout="constrained")
+    axis = figure.subplots()
+    for (name, side_info), points in _curves(rows, metric, MODEL_STYLE | CODEC_STYLE).items():
+        if name in CODEC_STYLE:
+            colour, dashes = CODEC_STYLE[name]
+            look = dict(color=colour, linestyle=(0, dashes), linewidth=1.6)
+            label = name if rate == "measured" else f"{name}, measured"  # there is no other rate of a file
+        else:
+            colour, marker = MODEL_STYLE[name]
+            line, condition = _SIDE_INFO[side_info]
+            size = 6 if side_info == "true" else 4
+            look = dict(color=colour, linestyle=line, marker=marker, markersize=size, linewidth=1.6, zorder=3)
+            label = name + condition
+        axis.plot(*points, label=label, **look)
+    shown = _curves(published_rows(metric), metric, _PUBLISHED_STYLE) if published else {}
+    for (name, _), points in shown.items():
+        colour, marker = _PUBLISHED_STYLE[name]
+        look = dict(marker=marker, markersize=8, markerfacecolor="none", markeredgewidth=1.3)
+        axis.plot(*points, linestyle="none", color=colour, zorder=4, label=f"{name}, published (estimated)", **look)
+    _label_axes(axis, metric, rate)
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def _curves(rows: Iterable[Mapping], metric: str, styles: Iterable[str]) -> dict[tuple[str, str], tuple]:
+    """Rates and qualities by name and side information, in the order of `styles`; each curve by rising rate."""
+    order = [(name, kind) for name in styles for kind in _SIDE_INFO]
+    points = {}
+    for row in rows:
+        if not {"model", "bpp", metric} <= row.keys():
+            raise NDICError(f"every row needs model, bpp and {metric}; one has {', '.join(row)}")
+        name, side_info = row["model"], row.get("side_info") or "true"
+        if name not in CATALOGUE or not CATALOGUE[name].side_info:
+            side_info = "true"  # nothing is missing where y is never used
+        if (name, side_info) not in order:
+            raise NDICError(f"a curve of {name!r} with side information {side_info!r} has no style to be drawn in")
+        if not (_RATES[0] <= row["bpp"] <= _RATES[-1] and math.isfinite(row[metric])):
+            raise NDICError(f"{name} has a point that cannot be drawn: {row['bpp']} bpp, {metric} {row[metric]}")
+        points.setdefault((name, side_info), []).append((row["bpp"], row[metric]))
+    if not points:
+        raise NDICError("there is no point to draw: give rows with model, bpp and the metric")
+    return {key: tuple(zip(*sorted(points[key]), strict=True)) for key in order if key in points}
+
+
+def _label_axes(axis, metric: str, rate: str) -> None:
+    axis.set_xscale("log")
+    low, high = axis.dataLim.intervalx  # the axis reaches to the next written rates, so that there are two at least
+    low = max(tick for tick in _RATES if tick <= low)
+    high = min(tick for tick in _RATES if tick >= high)
+    axis.set_xticks([tick for tick in _RATES if low <= tick <= high])
+    axis.set_xlim(0.93 * low, high / 0.93)
+    axis.set_xticks([], minor=True)
+    axis.xaxis.set_major_formatter("{x:g}")
+    how = "bytes of whole files" if rate == "measured" else "by likelihoods"
+    axis.set_xlabel(f"rate of x, {rate} ({how}), in bits per pixel, logarithmic")
+    axis.set_ylabel(_QUALITY[metric])
+    axis.grid(alpha=0.25)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=3.2)

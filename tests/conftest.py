@@ -1,11 +1,15 @@
 """What several tests share: real pairs, small models with lively weights, the folder of reference data."""
 
+import csv
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 import ndic_core as ndic
@@ -13,6 +17,9 @@ from ndic_core.demo import embedded_pair
 from ndic_core.files import read_image
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
+
+_CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
+os.environ["NDIC_CACHE"] = _CACHE.name
 
 SHARED = Path(__file__).parents[2] / "shared"
 SIDE_INFO = [name for name in ndic.MODELS if name.startswith(("ndic", "cross"))]
@@ -105,3 +112,29 @@ def random_weight(name: str, shape, seed: int) -> np.ndarray:
     if name.endswith("bias"):
         return 0.05 * normal
     return normal * 1.5 / np.sqrt(np.prod(shape[1:]))
+
+
+@pytest.fixture(scope="session")
+def own_folder(tmp_path_factory) -> Path:
+    """Twenty small pairs of one's own, left/ and right/, 100 × 200 pixels, cut from the real pair."""
+    folder = tmp_path_factory.mktemp("own")
+    for side, image in zip(("left", "right"), embedded_pair(), strict=True):
+        (folder / side).mkdir()
+        pixels = (image.permute(1, 2, 0) * 255).byte().numpy()
+        for i in range(20):
+            top, left = i % 5 * 7, i // 5 * 18
+            Image.fromarray(pixels[top : top + 100, left : left + 200]).save(folder / side / f"{i:02d}.png")
+    return folder
+
+
+def teaching(own_folder: Path, out: Path, **changes):
+    """A configuration that trains in a second."""
+    small = dict(model="ndic_bls17", num_filters=8, resize=[32, 64], epochs=3, train_batch_size=4, verbose_period=0)
+    small |= dict(attention_width=16, heads=2, dataset_name="Folder", dataset_path=str(own_folder))
+    return ndic.load_config("teaching", **{**small, "save_output_path": str(out), **changes})
+
+
+def read_table(path: Path) -> list[dict]:
+    """The lines of a CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -147,7 +147,10 @@ def test_attention_maps_leave_the_model_as_it_was():
         (dict(name="bls17", num_filters=2.0), "num_filters must be a whole number"),
         (dict(name="bls17", lmbda=0), "lmbda must be a positive number, or two, lowest and highest; got 0"),
         (dict(name="bls17", lmbda="x"), "lmbda must be a positive number, or two, lowest and highest; got 'x'"),
-        (dict(name="bls17", lmbda=float("inf")), "lmbda must be a positive number, or two, lowest and highest; got inf"),
+        (
+            dict(name="bls17", lmbda=float("inf")),
+            "lmbda must be a positive number, or two, lowest and highest; got inf",
+        ),
         (dict(name="cross_attention", dropout="x"), "dropout must be a number"),
         (dict(name="cross_attention", image_size=128), "two whole numbers, .*; got \\(128,\\)"),
         (dict(name="cross_attention", image_size=(128, 256, 3)), "two whole numbers"),

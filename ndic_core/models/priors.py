@@ -30,6 +30,12 @@ def quantise(values: Tensor, training: bool) -> Tensor:
     return values + torch.rand_like(values) - 0.5 if training else values.round()
 
 
+def exactly(values: Tensor) -> torch.autocast:
+    """No autocast in the block: bf16's three digits are too few for a likelihood's logarithm, and for a rounded latent
+    beyond 256."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
 class FactorizedPrior(EntropyBottleneck):
     """One learned density per channel (Ballé et al. 2018, appendix 6.1), with hidden widths (3, 3, 3).
 
@@ -54,6 +60,10 @@ class FactorizedPrior(EntropyBottleneck):
         The density is that of the latent without its `gain` (B, C), which is a matter of the quantiser's step: one
         density serves all rates.
         """
+        with exactly(h):
+            return self._judge(h.float() if h.dtype == torch.bfloat16 else h, gain)
+
+    def _judge(self, h: Tensor, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor]]:
         h_hat = quantise(h, self.training) if self.transmitted else h
         lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
         # Two sigmoids near 1 differ by rounding noise; mirrored to the left tail they keep all their digits.
@@ -153,8 +163,10 @@ class ScaleHyperprior(nn.Module):
         """
         z_hat, (p_z,) = self.prior_z(self.hyper_analysis(h.abs()))
         sigma = self.hyper_synthesis(z_hat)
-        h_hat = quantise(h, self.training) if self.transmitted else h
-        p = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
+        with exactly(h):
+            h, sigma = (v.float() if v.dtype == torch.bfloat16 else v for v in (h, sigma))
+            h_hat = quantise(h, self.training) if self.transmitted else h
+            p = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
         return h_hat, (p, p_z)
 
     def coding_tables(self, gain: Tensor | None = None) -> "HyperpriorTables":

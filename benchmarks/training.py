@@ -1,0 +1,152 @@
+"""Training, images a second: the package's loop against a plain one in the published style, in one run.
+
+The plain loop takes one pair at a time, decodes, crops and resizes its two PNG files every time, works in float32 with
+attention weights written out in memory, computes everything about y, and takes PSNR and MS-SSIM of every image on the
+CPU. The package's loop trains in batches from its cache. Both train the same model on the same files, in turns, so that
+a machine whose speed drifts slows both.
+
+    python benchmarks/training.py                          # CPU, the teaching configuration
+    python benchmarks/training.py --device cuda --preset config --batch 8 --models cross_attention
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from attention import PlainCrossAttentionModule
+from PIL import Image
+
+from ndic_core.config import Config, load_config
+from ndic_core.demo import embedded_pair
+from ndic_core.devices import launch
+from ndic_core.experiment import Outputs
+from ndic_core.losses import rate_distortion_loss
+from ndic_core.metrics import ms_ssim, psnr
+from ndic_core.models.catalogue import MODELS
+from ndic_core.models.factory import build_model
+from ndic_core.training import Training
+
+KITTI = (375, 1242)  # height and width of its pictures
+CROP = (370, 740)
+
+
+def write_files(folder: Path, count: int) -> None:
+    """Pairs of a KITTI picture's size: a real photograph with noise of its own in each."""
+    rng = np.random.default_rng(0)
+    for side, image in zip(("left", "right"), embedded_pair(), strict=True):
+        (folder / side).mkdir()
+        pixels = (image.permute(1, 2, 0) * 255).byte().numpy()
+        large = np.asarray(Image.fromarray(pixels).resize(KITTI[::-1], Image.Resampling.BICUBIC)).astype(np.int16)
+        for i in range(count):
+            noisy = (large + rng.integers(-4, 5, large.shape)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(folder / side / f"{i:03d}.png")
+
+
+def plain_steps(config: Config, folder: Path, device: torch.device):
+    """Endless steps of the plain loop; each yields how many images it trained on."""
+    model = build_model(**config.model_arguments()).to(device).train()
+    for i, cam in enumerate(getattr(model, "cams", ())):
+        sizes = [(side // shrink) for side, shrink in zip(config.resize, [(8, 4, 2)[i]] * 2, strict=True)]
+        width, heads, grid = config.attention_width, config.heads, config.patch_grid
+        model.cams[i] = PlainCrossAttentionModule(tuple(sizes), width, heads, config.head_width, grid).to(device)
+        del cam
+    optimizer = torch.optim.Adam(model.parameters(), config.lr, amsgrad=True)
+    lefts = sorted((folder / "left").iterdir())
+    for left in itertools.cycle(lefts):
+        x, y = (_read(path, config.resize)[None].to(device) for path in (left, folder / "right" / left.name))
+        if torch.rand(()) < 0.5:
+            x, y = x.flip(-1), y.flip(-1)
+        out = model(x, y)
+        terms = rate_distortion_loss(out, x, y, config.lmbda, config.alpha, config.beta, config.distortion_loss)
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        seen = out["x_hat"].detach().cpu().clamp(0, 1)
+        psnr(x.cpu(), seen).item(), ms_ssim(x.cpu(), seen).item(), terms["loss"].item()
+        yield 1
+
+
+def _read(path: Path, size) -> torch.Tensor:
+    image = Image.open(path).convert("RGB")
+    top, left = (image.height - CROP[0]) // 2, (image.width - CROP[1]) // 2
+    image = image.crop((left, top, left + CROP[1], top + CROP[0])).resize(size[::-1], Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def package_steps(config: Config, folder: Path):
+    """Endless epochs of the package's loop; each yields how many images it trained on."""
+    config = config.model_copy(update={"dataset_name": "Folder", "dataset_path": str(folder), "save_weights": False})
+    training = Training(config, launch(config), Outputs(config), progress=False, report=print)
+    while True:
+        training.train_epoch(lambda: "")
+        training.progress.step, training.progress.loss_sum = 0, 0.0
+        training.progress.epoch += 1
+        yield len(training.train_pairs)
+
+
+def rate(steps, seconds: float, device: torch.device) -> float:
+    """Images a second over at least `seconds`."""
+    start, images = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        images += next(steps)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    return images / (time.perf_counter() - start)
+
+
+def compare(config: Config, folder: Path, seconds: float, rounds: int) -> str:
+    device = torch.device("cuda" if config.cuda else "cpu")
+    loops = {"plain": plain_steps(config, folder, device), "package": package_steps(config, folder)}
+    rates = {name: [] for name in loops}
+    memory = dict.fromkeys(loops, 0.0)
+    for i in range(rounds + 1):
+        for name, steps in loops.items():
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            measured = rate(steps, seconds, device)
+            if device.type == "cuda":
+                memory[name] = torch.cuda.max_memory_allocated() / 2**20
+            if i:  # the first round warms up
+                rates[name].append(measured)
+    plain, ours = (statistics.median(values) for values in rates.values())
+    peak = f"; peak {memory['plain']:.0f} and {memory['package']:.0f} MB" if device.type == "cuda" else ""
+    return f"{config.model:20} plain {plain:8.2f}/s, package {ours:8.2f}/s: {ours / plain:5.2f} × as fast{peak}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--preset", default="teaching", help="a preset or a YAML file")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--batch", type=int, help="of the package's loop; the preset's where left out")
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"])
+    parser.add_argument("--compile", action="store_true", help="torch.compile in the package's loop")
+    parser.add_argument("--seconds", type=float, default=10, help="per loop and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=80, help="files to train on")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    changes = dict(precision=args.precision, compile=args.compile, cuda=args.device == "cuda")
+    if args.batch:
+        changes["train_batch_size"] = args.batch
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        os.environ["NDIC_CACHE"] = stack.enter_context(tempfile.TemporaryDirectory())
+        write_files(Path(folder), args.pairs)
+        for i, name in enumerate(args.models):
+            config = load_config(args.preset, model=name, **changes)
+            if not i:
+                print(f"{args.preset}, batches of {config.train_batch_size}, {where}, torch {torch.__version__}\n")
+            print(compare(config, Path(folder), args.seconds, args.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()

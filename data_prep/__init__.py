@@ -1,0 +1,1 @@
+"""From the official archives to the folders and list files that `ndic_core.data` reads."""

@@ -1,0 +1,136 @@
+"""Zip archives from strangers: looked through before anything is written, extracted so that nothing is half there."""
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_prep.common import need_space
+from ndic_core.errors import NDICError
+
+CHUNK = 2**20
+
+
+def contents(archive: Path) -> list[str]:
+    """Names of the files in a zip archive, after a look at every entry.
+
+    Raises:
+        NDICError: the file is no zip archive or cut short; or an entry leaves the folder it is extracted to, is a
+            link or device, is encrypted or packed by a rare method, or is there twice (all such entries are named).
+    """
+    with _opened(archive) as file:
+        entries = file.infolist()
+    count = Counter(entry.filename for entry in entries)
+    bad = {entry.filename: reason for entry in entries if (reason := _objection(entry, count[entry.filename]))}
+    if bad:
+        named = ", ".join(f"{name!r} {reason}" for name, reason in bad.items())
+        raise NDICError(f"{archive} is refused, nothing was written: {named}; get it from the official site")
+    return [entry.filename for entry in entries if not entry.is_dir()]
+
+
+def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
+    """Extract files from archives; those that are there with the right size and checksum are left alone.
+
+    Each file is written under a temporary name and renamed once its checksum is found right.
+
+    Args:
+        jobs: archives that `contents` has passed, each with what to take: name in the archive to path below `out`.
+        out: the folder to extract to.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        NDICError: the disk has no room (said before anything is written), files in the archives are damaged (the
+            others are extracted, the damaged ones all named), or a file cannot be written.
+    """
+    todo, needed = [], 0
+    for archive, wanted in jobs:
+        with _opened(archive) as file:
+            entries = {entry.filename: entry for entry in file.infolist()}
+        for name, target in wanted.items():
+            todo.append((archive, entries[name], out / target))
+            needed += 0 if _has_size(out / target, entries[name]) else entries[name].file_size
+    need_space(out, needed)
+    written, damaged = 0, []
+    total = sum(entry.file_size for _, entry, _ in todo)
+    with tqdm(total=total, unit="B", unit_scale=True, desc="extracting", disable=None) as bar:
+        for archive, _ in jobs:
+            with _opened(archive) as file:
+                for entry, target in ((entry, target) for source, entry, target in todo if source == archive):
+                    if not _is_there(target, entry):
+                        try:
+                            _write(file, entry, target)
+                            written += 1
+                        except (zipfile.BadZipFile, zlib.error, EOFError):
+                            damaged.append(f"{entry.filename} in {archive}")
+                    bar.update(entry.file_size)
+    if damaged:
+        raise NDICError(
+            f"damaged: {', '.join(damaged)}; delete that archive and download it again, the rest is extracted"
+        )
+    return written
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        file = zipfile.ZipFile(archive)
+    except OSError as error:
+        raise NDICError(f"{archive} cannot be read: {error.strerror or error}; check its name") from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise NDICError(f"{archive} is no zip archive, or was cut short: download it again") from error
+    with file:
+        yield file
+
+
+def _objection(entry: zipfile.ZipInfo, count: int) -> str | None:
+    """Why an entry must not be extracted, if so."""
+    name = entry.orig_filename.replace("\\", "/")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name) or "\0" in name:
+        return "leaves its folder"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or device"
+    if entry.flag_bits & 0x41:  # in either of two ways
+        return "is encrypted"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 0x20:  # a patch
+        return "is packed by a method that is not read here"
+    return "is there twice" if count > 1 else None
+
+
+def _has_size(target: Path, entry: zipfile.ZipInfo) -> bool:
+    return target.is_file() and target.stat().st_size == entry.file_size
+
+
+def _is_there(target: Path, entry: zipfile.ZipInfo) -> bool:
+    if not _has_size(target, entry):
+        return False
+    checksum = 0
+    with open(target, "rb") as file:
+        while chunk := file.read(CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == entry.CRC
+
+
+def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.part")  # the same at every attempt, so that none pile up
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open(entry) as source, open(temporary, "wb") as sink:
+            while chunk := source.read(CHUNK):
+                sink.write(chunk)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise NDICError(f"{target} cannot be written: {reason}; mend that and run the same command again") from error
+    finally:
+        with suppress(OSError):  # as good as never begun, whatever ended it
+            temporary.unlink()

@@ -1,0 +1,108 @@
+"""What is there of each data set, and what is missing: `python -m data_prep.check DIR`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_prep.common import new_app, run, stoppable
+from ndic_core.data import cityscape, folder, kitti
+from ndic_core.errors import NDICError
+
+# The publication says "about 175 thousand" pairs of KITTI General: a scene that lacks a frame is no fault.
+GENERAL_TOLERANCE = 0.01
+
+app = new_app()
+
+
+@app.command(epilog="Example: python -m data_prep.check kitti")
+@stoppable
+def check(root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with one or several data sets.")]):
+    """Report which data sets a folder holds and what they lack. Exit status 1 if something is missing."""
+    if not root.is_dir():
+        raise NDICError(f"there is no folder {root}: check its name")
+    lists = [f"KITTI_{kind}_{split}.txt" for kind in ("stereo", "general") for split in folder.SPLITS]
+    reports = []
+    if any((root / name).is_dir() for name in kitti.SCENES) or any(kitti.list_file(root, name) for name in lists):
+        reports.append(kitti_report(root))
+    if any((root / side).is_dir() for side in cityscape.SIDES):
+        reports.append(cityscape_report(root))
+    if any((root / name).is_dir() for name in ("left", "right", *folder.SPLITS)):
+        reports.append(folder_report(root))
+    if not reports:
+        raise NDICError(
+            f"{root} holds no data set: expected are {' or '.join(kitti.SCENES)} (KITTI), "
+            f"{' and '.join(cityscape.SIDES)} (Cityscapes), or left and right (own pictures)"
+        )
+    for found, missing in reports:
+        print_report(found, missing)
+    if any(missing for _, missing in reports):
+        raise typer.Exit(1)
+
+
+def kitti_report(root: Path) -> tuple[list[str], list[str]]:
+    """What is there of KITTI Stereo and KITTI General, and what is missing, in lines."""
+    found, missing = [], []
+    try:
+        scenes = kitti.scenes(root)
+    except NDICError as error:
+        return [f"KITTI in {root}:"], [str(error)]
+    for name, parts in kitti.SCENES.items():
+        for part, expected in parts.items():
+            here = [scene for scene in scenes if scene[:2] == (name, part)]
+            frames = sum(len(scene.left) for scene in here)
+            found.append(
+                f"{name}/{part}: {len(here)} of {expected} scenes, {frames:,} of {expected * kitti.FRAMES:,} frames"
+            )
+            whole = {scene.number for scene in here if {10, 11} <= scene.left.keys()}
+            lacking = [number for number in range(expected) if number not in whole]
+            if len(lacking) == expected:
+                missing.append(f"{name}/{part}: all scenes")
+            elif lacking:
+                missing.append(f"{name}/{part}: frames 10 and 11 of {', '.join(f'{n:06d}' for n in lacking)}")
+    more, less = _count("KITTI Stereo", lambda split: kitti.stereo_pairs(root, split), kitti.STEREO_PAIRS)
+    found, missing = found + more, missing + less
+    tolerated = {split: round(count * (1 - GENERAL_TOLERANCE)) for split, count in kitti.GENERAL_PAIRS.items()}
+    more, less = _count("KITTI General", lambda split: kitti.general_pairs(root, split), kitti.GENERAL_PAIRS, tolerated)
+    return [f"KITTI in {root}:", *found, *more], missing + less
+
+
+def cityscape_report(root: Path) -> tuple[list[str], list[str]]:
+    """What is there of Cityscapes, and what is missing, in lines."""
+    found, missing = _count("Cityscape", lambda split: cityscape.pairs(root, split), cityscape.PAIRS)
+    return [f"Cityscapes in {root}:", *found], missing
+
+
+def folder_report(root: Path) -> tuple[list[str], list[str]]:
+    """What is there of own pictures, and what is missing, in lines."""
+    splits = [split for split in folder.SPLITS if (root / split).is_dir()] or folder.SPLITS
+    found, missing = _count("own pictures", lambda split: folder.pairs(root, split), dict.fromkeys(splits, 0))
+    return [f"Own pictures in {root}:", *found], missing
+
+
+def print_report(found: list[str], missing: list[str]) -> None:
+    """Print what the report functions return."""
+    title, *lines = found
+    typer.echo("\n".join([title, *(f"  {line}" for line in lines), *(f"  missing: {line}" for line in missing)]))
+
+
+def _count(
+    name: str, pairs: Callable[[str], list], expected: dict[str, int], enough: dict[str, int] | None = None
+) -> tuple[list[str], list[str]]:
+    """Pairs of each split against what the full data set has; an expected 0 is no expectation."""
+    found, missing = [], []
+    for split, full in expected.items():
+        try:
+            count = len(pairs(split))
+        except NDICError as error:
+            missing.append(f"{name} {split}: {error}")
+            continue
+        found.append(f"{name} {split}: {count:,} {f'of {full:,} ' if full else ''}{'pair' if count == 1 else 'pairs'}")
+        if count < (enough or expected)[split]:
+            missing.append(f"{name} {split}: {full - count:,} pairs")
+    return found, missing
+
+
+if __name__ == "__main__":
+    run(app, "check")

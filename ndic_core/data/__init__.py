@@ -1,0 +1,1 @@
+"""Stereo pairs to learn from: real ones from disk and generated ones."""

@@ -1,0 +1,62 @@
+"""Cityscapes: left and right views of the cities' streets, in the official splits."""
+
+from pathlib import Path
+
+from ndic_core.data.folder import by_folder, check_split, subfolders, visible_files
+from ndic_core.errors import NDICError
+
+SIDES = ("leftImg8bit", "rightImg8bit")
+PAIRS = {"train": 2975, "val": 500, "test": 1525}
+
+
+def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
+    """The pairs of one split: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with its `rightImg8bit`.
+
+    Args:
+        root: the folder that holds `leftImg8bit/` and `rightImg8bit/`.
+        split: "train", "val" or "test".
+
+    Returns:
+        Paths (x, y), x the left view, sorted; see `PAIRS` for how many the full data set has.
+
+    Raises:
+        NDICError: a folder is missing or empty, or a picture has no partner (all are named).
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for side in SIDES:
+        ...     (root / side / "val" / "ulm").mkdir(parents=True)
+        ...     (root / side / "val" / "ulm" / f"ulm_0_{side}.png").touch()
+        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
+        [('ulm_0_leftImg8bit.png', 'ulm_0_rightImg8bit.png')]
+    """
+    check_split(split)
+    root = Path(root)
+    left, right = (root / side / split for side in SIDES)
+    gone = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
+    if gone:
+        raise NDICError(f"{root} has no {' and no '.join(gone)}; python -m data_prep.cityscape makes it")
+    found, lonely = [], []
+    for city in sorted({*subfolders(left), *subfolders(right)}):
+        xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
+        for shot in sorted(xs | ys):
+            x, y = (root / side / split / city / f"{shot}_{side}.png" for side in SIDES)
+            if shot in xs and shot in ys:
+                found.append((x, y))
+            else:
+                lonely.append(y if shot in xs else x)
+    if lonely:
+        missing = by_folder(path.relative_to(root) for path in lonely)
+        raise NDICError(f"{root} lacks these partners: {missing}; extract again with python -m data_prep.cityscape")
+    if not found:
+        raise NDICError(f"{left} and {right} hold no pictures: python -m data_prep.cityscape extracts them")
+    return found
+
+
+def _shots(folder: Path, side: str) -> set[str]:
+    """What the names in a city's folder begin with."""
+    if not folder.is_dir():
+        return set()
+    ending = f"_{side}.png"
+    return {name.removesuffix(ending) for name in visible_files(folder) if name.endswith(ending)}

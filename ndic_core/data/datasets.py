@@ -1,0 +1,56 @@
+"""From a configuration to the pairs of one split, whatever the data set."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from ndic_core.config import Config
+from ndic_core.data import cityscape, folder, kitti
+from ndic_core.data.pairs import Pairs, load_pairs
+from ndic_core.data.street import Street
+from ndic_core.data.street_pairs import load_street
+from ndic_core.errors import NDICError
+
+
+def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
+    """The pairs that a configuration names, decoded, cropped and resized (or rendered), from the cache where possible.
+
+    Args:
+        config: of the experiment; `dataset_name`, `dataset_path`, `resize`, and the street's keys count.
+        split: "train", "val" or "test".
+        progress: show a bar on stderr while pictures are prepared for the first time.
+
+    Returns:
+        The pairs, images of `resize`.
+
+    Raises:
+        NDICError: the data set is not there, or pictures are missing or odd (all are named).
+
+    Example:
+        >>> from ndic_core.config import load_config
+        >>> config = load_config("teaching", resize=[32, 64], street_pairs=[1, 1, 2])
+        >>> len(load_split(config, "test", progress=False))
+        2
+    """
+    size = tuple(config.resize)
+    name = config.dataset_name
+    if name == "Street":
+        street = _street(size, config.street)
+        counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
+        return load_street(street, split, counts[split], progress)
+    path = config.dataset_path
+    root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
+    if name == "KITTI_Stereo":
+        return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, progress)
+    if name == "KITTI_General":
+        return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, progress)
+    if name == "Cityscape":  # the whole picture, as published: 1:2 already
+        return load_pairs(cityscape.pairs(root, split), size, None, progress)
+    return load_pairs(folder.pairs(root, split), size, None, progress)
+
+
+def _street(size: tuple[int, int], knobs: dict) -> Street:
+    known = [field.name for field in fields(Street) if field.name != "size"]
+    for knob in knobs:
+        if knob not in known:
+            raise NDICError(f"street: unknown knob {knob!r}; it has {', '.join(known)}")
+    return Street(size=size, **knobs)

@@ -1,0 +1,145 @@
+"""Own pictures: a folder of left views and one of right views, matched by name."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ndic_core.errors import NDICError
+
+SPLITS = ("train", "val", "test")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+
+def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]:
+    """The pairs of one split of a user's own pictures.
+
+    Where `root` has folders `train/`, `val/` or `test/` (each with `left/` and `right/`), these are the splits.
+    Otherwise the pairs, sorted by name, are cut into blocks: the first 80 % train, the next 10 % val, the last
+    10 % test, at least one pair each. Blocks, because neighbouring pictures of a sequence look alike and would
+    otherwise be on both sides of the cut.
+
+    Args:
+        root: a folder with `left/` and `right/`, or two folders (of x, of y) with files of the same names; endings
+            may differ.
+        split: "train", "val" or "test".
+
+    Returns:
+        Paths (x, y), sorted by name; x is the left view, or of the first folder.
+
+    Raises:
+        NDICError: a folder is missing or empty, a picture has no partner (all are named), or there are fewer than
+            three pairs to split.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("left/a.png", "left/b.png", "left/c.png", "right/a.jpg", "right/b.jpg", "right/c.jpg"):
+        ...     (root / name).parent.mkdir(exist_ok=True)
+        ...     (root / name).touch()
+        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
+        [('b.png', 'b.jpg')]
+    """
+    check_split(split)
+    if isinstance(root, tuple):
+        return _block(_matched(Path(root[0]), Path(root[1])), split, f"{root[0]} and {root[1]}")
+    root = Path(root)
+    if not root.is_dir():
+        raise NDICError(f"there is no folder {root}: check its name")
+    splits = [name for name in SPLITS if (root / name).is_dir()]
+    if not splits:
+        return _block(_matched(root / "left", root / "right"), split, str(root))
+    if split not in splits:
+        have = " and ".join(f"{name}/" for name in splits)
+        raise NDICError(f"{root} has {have} but no {split}/: put pairs into {split}/left and {split}/right")
+    return _matched(root / split / "left", root / split / "right")
+
+
+def _matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
+    """Pictures of two folders with the same name (without ending), sorted."""
+    gone = [f"{folder}/" for folder in (left, right) if not folder.is_dir()]
+    if gone:
+        raise NDICError(f"{' and '.join(gone)} not found: left views go into left/, right views into right/")
+    xs, ys = _by_stem(left), _by_stem(right)
+    if not xs and not ys:
+        raise NDICError(f"{left} and {right} hold no pictures: {', '.join(ENDINGS)} are read")
+    lonely = [xs[stem] for stem in sorted(xs.keys() - ys.keys())] + [ys[stem] for stem in sorted(ys.keys() - xs.keys())]
+    if lonely:
+        raise NDICError(f"pictures without a partner of the same name: {', '.join(map(str, lonely))}")
+    return [(xs[stem], ys[stem]) for stem in sorted(xs)]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    twice = []
+    for name in sorted(visible_files(folder)):
+        path = folder / name
+        if path.suffix.lower() in ENDINGS and found.setdefault(path.stem, path) != path:
+            twice.append(f"{found[path.stem].name} and {name}")
+    if twice:
+        raise NDICError(f"{folder} holds several pictures of one name: {', '.join(twice)}; keep one of each")
+    return found
+
+
+def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple[Path, Path]]:
+    """The consecutive 80, 10 or 10 % that a split is."""
+    count = len(found)
+    if count < 3:
+        raise NDICError(
+            f"{where}: {count} {'pair' if count == 1 else 'pairs'} cannot be split into train, val and test; "
+            "for testing alone put them under test/left and test/right"
+        )
+    train = min(count * 8 // 10, count - 2)
+    val = min(max(count * 9 // 10, train + 1), count - 1)
+    return {"train": found[:train], "val": found[train:val], "test": found[val:]}[split]
+
+
+# What the listings of all data sets share
+
+
+def check_split(split: str) -> None:
+    """Refuse what is no split.
+
+    Raises:
+        NDICError: `split` is none of "train", "val", "test".
+    """
+    if split not in SPLITS:
+        raise NDICError(f"there is no split {split!r}: take train, val or test")
+
+
+def visible_files(folder: Path) -> list[str]:
+    """Names of the files in a folder, hidden ones left out, in one scan and no particular order.
+
+    Raises:
+        NDICError: the folder cannot be read.
+    """
+    return _scan(folder, os.DirEntry.is_file)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, hidden ones left out, sorted.
+
+    Raises:
+        NDICError: the folder cannot be read.
+    """
+    return sorted(_scan(folder, os.DirEntry.is_dir))
+
+
+def _scan(folder: Path, kind) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".") and kind(entry)]
+    except OSError as error:
+        raise NDICError(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def by_folder(paths: Iterable[Path]) -> str:
+    """Every path, said once a folder: for sentences that name all that is missing.
+
+    Example:
+        >>> by_folder([Path("a/1.png"), Path("a/2.png"), Path("b/1.png")])
+        'a: 1.png, 2.png; b: 1.png'
+    """
+    groups: dict[Path, list[str]] = {}
+    for path in sorted(set(paths)):
+        groups.setdefault(path.parent, []).append(path.name)
+    return "; ".join(f"{folder.as_posix()}: {', '.join(names)}" for folder, names in groups.items())

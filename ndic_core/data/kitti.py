@@ -1,0 +1,267 @@
+"""KITTI 2012 and 2015 with all their frames: which pictures make pairs, in the published splits.
+
+Pictures are `FOLDER/PART/CAMERA/NNNNNN_FF.png`: scene NNNNNN, frame FF. Frame 10 is the one the benchmarks look at.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ndic_core.data.folder import by_folder, check_split, visible_files
+from ndic_core.errors import NDICError
+
+CROP = (370, 740)  # height and width of the centre that is used
+
+# Scenes of the two collections, 2012 and 2015.
+SCENES = {
+    "data_stereo_flow_multiview": {"training": 194, "testing": 195},
+    "data_scene_flow_multiview": {"training": 200, "testing": 200},
+}
+PARTS = ("training", "testing")
+FRAMES = 21  # of a scene
+CAMERAS = (("image_2", "image_3"), ("colored_0", "colored_1"))  # left and right, as 2015 and as 2012 calls them
+
+STEREO_FRAMES = {"train": ("training", (10, 11)), "val": ("testing", (11,)), "test": ("testing", (10,))}
+STEREO_PAIRS = {"train": 1576, "val": 790, "test": 790}
+
+STEPS = (1, 2, 3)  # frames between the two pictures of a KITTI General pair
+GENERAL_PAIRS = {"train": 175_332, "val": 912, "test": 3_607}
+# Testing scenes that the lists published with DSIN (Ayzik and Avidan, ECCV 2020) hold out, and NDIC after it.
+HELD_OUT = {
+    "data_stereo_flow_multiview": (4, 33, 41, 44, 49, 52, 122, 158, 166, 167),
+    "data_scene_flow_multiview": (29, 79, 85, 100, 105, 110, 129, 150, 158, 175),
+}
+
+Pair = tuple[Path, Path]
+
+
+class Scene(NamedTuple):
+    """The pictures of one scene: two cameras, frame number to path."""
+
+    folder: str
+    part: str
+    number: int
+    left: dict[int, Path]
+    right: dict[int, Path]
+
+
+def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
+    """KITTI Stereo: both cameras at the same moment, every pair in both orders.
+
+    Train is frames 10 and 11 of the training folders, val frame 11 and test frame 10 of the testing folders: val and
+    test show the same scenes a tenth of a second apart, as published. A list file `KITTI_stereo_SPLIT.txt` in `root`
+    or `root/data_paths` takes precedence (see `read_list`).
+
+    Args:
+        root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
+        split: "train", "val" or "test".
+        lists: False looks at the folders only.
+
+    Returns:
+        Paths (x, y) by scene and frame; left first, then the same two swapped. `STEREO_PAIRS` says how many there
+        are of the full collections.
+
+    Raises:
+        NDICError: no pictures are there, one lacks its partner, or a listed file is missing (all are named).
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for camera in ("image_2", "image_3"):
+        ...     folder = root / "data_scene_flow_multiview" / "testing" / camera
+        ...     folder.mkdir(parents=True)
+        ...     (folder / "000000_10.png").touch()
+        >>> [(x.parent.name, y.parent.name) for x, y in stereo_pairs(root, "test")]
+        [('image_2', 'image_3'), ('image_3', 'image_2')]
+    """
+    check_split(split)
+    root = Path(root)
+    if lists and (file := list_file(root, f"KITTI_stereo_{split}.txt")):
+        return read_list(file, root)
+    part, frames = STEREO_FRAMES[split]
+    pairs = []
+    for scene in scenes(root, (part,), frames):
+        for left, right in zip(scene.left.values(), scene.right.values(), strict=True):
+            pairs += [(left, right), (right, left)]
+    return pairs
+
+
+def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
+    """KITTI General: the two cameras of one scene 1 to 3 frames apart, so neither synchronised nor calibrated.
+
+    A list file `KITTI_general_SPLIT.txt` takes precedence. Otherwise the pairs of the held-out scenes are drawn into
+    val and test, reproducibly (by a hash of their names, whatever the file system or the Python), and those of all
+    other scenes, of training and testing folders, are train. Held out are the 20 published testing scenes; a
+    collection that lacks some of these holds out as many others as keep 20 of 789, testing scenes first, at least
+    one. A fifth of the held-out pairs is val, at least one and at most 912; the rest is test, at most 3,607. So val
+    and test share scenes, as published, and train shares none with them.
+
+    Args:
+        root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
+        split: "train", "val" or "test".
+        lists: False looks at the folders only.
+
+    Returns:
+        Paths (x, y) by scene and frame, x of either camera: 228 of a scene of 21 frames. `GENERAL_PAIRS` says how
+        many there are of the full collections.
+
+    Raises:
+        NDICError: no pictures or too few are there, one lacks its partner, or a listed file is missing (all are
+            named).
+    """
+    check_split(split)
+    root = Path(root)
+    if lists and (file := list_file(root, f"KITTI_general_{split}.txt")):
+        return read_list(file, root)
+    found = scenes(root)
+    held_out = _held_out(found)
+    if split == "train":
+        pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _across(scene)]
+    else:
+        named = [named for scene in found if scene[:3] in held_out for named in _across(scene)]
+        drawn = sorted(named, key=lambda item: _draw(item[0]))
+        val = min(max(1, len(drawn) // 5), GENERAL_PAIRS["val"])
+        test = min(len(drawn) - val, GENERAL_PAIRS["test"])
+        chosen = {name for name, _ in (drawn[:val] if split == "val" else drawn[val : val + test])}
+        pairs = [pair for name, pair in named if name in chosen]
+    if not pairs:
+        raise NDICError(
+            f"{root} has too few pictures for KITTI General ({split}): at least two scenes with several frames are "
+            "needed; python -m data_prep.kitti extracts all"
+        )
+    return pairs
+
+
+def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES))) -> list[Scene]:
+    """The scenes in the folders, with the frames asked for; one scan a folder.
+
+    Args:
+        root: the folder with `data_stereo_flow_multiview/`, `data_scene_flow_multiview/`, or both.
+        parts: "training", "testing" or both.
+        frames: which frames, 0 to 20; scenes with none of them are left out.
+
+    Returns:
+        The scenes, sorted; frames in ascending order, the same of both cameras.
+
+    Raises:
+        NDICError: no such pictures are there, or one lacks its partner of the other camera (all are named).
+    """
+    found, lonely = [], []
+    for folder in SCENES:
+        for part in parts:
+            base = root / folder / part
+            cameras = next((names for names in CAMERAS if any((base / name).is_dir() for name in names)), None)
+            if cameras is None:
+                continue
+            absent = [base / name for name in cameras if not (base / name).is_dir()]
+            if absent:  # one name for the folder, not one for each of its pictures
+                lonely += absent
+                continue
+            left, right = (_frames(base / name, frames) for name in cameras)
+            for number in sorted({*left, *right}):
+                ours, theirs = left.get(number, {}), right.get(number, {})
+                for camera, lacking in zip(
+                    cameras, (theirs.keys() - ours.keys(), ours.keys() - theirs.keys()), strict=True
+                ):
+                    lonely += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
+                found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
+    if lonely:
+        missing = by_folder(path.relative_to(root) for path in lonely)
+        raise NDICError(f"{root} lacks these partners of pictures: {missing}; python -m data_prep.kitti extracts them")
+    if not found:
+        raise NDICError(
+            f"{root} holds no KITTI pictures: expected are {' or '.join(SCENES)} with {' and '.join(parts)}, in them "
+            f"image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; python -m data_prep.kitti makes them"
+        )
+    return found
+
+
+def list_file(root: Path, name: str) -> Path | None:
+    """A list file in `root` or else in `root/data_paths`, if there is one."""
+    return next((folder / name for folder in (root, root / "data_paths") if (folder / name).is_file()), None)
+
+
+def read_list(file: Path, root: Path) -> list[Pair]:
+    """Pairs from a list file: two lines a pair, x first, paths relative to `root`.
+
+    Backslashes count as slashes, a leading slash and blank lines are ignored. Lists name `image_2` and `image_3`;
+    where these are absent but `colored_0` and `colored_1` are there, these are meant. Where `root` is itself the
+    folder `data_paths` and the pictures lie beside it, paths start there.
+
+    Args:
+        file: the list.
+        root: where its paths start.
+
+    Returns:
+        Paths (x, y) in the order of the file.
+
+    Raises:
+        NDICError: the list is unreadable, empty, has an odd number of lines, leaves `root` by `..` or a drive
+            letter, or names files that are missing (all are named).
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NDICError(f"{file} cannot be read as a list of pictures: {error}") from error
+    lines = [line.strip().replace("\\", "/").lstrip("/") for line in text.splitlines() if line.strip()]
+    if not lines or len(lines) % 2:
+        raise NDICError(f"{file} has {len(lines)} lines: a list has two a pair, x and then y")
+    outside = sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)})
+    if outside:
+        raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
+    if root.resolve().name == "data_paths" and not (root / lines[0]).exists():
+        root = root.resolve().parent
+    paths = {line: _as_found(root, line) for line in set(lines)}
+    present = {folder: set(visible_files(folder)) for folder in {p.parent for p in paths.values()} if folder.is_dir()}
+    missing = [path for path in paths.values() if path.name not in present.get(path.parent, ())]
+    missing = {path if path.parent in present else path.parent for path in missing}
+    if missing:
+        names = by_folder(path.relative_to(root) for path in missing)
+        raise NDICError(f"{file} lists what is not in {root}: {names}; python -m data_prep.kitti extracts the pictures")
+    return [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
+
+
+def _as_found(root: Path, line: str) -> Path:
+    path = root / line
+    camera = dict(zip(*CAMERAS, strict=True)).get(path.parent.name)
+    if camera and not path.parent.is_dir() and path.parent.with_name(camera).is_dir():
+        return path.parent.with_name(camera) / path.name
+    return path
+
+
+def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]:
+    """Pictures of one camera: scene number to frame number to path."""
+    found: dict[int, dict[int, Path]] = {}
+    for name in visible_files(folder):
+        match = re.fullmatch(r"(\d{6})_(\d\d)\.png", name)
+        if match and int(match[2]) in wanted:
+            found.setdefault(int(match[1]), {})[int(match[2])] = folder / name
+    return found
+
+
+def _across(scene: Scene) -> Iterator[tuple[str, Pair]]:
+    """The General pairs of a scene, each with a name that is the same on every machine."""
+    name = f"{scene.folder}/{scene.part}/{scene.number:06d}"
+    for i, left in scene.left.items():
+        for j in sorted(i + sign * step for step in STEPS for sign in (-1, 1)):
+            if j in scene.right:
+                yield f"{name} left {i:02d} right {j:02d}", (left, scene.right[j])
+                yield f"{name} right {j:02d} left {i:02d}", (scene.right[j], left)
+
+
+def _held_out(found: list[Scene]) -> set[tuple[str, str, int]]:
+    """The scenes whose pairs are val and test."""
+    published = {(folder, "testing", number) for folder, numbers in HELD_OUT.items() for number in numbers}
+    total = sum(sum(parts.values()) for parts in SCENES.values())
+    size = max(1, round(len(published) * len(found) / total))
+    present = {scene[:3] for scene in found}
+    chosen = present & published
+    others = sorted(present - published, key=lambda scene: (scene[1] != "testing", _draw("/".join(map(str, scene)))))
+    return chosen | set(others[: max(0, size - len(chosen))])
+
+
+def _draw(name: str) -> bytes:
+    """A fixed pseudo-random rank."""
+    return hashlib.sha256(name.encode()).digest()

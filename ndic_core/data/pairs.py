@@ -1,0 +1,179 @@
+"""What every data set becomes: pairs of images of one size, decoded once, ready for a batch."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ndic_core.data.cache import cached_images, content_digests
+from ndic_core.errors import NDICError
+
+RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
+COLOUR_MODES = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # what Pillow turns into RGB without loss of colour
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Image pairs in memory-mapped 8-bit pixels.
+
+    Args:
+        images: uint8 (count, H, W, 3); a picture that belongs to several pairs is there once.
+        index: (n, 2) integers: which images are x and y of each pair.
+        names: n strings that tell the pairs apart in tables and file names.
+
+    Example:
+        >>> images = np.zeros((2, 32, 64, 3), np.uint8)
+        >>> pairs = Pairs(images, np.array([[0, 1], [1, 0]]), ["left", "right"])
+        >>> len(pairs), pairs[0][0].shape, pairs.batch([0, 1])[1].shape
+        (2, torch.Size([3, 32, 64]), torch.Size([2, 3, 32, 64]))
+    """
+
+    def __init__(self, images: np.ndarray, index: np.ndarray, names: Sequence[str]):
+        self.images = images
+        self.index = index
+        self.names = list(names)
+        self._pixels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        """x and y, (3, H, W) in [0, 1]."""
+        x, y = self.batch([i])
+        return x[0], y[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.images.shape[1:3]
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """x and y of some pairs, (B, 3, H, W) each in [0, 1], on the device of `to`."""
+        chosen = self.index[list(indices)].T  # (2, B)
+        if self._pixels is not None:
+            pixels = self._pixels[torch.from_numpy(chosen.copy()).to(self._pixels.device)]
+        else:
+            pixels = torch.from_numpy(self.images[chosen])
+        x, y = pixels.permute(0, 1, 4, 2, 3).float() / 255
+        return x, y
+
+    def to(self, device: torch.device) -> "Pairs":
+        """Hold the pixels on a GPU with room for them, so that no batch waits for a transfer; elsewhere no change."""
+        if device.type == "cuda" and self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
+            self._pixels = torch.from_numpy(np.array(self.images)).to(device)
+        return self
+
+    def first(self, count: int) -> "Pairs":
+        """The first `count` pairs."""
+        return Pairs(self.images, self.index[:count], self.names[:count])
+
+
+def load_pairs(
+    paths: Sequence[tuple[Path, Path]],
+    size: tuple[int, int],
+    crop: tuple[int, int] | None = None,
+    progress: bool = True,
+) -> Pairs:
+    """Pairs from files: centre crop, resize, cached.
+
+    Args:
+        paths: x and y of each pair.
+        size: height and width to resize to.
+        crop: height and width of the centre to take first; None takes the largest centre of the shape of `size`.
+        progress: show a bar on stderr while pictures are prepared for the first time.
+
+    Returns:
+        The pairs, in the order of `paths`.
+
+    Raises:
+        NDICError: pictures are missing, damaged, grey, of more than 8 bits a channel, smaller than the crop, or of
+            another size than their partner: all of them are named.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (200, 100), "red").save(folder / "red.png")
+        >>> pairs = load_pairs([(folder / "red.png", folder / "red.png")], size=(32, 64))
+        >>> pairs[0][0][:, 5, 5]
+        tensor([1., 0., 0.])
+    """
+    files = list(dict.fromkeys(path for pair in paths for path in pair))
+    place = {file: i for i, file in enumerate(files)}
+    _refuse(f"{file}: no such file" for file in files if not file.is_file())
+    digests = content_digests(files)
+    depends_on = ["pairs 1", size, crop, int(RESAMPLING), digests, [[place[x], place[y]] for x, y in paths]]
+
+    def prepared() -> Iterable[np.ndarray]:
+        with ThreadPoolExecutor() as pool:
+            sizes = dict(zip(files, pool.map(lambda file: _inspect(file, crop), files), strict=True))
+            problems = [problem for problem in sizes.values() if isinstance(problem, str)]
+            for x, y in paths:
+                if isinstance(sizes[x], tuple) and isinstance(sizes[y], tuple) and sizes[x] != sizes[y]:
+                    (h_x, w_x), (h_y, w_y) = sizes[x], sizes[y]
+                    problems.append(f"{x} and {y}: {h_x} × {w_x} and {h_y} × {w_y}, a pair must have one size")
+            _refuse(problems)
+            problems = []
+            for image in pool.map(lambda file: _prepare(file, size, crop), files):
+                if isinstance(image, str):
+                    problems.append(image)
+                elif not problems:
+                    yield image
+            _refuse(problems)
+
+    images = cached_images(depends_on, (len(files), *size, 3), prepared, "decode and resize", progress)
+    index = np.array([[place[x], place[y]] for x, y in paths]).reshape(-1, 2)
+    return Pairs(images, index, [f"{x.parent.name}/{x.stem}" for x, _ in paths])
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    problems = list(dict.fromkeys(problems))
+    if problems:
+        count = f"{len(problems)} {'picture' if len(problems) == 1 else 'pictures'}"
+        raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
+
+
+def _inspect(file: Path, crop: tuple[int, int] | None) -> tuple[int, int] | str:
+    """Height and width, from the header alone; or what is wrong."""
+    try:
+        with Image.open(file) as image, file.open("rb") as raw:
+            start = raw.read(26)
+            if (start.startswith(b"\x89PNG") and start[24] == 16) or image.mode.startswith(("I", "F")):
+                return f"{file}: more than 8 bits a channel; convert it to 8-bit RGB"
+            if image.mode not in COLOUR_MODES:
+                return f"{file}: no colour (mode {image.mode}); convert it to 8-bit RGB"
+            if crop and (image.height < crop[0] or image.width < crop[1]):
+                return f"{file}: {image.height} × {image.width}, smaller than the crop of {crop[0]} × {crop[1]}"
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"{file}: {_reason(error)}"
+
+
+def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray | str:
+    """The picture, cropped and resized, uint8 (H, W, 3); or what is wrong."""
+    try:
+        with Image.open(BytesIO(file.read_bytes())) as image:
+            height, width = crop or _largest(size, (image.height, image.width))
+            # Whole pixels, rounded as torchvision's centre crop does.
+            top, left = round((image.height - height) / 2), round((image.width - width) / 2)
+            box = (left, top, left + width, top + height)
+            return np.asarray(image.convert("RGB").crop(box).resize(size[::-1], RESAMPLING))
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{file}: {_reason(error)}"
+
+
+def _largest(shape: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the largest centre with the aspect of `shape`."""
+    scale = min(within[0] / shape[0], within[1] / shape[1])
+    return round(shape[0] * scale), round(shape[1] * scale)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture that Pillow can read"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read ({error.strerror})"
+    return "truncated or damaged"

@@ -1,0 +1,51 @@
+"""On what a training runs: a GPU or the CPU, one process or several, in which precision."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from ndic_core.config import Config
+from ndic_core.errors import NDICError
+
+
+def launch(config: Config, logger=None) -> Fabric:
+    """The devices of this process, ready to train on.
+
+    Under `torchrun` (which sets `WORLD_SIZE`) all its processes work together, over NCCL on GPUs and gloo on CPUs.
+
+    Args:
+        config: of the experiment; `cuda`, `precision` and `train_batch_size` count.
+        logger: a Fabric logger, or None.
+
+    Raises:
+        NDICError: the batch cannot be shared evenly, or bf16 is asked of a GPU without it.
+    """
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if config.train_batch_size % world:
+        raise NDICError(
+            f"train_batch_size: got {config.train_batch_size}; {world} processes share each batch, so it must be a "
+            f"multiple of {world}"
+        )
+    cuda = config.cuda and torch.cuda.is_available()
+    # alpha = 0 leaves parts of a model without gradient, which DDP must be told.
+    strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=local,
+        num_nodes=max(1, world // local),
+        strategy=strategy,
+        precision=_precision(config.precision, cuda),
+        loggers=logger,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _precision(wanted: str, cuda: bool) -> str:
+    able = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "bf16" and cuda and not able:
+        raise NDICError("precision: this GPU has no bf16; set precision: 'auto' or 'float32'")
+    return "bf16-mixed" if wanted == "bf16" or (wanted == "auto" and able) else "32-true"

@@ -1,0 +1,80 @@
+"""Where an experiment's files go, under names that no other experiment shares and every file system takes."""
+
+import re
+from pathlib import Path
+
+from ndic_core.config import DATASETS, Config
+from ndic_core.models.catalogue import MODELS
+
+# What may change between two runs that continue each other: how long, how loud, and what happens after.
+_MAY_CHANGE = {
+    *("cuda", "train", "epochs", "max_minutes", "resume", "load_weight", "weight_path", "verbose_period", "compile"),
+    *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path", "precision"),
+}
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+
+
+class Outputs:
+    """The files of one experiment, below its `save_output_path`.
+
+    Attributes:
+        name: `experiment_name` made legal, with whatever it doesn't tell of data set, model, distortion and lambda.
+        weights: the best weights, `weight/NAME.safetensors`.
+        state: all that training needs to go on, `weight/NAME.state.pt`.
+        table: test results, `results/NAME.csv`.
+        pictures: folder of test pictures, `results/NAME/`.
+        logs: folder for TensorBoard, `logs/NAME/`.
+
+    Example:
+        >>> from ndic_core.config import load_config
+        >>> Outputs(load_config("config", lmbda=6e-05)).weights.as_posix()
+        'outputs/weight/cross_attention_MS-SSIM_lambda_3e-05_KITTI_Stereo_lambda_6e-05.safetensors'
+    """
+
+    def __init__(self, config: Config):
+        self.name = experiment_name(config)
+        root = Path(config.save_output_path)
+        self.weights = root / "weight" / f"{self.name}.safetensors"
+        self.state = root / "weight" / f"{self.name}.state.pt"
+        self.table = root / "results" / f"{self.name}.csv"
+        self.pictures = root / "results" / self.name
+        self.logs = root / "logs" / self.name
+
+    def logger(self):
+        """Writes curves for TensorBoard into `logs`."""
+        from lightning_fabric.loggers import TensorBoardLogger
+
+        return TensorBoardLogger(self.logs.parent, name=self.name, version="")
+
+
+def experiment_name(config: Config) -> str:
+    """A file name for an experiment: characters that some system forbids become `_`, missing facts are appended."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", config.experiment_name).strip(". ") or "experiment"
+    if name.split(".")[0].lower() in _RESERVED:
+        name = f"_{name}"
+    lambdas = config.lmbda if isinstance(config.lmbda, list) else [config.lmbda]
+    told = [_words(name, DATASETS), _words(name, MODELS), _words(name, ("MS-SSIM", "MSE")), _lambdas(name)]
+    facts = [config.dataset_name, config.model, config.distortion_loss, lambdas]
+    for fact, words in zip(facts, told, strict=True):
+        if isinstance(fact, list) and words != fact:
+            name += "_lambda_" + "-".join(f"{value:g}" for value in fact)
+        elif isinstance(fact, str) and words != [fact]:
+            name += f"_{fact}"
+    return name
+
+
+def identity(config: Config) -> dict:
+    """The keys that two runs must agree in to be parts of one training."""
+    return config.model_dump(by_alias=True, exclude=_MAY_CHANGE)
+
+
+def _words(name: str, known: tuple[str, ...]) -> list[str]:
+    """Which of the `known` words a name holds; the longest counts where one contains another."""
+    longest_first = sorted(known, key=len, reverse=True)
+    return re.findall(rf"(?<![A-Za-z0-9])(?:{'|'.join(longest_first)})(?![A-Za-z0-9])", name)
+
+
+def _lambdas(name: str) -> list[float]:
+    number = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+    found = re.findall(rf"lambda_({number})(?:-({number}))?(?![\d.])", name)
+    return [float(value) for value in found[-1] if value] if found else []

@@ -1,0 +1,71 @@
+"""What training minimises: rate plus lambda times distortion, of the image sent and, weighted, of the side image."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ndic_core.metrics import estimated_bpp, ms_ssim
+
+
+def rate_distortion_loss(
+    out: Mapping,
+    x: Tensor,
+    y: Tensor,
+    lmbda: float | Tensor,
+    alpha: float = 0.0,
+    beta: float = 0.0,
+    metric: str = "MS-SSIM",
+) -> dict[str, Tensor]:
+    """The published loss (Mital et al. 2022, arXiv 2207.08489, section III-A).
+
+        loss = λ · 255² · (D(x, x̂) + α · D(y, ŷ)) + bpp(x) + α · bpp(y) + β · bpp(w)
+
+    Each bpp is estimated by likelihoods and includes the hyper-latents of its part. Models without side information
+    have the terms of x only.
+
+    Args:
+        out: what a model returns.
+        x, y: the images, (B, 3, H, W) in [0, 1].
+        lmbda: one for all, or (B,).
+        alpha: weight of the side image's own rate and distortion, 0 or more.
+        beta: weight of the common information's rate, 0 or more.
+        metric: what D is: "MSE" on [0, 1] images, or "MS-SSIM", which stands for 1 − MS-SSIM.
+
+    Returns:
+        Scalars, averaged over the batch: `loss`, to go down from; `bpp` of x, all that is sent; `distortion` of x.
+
+    Raises:
+        NDICError: the images are too small for MS-SSIM.
+
+    Example:
+        >>> x = torch.full((2, 3, 32, 32), 0.5)
+        >>> out = {"x_hat": x + 0.1, "likelihoods": {"x": torch.full((2, 4, 2, 2), 0.5)}}
+        >>> terms = rate_distortion_loss(out, x, x, lmbda=0.01, metric="MSE")
+        >>> {name: round(term.item(), 4) for name, term in terms.items()}
+        {'loss': 6.5181, 'bpp': 0.0156, 'distortion': 0.01}
+    """
+    likelihoods = out["likelihoods"]
+    pixels = x.shape[-2] * x.shape[-1]
+
+    def rate(*parts: str) -> Tensor:
+        return estimated_bpp(likelihoods, [part for part in parts if part in likelihoods], pixels)
+
+    bpp = rate("x", "z")
+    distortion = _distortion(x, out["x_hat"], metric)
+    rates, distortions = bpp, distortion
+    if alpha and "y_hat" in out:
+        rates = rates + alpha * rate("y", "z_y")
+        distortions = distortions + alpha * _distortion(y, out["y_hat"], metric)
+    if beta and "w" in likelihoods:
+        rates = rates + beta * rate("w")
+    loss = 255**2 * lmbda * distortions + rates
+    return {"loss": loss.mean(), "bpp": bpp.mean().detach(), "distortion": distortion.mean().detach()}
+
+
+def _distortion(image: Tensor, image_hat: Tensor, metric: str) -> Tensor:
+    """(B,), 0 where both are equal."""
+    if metric == "MSE":
+        return (image - image_hat.float()).square().flatten(1).mean(1)
+    with torch.autocast(image.device.type, enabled=False):  # variances of small windows need all digits of float32
+        return 1 - ms_ssim(image, image_hat)

@@ -1,0 +1,151 @@
+"""How good a picture is and what it costs: PSNR, MS-SSIM, bits.
+
+Every function answers per image, so that averages can be taken where they belong: over images, in dB. Images are
+(B, 3, H, W) in [0, 1]; a model's `x_hat` is not clipped, so clamp it first to measure the picture one would see.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+
+MS_SSIM_WINDOW = 7
+MS_SSIM_SMALLEST = (MS_SSIM_WINDOW - 1) * 2**4 + 1  # at the fifth scale the window must still fit: 97 pixels
+_FINEST = 2.0**-24  # the step of float32 just below 1, in which MS-SSIM is computed
+
+
+def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio; the mean squared error runs over the channels and pixels of an image.
+
+    Args:
+        x: images (B, 3, H, W) in [0, 1].
+        x_hat: their reconstructions, likewise.
+
+    Returns:
+        (B,) in dB; infinite where an image is reproduced exactly, because no finite number would be true.
+
+    Raises:
+        NDICError: the two are no batches of one shape.
+
+    Example:
+        >>> psnr(torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 0.1))
+        tensor([20., 20.])
+    """
+    x, x_hat = _images(x, x_hat)
+    return -10 * (x - x_hat).square().flatten(1).mean(1).log10()
+
+
+def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Multi-scale structural similarity (Wang, Simoncelli & Bovik 2003), as published results for NDIC state it.
+
+    Five scales, Gaussian window of 7 pixels (standard deviation 1.5), data range 1. Differentiable: `1 - ms_ssim` is
+    the distortion that models are trained for.
+
+    Args:
+        x: images (B, 3, H, W) in [0, 1], both sides above 96.
+        x_hat: their reconstructions, likewise.
+
+    Returns:
+        (B,), at most 1 up to rounding; 1 is equality.
+
+    Raises:
+        NDICError: the two are no batches of one shape, or a side is too short for five scales.
+
+    Example:
+        >>> x = torch.rand(1, 3, 128, 256, generator=torch.Generator().manual_seed(0))
+        >>> ms_ssim(x, x)
+        tensor([1.])
+    """
+    from pytorch_msssim import ms_ssim as library_ms_ssim
+
+    x, x_hat = _images(x, x_hat)
+    height, width = x.shape[-2:]
+    if min(height, width) < MS_SSIM_SMALLEST:
+        raise NDICError(
+            f"MS-SSIM needs images with both sides above {MS_SSIM_SMALLEST - 1} pixels (five scales, window "
+            f"{MS_SSIM_WINDOW}); these are {height} × {width}: use larger ones, or PSNR"
+        )
+    return library_ms_ssim(x, x_hat, data_range=1.0, size_average=False, win_size=MS_SSIM_WINDOW)
+
+
+def ms_ssim_db(value: Tensor) -> Tensor:
+    """MS-SSIM in dB, `-10 log10(1 - value)`: near 1, where values crowd, equal steps stand for equal ratios.
+
+    A table must not hold infinities, and float32, in which MS-SSIM is computed, cannot tell 1 from anything closer to
+    it than 2**-24: so the result ends at 72.2 dB, which means "equal as far as can be told".
+
+    Args:
+        value: MS-SSIM, any shape, at most 1 (rounding beyond it is cut off).
+
+    Returns:
+        dB, same shape.
+
+    Example:
+        >>> ms_ssim_db(torch.tensor([0.9, 0.99, 1.0]))
+        tensor([10.0000, 20.0000, 72.2472])
+    """
+    return -10 * (1 - value).clamp(min=_FINEST).log10()
+
+
+def bits(likelihoods: Tensor) -> Tensor:
+    """Ideal code length of symbols: the sum of `-log2 likelihood` for each image, an *estimate* of what a file takes.
+
+    Args:
+        likelihoods: (B, ...) in (0, 1].
+
+    Returns:
+        (B,) in bits.
+
+    Example:
+        >>> bits(torch.full((1, 192, 8, 16), 0.5))
+        tensor([24576.])
+    """
+    return -_at_least_float32(likelihoods).log2().flatten(1).sum(1)
+
+
+def estimated_bpp(likelihoods: Mapping[str, Tensor], parts: Iterable[str], pixels: int) -> Tensor:
+    """Estimated rate of some parts of a model's output; with `model.transmitted`, the rate that is sent.
+
+    Args:
+        likelihoods: `out["likelihoods"]` of a model.
+        parts: which of them to count.
+        pixels: height times width of an image.
+
+    Returns:
+        (B,) in bits per pixel.
+
+    Example:
+        >>> likelihoods = {"x": torch.full((1, 4, 2, 2), 0.5), "w": torch.full((1, 4, 2, 2), 0.5)}
+        >>> estimated_bpp(likelihoods, ("x",), pixels=32)
+        tensor([0.5000])
+    """
+    return sum(bits(likelihoods[part]) for part in parts) / pixels
+
+
+def measured_bpp(data: bytes, pixels: int) -> float:
+    """Measured rate: the bytes of a whole file, header included, in bits per pixel.
+
+    Example:
+        >>> measured_bpp(bytes(1024), pixels=128 * 256)
+        0.25
+    """
+    return 8 * len(data) / pixels
+
+
+def _images(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+    for image, name in ((x, "x"), (x_hat, "x_hat")):
+        if image.ndim != 4 or not image.is_floating_point():
+            raise NDICError(
+                f"{name} must be a batch of images (B, 3, H, W) in floating point; this is a tensor of {image.dtype} "
+                f"with shape {tuple(image.shape)}"
+            )
+    if x.shape != x_hat.shape:
+        raise NDICError(f"x and x_hat must have one shape; x is {tuple(x.shape)}, x_hat is {tuple(x_hat.shape)}")
+    return _at_least_float32(x), _at_least_float32(x_hat)
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision has three digits: too few for errors of a thousandth and sums over 100,000 symbols."""
+    return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor

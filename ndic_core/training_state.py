@@ -1,0 +1,78 @@
+"""How far a training has come, and the file from which it goes on."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import torch
+
+from ndic_core.config import Config
+from ndic_core.errors import NDICError
+from ndic_core.experiment import identity
+from ndic_core.files import write_whole
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch: epochs completed, validation included.
+        step: steps completed within the next one.
+        loss_sum: of these steps.
+        best: lowest validation loss so far.
+        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps) and, of the validation pairs,
+            val_loss, bpp (estimated), psnr (dB), ms_ssim.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best: float = math.inf
+    history: list[dict] = field(default_factory=list)
+
+
+def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> None:
+    """Write everything that training needs to go on, whole or not at all.
+
+    Args:
+        file: to write.
+        config: of the experiment.
+        parts: model, optimizer and schedule, by name: what has a `state_dict`.
+        progress: how far it has come.
+
+    Raises:
+        NDICError: the file cannot be written.
+    """
+    state = {name: part.state_dict() for name, part in parts.items()}
+    buffer = BytesIO()
+    torch.save({"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(progress)), **state}, buffer)
+    write_whole(file, buffer.getvalue())
+
+
+def load_state(file: Path, config: Config, parts: dict) -> Progress:
+    """Bring `parts` to where the training that wrote `file` was; runs no code from it.
+
+    Returns:
+        How far that training had come.
+
+    Raises:
+        NDICError: the file is damaged, or the configuration differs from the one of that training.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        earlier, progress = json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
+    except Exception as error:  # a damaged file fails in many ways, none of which runs code
+        raise NDICError(f"{file} is damaged: delete it to train anew") from error
+    now = json.loads(json.dumps(identity(config)))
+    differs = [f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]]
+    if differs:
+        raise NDICError(
+            f"{file} holds a training with other settings ({'; '.join(differs)}): choose another experiment_name, "
+            f"or delete it"
+        )
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return progress

@@ -1,0 +1,339 @@
+"""Which pictures make pairs: on trees of empty files, of the official sizes and of awkward ones."""
+
+import hashlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ndic_core import NDICError
+from ndic_core.data import cityscape, folder, kitti
+
+SPLITS = ("train", "val", "test")
+
+
+def plant(root: Path, *names: str) -> Path:
+    """Empty files below a folder."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def kitti_tree(root: Path, scenes: dict, frames=range(kitti.FRAMES), cameras=kitti.CAMERAS[0]) -> Path:
+    """Empty pictures: `scenes` maps "FOLDER/PART" to scene numbers."""
+    for base, numbers in scenes.items():
+        for camera in cameras:
+            place = root / base / camera
+            place.mkdir(parents=True)
+            for number in numbers:
+                for frame in frames:
+                    os.close(os.open(f"{place}/{number:06d}_{frame:02d}.png", os.O_CREAT | os.O_WRONLY))
+    return root
+
+
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """Both collections in full: the folders are real, the names of 33,138 files in them are only told."""
+
+    def told(place: Path) -> list[str]:
+        numbers = range(kitti.SCENES[place.parts[-3]][place.parts[-2]])
+        return [f"{number:06d}_{frame:02d}.png" for frame in range(kitti.FRAMES) for number in numbers]
+
+    kitti_tree(tmp_path, {f"{name}/{part}": () for name in kitti.SCENES for part in kitti.PARTS})
+    monkeypatch.setattr(kitti, "visible_files", told)
+    return tmp_path
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Eight scenes of five frames, one of them a published testing scene."""
+    scenes = {"data_scene_flow_multiview/training": range(4), "data_stereo_flow_multiview/testing": range(2, 6)}
+    return kitti_tree(tmp_path / "small", scenes, frames=range(8, 13))
+
+
+def scene(path: Path) -> tuple[str, str, str]:
+    return (*path.parts[-4:-2], path.name[:6])
+
+
+def frame(path: Path) -> int:
+    return int(path.stem[-2:])
+
+
+# KITTI Stereo
+
+
+def test_stereo_has_the_published_sizes_and_frames(full):
+    for split in SPLITS:
+        pairs = kitti.stereo_pairs(full, split)
+        assert len(pairs) == len(set(pairs)) == kitti.STEREO_PAIRS[split]
+        part, frames = kitti.STEREO_FRAMES[split]
+        assert {(x.parts[-3], frame(x)) for x, _ in pairs} == {(part, number) for number in frames}
+        assert all((y, x) in set(pairs) and x.name == y.name and x.parent != y.parent for x, y in pairs[:50])
+
+
+def test_stereo_of_one_collection(small, tmp_path):
+    assert len(kitti.stereo_pairs(small, "train")) == 4 * 2 * 2
+    assert len(kitti.stereo_pairs(small, "val")) == len(kitti.stereo_pairs(small, "test")) == 4 * 2
+    kitti_tree(tmp_path / "old", {"data_stereo_flow_multiview/testing": [7]}, [10], ("colored_0", "colored_1"))
+    (x, y), swapped = kitti.stereo_pairs(tmp_path / "old", "test")
+    assert (x.parent.name, y.parent.name, swapped) == ("colored_0", "colored_1", (y, x))
+
+
+def test_pictures_without_partner_are_all_named(small):
+    base = small / "data_stereo_flow_multiview" / "testing"
+    (base / "image_2" / "000003_10.png").unlink()
+    (base / "image_3" / "000004_10.png").unlink()
+    (base / "image_3" / "000005_08.png").unlink()
+    with pytest.raises(NDICError) as error:
+        kitti.stereo_pairs(small, "test")
+    assert "testing/image_2: 000003_10.png; " in str(error.value)
+    assert "testing/image_3: 000004_10.png; python -m data_prep.kitti" in str(error.value)
+    with pytest.raises(NDICError, match=r"000004_10\.png, 000005_08\.png"):  # General needs every frame
+        kitti.general_pairs(small, "train")
+
+
+def test_a_camera_that_is_missing_altogether_is_named_once(tmp_path):
+    plant(tmp_path, "data_scene_flow_multiview/testing/image_2/000000_10.png")
+    with pytest.raises(NDICError, match="data_scene_flow_multiview/testing: image_3; python"):
+        kitti.stereo_pairs(tmp_path, "test")
+
+
+@pytest.mark.parametrize("pairs", [kitti.stereo_pairs, kitti.general_pairs])
+def test_an_empty_or_absent_folder_says_what_was_expected(pairs, tmp_path):
+    for root in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NDICError, match=r"holds no KITTI pictures: expected are .* python -m data_prep\.kitti"):
+            pairs(root, "train")
+    with pytest.raises(NDICError, match="no split 'validation': take train, val or test"):
+        pairs(tmp_path, "validation")
+
+
+# KITTI General
+
+
+def test_general_has_the_published_sizes_and_scenes(full):
+    pairs = {split: kitti.general_pairs(full, split) for split in SPLITS}
+    assert {split: len(found) for split, found in pairs.items()} == kitti.GENERAL_PAIRS
+    assert all(len(set(found)) == len(found) for found in pairs.values())
+    assert not set(pairs["val"]) & set(pairs["test"])
+    held_out = {(name, "testing", f"{n:06d}") for name, numbers in kitti.HELD_OUT.items() for n in numbers}
+    assert {scene(x) for x, _ in pairs["val"] + pairs["test"]} == held_out
+    assert not {scene(x) for x, _ in pairs["train"]} & held_out
+    names = "".join(f"{path.relative_to(full).as_posix()}\n" for pair in pairs["val"] for path in pair)
+    assert hashlib.sha256(names.encode()).hexdigest()[:8] == "09297414"  # of the draw: it must never change in silence
+    for x, y in pairs["train"][:1000] + pairs["val"] + pairs["test"]:
+        assert scene(x) == scene(y)
+        assert {x.parent.name, y.parent.name} == {"image_2", "image_3"}
+        assert abs(frame(x) - frame(y)) in (1, 2, 3)
+
+
+def test_a_scene_has_228_general_pairs(tmp_path):
+    kitti_tree(tmp_path, {"data_scene_flow_multiview/training": [0, 1]})
+    assert len(kitti.general_pairs(tmp_path, "train")) == 228
+    assert len(kitti.general_pairs(tmp_path, "val")) + len(kitti.general_pairs(tmp_path, "test")) == 228
+
+
+def test_general_of_a_small_collection(small):
+    pairs = {split: kitti.general_pairs(small, split) for split in SPLITS}
+    assert {scene(x)[2] for x, _ in pairs["val"] + pairs["test"]} == {"000004"}  # published as held out
+    assert [len(pairs[split]) for split in SPLITS] == [7 * 36, 7, 29]
+    kitti_tree(small / "one", {"data_scene_flow_multiview/training": [0]})
+    with pytest.raises(NDICError, match="at least two scenes with several frames"):
+        kitti.general_pairs(small / "one", "train")
+    kitti_tree(small / "still", {"data_scene_flow_multiview/testing": [0, 1]}, frames=[10])
+    with pytest.raises(NDICError, match="at least two scenes with several frames"):
+        kitti.general_pairs(small / "still", "test")
+
+
+def test_scenes_are_held_out_from_training_folders_where_there_are_no_others(tmp_path):
+    kitti_tree(tmp_path, {"data_scene_flow_multiview/training": range(100)}, frames=(10, 11))
+    held_out = {scene(x) for split in ("val", "test") for x, _ in kitti.general_pairs(tmp_path, split)}
+    assert len(held_out) == 3  # 20 of 789
+    assert not held_out & {scene(x) for x, _ in kitti.general_pairs(tmp_path, "train")}
+
+
+def test_the_draw_depends_on_nothing_but_the_names(small, monkeypatch):
+    pairs = [kitti.general_pairs(small, split) for split in SPLITS]
+    scan = kitti.visible_files
+    monkeypatch.setattr(kitti, "visible_files", lambda place: random.sample(found := scan(place), len(found)))
+    assert [kitti.general_pairs(small, split) for split in SPLITS] == pairs
+    code = "import sys; from ndic_core.data import kitti; print(kitti.general_pairs(sys.argv[1], 'val'))"
+    for seed in "12":
+        done = subprocess.run(
+            [sys.executable, "-c", code, small],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == f"{pairs[1]}\n"
+
+
+# Lists
+
+LINES = [
+    "data_scene_flow_multiview/training/image_3/000001_10.png",
+    "data_scene_flow_multiview/training/image_2/000001_11.png",
+]
+
+
+@pytest.mark.parametrize("place", [".", "data_paths"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_list_takes_precedence(place, ending, small):
+    (small / place).mkdir(exist_ok=True)
+    for kind in ("stereo", "general"):
+        (small / place / f"KITTI_{kind}_val.txt").write_bytes(ending.join([*LINES, ""]).encode())
+    for pairs in (kitti.stereo_pairs, kitti.general_pairs):
+        assert pairs(small, "val") == [tuple(small / line for line in LINES)]
+        assert len(pairs(small, "val", lists=False)) > 1
+        assert len(pairs(small, "test")) > 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda line: "/" + line,
+        lambda line: "./" + line,
+        lambda line: line.replace("/", "\\"),
+        lambda line: f" {line} \n",
+    ],
+)
+def test_ways_of_writing_a_path(write, small):
+    (small / "KITTI_stereo_test.txt").write_text("\ufeff" + "\n".join(map(write, LINES)), encoding="utf-8")
+    assert kitti.stereo_pairs(small, "test") == [tuple(small / line for line in LINES)]
+
+
+def test_a_dataset_path_that_is_the_folder_of_lists_itself(small):
+    lists = plant(small, "data_paths/KITTI_stereo_test.txt") / "data_paths"
+    (lists / "KITTI_stereo_test.txt").write_text("\n".join(LINES))
+    assert kitti.stereo_pairs(lists, "test") == [tuple(small / line for line in LINES)]
+
+
+def test_published_lists_find_the_other_name_of_2012s_cameras(tmp_path):
+    kitti_tree(tmp_path, {"data_stereo_flow_multiview/testing": [0]}, [10], ("colored_0", "colored_1"))
+    base = "data_stereo_flow_multiview/testing"
+    (tmp_path / "KITTI_stereo_test.txt").write_text(f"{base}/image_3/000000_10.png\n{base}/image_2/000000_10.png\n")
+    ((x, y),) = kitti.stereo_pairs(tmp_path, "test")
+    assert (x.parent.name, y.parent.name) == ("colored_1", "colored_0")
+
+
+def test_lists_that_are_wrong(small):
+    file = small / "KITTI_stereo_train.txt"
+
+    def refusal() -> str:
+        with pytest.raises(NDICError, match=r"KITTI_stereo_train\.txt") as error:
+            kitti.stereo_pairs(small, "train")
+        return str(error.value)
+
+    file.write_text("\n".join([*LINES, LINES[0]]))
+    assert "has 3 lines: a list has two a pair" in refusal()
+    file.write_text("")
+    assert "has 0 lines" in refusal()
+    file.write_text("\n".join(["../a.png", "c:\\b.png", *LINES]))
+    assert "names paths outside" in (said := refusal())
+    assert "../a.png, c:/b.png; paths are relative" in said
+    file.write_text("\n".join([*LINES, "data_scene_flow_multiview/training/image_2/000099_10.png", "gone/a.png"]))
+    assert "lists what is not in" in (said := refusal())
+    assert "data_scene_flow_multiview/training/image_2: 000099_10.png" in said
+    assert ".: gone;" in said
+    file.write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as a list" in refusal()
+
+
+# Cityscapes
+
+
+def test_cityscape_has_the_official_sizes(tmp_path, monkeypatch):
+    def told(place: Path) -> list[str]:
+        numbers = range(int(place.name[-1]), cityscape.PAIRS[place.parts[-2]], 3)
+        return [f"{place.name}_{number:06d}_{place.parts[-3]}.png" for number in numbers]
+
+    for folders in itertools.product(cityscape.SIDES, SPLITS, ("city0", "city1", "city2")):
+        tmp_path.joinpath(*folders).mkdir(parents=True)
+    monkeypatch.setattr(cityscape, "visible_files", told)
+    for split, count in cityscape.PAIRS.items():
+        pairs = cityscape.pairs(tmp_path, split)
+        assert len(pairs) == count
+        assert pairs == sorted(pairs)
+        assert all(str(y) == str(x).replace("leftImg8bit", "rightImg8bit") for x, y in pairs)
+
+
+def test_cityscapes_pictures_without_partner_are_all_named(tmp_path):
+    for side in cityscape.SIDES:
+        names = (f"{side}/val/city{city}/city{city}_{number}_{side}.png" for city in range(2) for number in range(3))
+        plant(tmp_path, *names, f"{side}/val/city0/.hidden_{side}.png", f"{side}/val/readme.txt")
+    assert len(cityscape.pairs(tmp_path, "val")) == 6
+    (tmp_path / "leftImg8bit/val/city0/city0_2_leftImg8bit.png").unlink()
+    (tmp_path / "rightImg8bit/val/city1/city1_1_rightImg8bit.png").unlink()
+    with pytest.raises(NDICError) as error:
+        cityscape.pairs(tmp_path, "val")
+    assert "leftImg8bit/val/city0: city0_2_leftImg8bit.png; " in str(error.value)
+    assert "rightImg8bit/val/city1: city1_1_rightImg8bit.png; " in str(error.value)
+
+
+def test_cityscape_that_is_not_there(tmp_path):
+    with pytest.raises(NDICError, match=r"has no leftImg8bit/val/ and no rightImg8bit/val/; python -m data_prep\.city"):
+        cityscape.pairs(tmp_path, "val")
+    for side in cityscape.SIDES:
+        (tmp_path / side / "val").mkdir(parents=True)
+    with pytest.raises(NDICError, match="hold no pictures"):
+        cityscape.pairs(tmp_path, "val")
+
+
+# Own folders
+
+
+def names(pairs) -> list[str]:
+    assert all(x.stem == y.stem for x, y in pairs)
+    return [x.stem for x, _ in pairs]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (10, (8, 1, 1)), (11, (8, 1, 2)), (40, (32, 4, 4))]
+)
+def test_own_folders_are_split_in_blocks(count, sizes, tmp_path):
+    plant(tmp_path, *(f"left/{n:03d}.png" for n in range(count)), *(f"right/{n:03d}.JPG" for n in range(count)))
+    plant(tmp_path, "left/.hidden.png", "left/notes.txt")
+    blocks = [names(folder.pairs(tmp_path, split)) for split in SPLITS]
+    assert tuple(map(len, blocks)) == sizes
+    assert [name for block in blocks for name in block] == [f"{n:03d}" for n in range(count)]
+    assert all(x.parent.name == "left" and y.parent.name == "right" for x, y in folder.pairs(tmp_path, "train"))
+
+
+def test_two_folders_of_any_name(tmp_path):
+    plant(tmp_path, *(f"{place}/{name}.tif" for place in ("day", "night") for name in "abc"))
+    ((x, y),) = folder.pairs((tmp_path / "night", tmp_path / "day"), "test")
+    assert (x, y) == (tmp_path / "night/c.tif", tmp_path / "day/c.tif")
+
+
+def test_own_folders_with_splits(tmp_path):
+    plant(tmp_path, *(f"{split}/{side}/{split}.webp" for split in ("train", "test") for side in ("left", "right")))
+    assert [names(folder.pairs(tmp_path, split)) for split in ("train", "test")] == [["train"], ["test"]]
+    with pytest.raises(NDICError, match=r"has train/ and test/ but no val/: put pairs into val/left and val/right"):
+        folder.pairs(tmp_path, "val")
+
+
+def test_own_folders_that_are_wrong(tmp_path):
+    def refusal(root) -> str:
+        with pytest.raises(NDICError) as error:
+            folder.pairs(root, "test")
+        return str(error.value)
+
+    assert "there is no folder" in refusal(tmp_path / "nowhere")
+    assert "left/ and " in refusal(tmp_path)
+    (tmp_path / "left").mkdir()
+    assert f"{tmp_path}/right/ not found" in refusal(tmp_path)
+    (tmp_path / "right").mkdir()
+    assert "hold no pictures: .png, .jpg" in refusal(tmp_path)
+    plant(tmp_path, "left/a.png", "right/a.png", "left/b.png", "right/b.png")
+    assert "2 pairs cannot be split" in (said := refusal(tmp_path))
+    assert "put them under test/left and test/right" in said
+    plant(tmp_path, "left/c.png", "left/d.png", "right/e.png")
+    assert "left/c.png, " in (said := refusal(tmp_path))
+    assert all(f"{name}.png" in said for name in ("left/c", "left/d", "right/e"))
+    plant(tmp_path, "left/c.bmp", "left/d.ppm")
+    assert "several pictures of one name: c.bmp and c.png, d.png and d.ppm" in refusal(tmp_path)

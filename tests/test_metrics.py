@@ -1,0 +1,110 @@
+"""PSNR, MS-SSIM and bits: against NumPy and the library, and at their edges."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from pytorch_msssim import ms_ssim as library_ms_ssim
+
+from ndic_core.errors import NDICError
+from ndic_core.metrics import bits, estimated_bpp, measured_bpp, ms_ssim, ms_ssim_db, psnr
+
+
+@pytest.fixture(scope="module")
+def noisy(pair):
+    """Two real pictures and what two strengths of noise leave of them."""
+    x = torch.stack(pair)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    return x, (x + noise * torch.tensor([0.02, 0.1]).reshape(2, 1, 1, 1)).clamp(0, 1)
+
+
+def test_psnr_is_the_one_of_each_image(noisy):
+    x, x_hat = noisy
+    expected = [-10 * np.log10(np.mean((x[i] - x_hat[i]).double().numpy() ** 2)) for i in range(2)]
+    assert psnr(x, x_hat).tolist() == pytest.approx(expected, abs=1e-4)
+    assert psnr(x, x_hat).shape == (2,)
+
+
+def test_psnr_of_one_grey_level():
+    x = torch.full((1, 3, 16, 16), 100 / 255)
+    assert psnr(x, x + 1 / 255).item() == pytest.approx(20 * math.log10(255), abs=1e-3)
+    assert psnr(x, x).item() == math.inf
+
+
+def test_ms_ssim_is_the_librarys_and_symmetric(noisy):
+    x, x_hat = noisy
+    together = ms_ssim(x, x_hat)
+    for i in range(2):
+        alone = library_ms_ssim(x[i, None], x_hat[i, None], data_range=1, win_size=7, size_average=True)
+        assert together[i].item() == pytest.approx(alone.item(), abs=1e-6)
+    assert torch.allclose(together, ms_ssim(x_hat, x), atol=1e-6)
+    assert together[0] > together[1]
+
+
+def test_float32_suffices(noisy):
+    single = ms_ssim_db(ms_ssim(*noisy)).double()
+    assert torch.allclose(single, ms_ssim_db(ms_ssim(*(part.double() for part in noisy))), atol=1e-3)
+
+
+def test_half_precision_is_raised(noisy):
+    x, x_hat = (part.half() for part in noisy)
+    assert psnr(x, x_hat).dtype == ms_ssim(x, x_hat).dtype == torch.float32
+    assert torch.equal(psnr(x, x_hat), psnr(x.float(), x_hat.float()))
+    assert bits(torch.full((1, 100_000), 0.5).half()).item() == 100_000  # more than float16 can hold
+
+
+def test_ms_ssim_has_gradients(noisy):
+    x, x_hat = noisy
+    x_hat = x_hat.clone().requires_grad_()
+    ms_ssim(x, x_hat).sum().backward()
+    assert x_hat.grad.isfinite().all()
+    assert x_hat.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("size", [(96, 256), (256, 96)])
+def test_ms_ssim_says_which_sizes_it_takes(size):
+    with pytest.raises(NDICError, match=rf"above 96 pixels .* {size[0]} × {size[1]}"):
+        ms_ssim(torch.zeros(1, 3, *size), torch.zeros(1, 3, *size))
+    larger = torch.zeros(1, 3, *(side + (side == 96) for side in size))
+    assert ms_ssim(larger, larger).item() == 1
+
+
+def test_db_stay_finite_in_a_table():
+    value = torch.tensor([0.0, 0.9, 0.999, 1 - 2.0**-24, 1.0, 1.0 + 1e-6])
+    db = ms_ssim_db(value)
+    assert db[:3].tolist() == pytest.approx([0, 10, 30], abs=1e-3)
+    assert db[3:].tolist() == pytest.approx([72.247] * 3, abs=1e-3)
+    assert ms_ssim_db(value.double())[4].item() == pytest.approx(72.247, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [psnr, ms_ssim])
+@pytest.mark.parametrize(
+    ("shape", "other", "dtype", "said"),
+    [
+        ((3, 128, 128), (3, 128, 128), torch.float32, "batch of images"),
+        ((1, 3, 128, 128), (1, 3, 128, 256), torch.float32, "one shape"),
+        ((1, 3, 128, 128), (2, 3, 128, 128), torch.float32, "one shape"),
+        ((1, 3, 128, 128), (1, 3, 128, 128), torch.uint8, "uint8"),
+    ],
+)
+def test_other_tensors_are_refused(metric, shape, other, dtype, said):
+    with pytest.raises(NDICError, match=said):
+        metric(torch.zeros(shape, dtype=dtype), torch.zeros(other, dtype=dtype))
+
+
+def test_bits_are_counted_image_by_image():
+    likelihoods = torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(0)).clamp(min=1e-9)
+    expected = -np.log2(likelihoods.double().numpy()).reshape(2, -1).sum(1)
+    assert bits(likelihoods).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+def test_bits_over_many_symbols_keep_their_precision():
+    likelihoods = torch.rand(1, 2_000_000, generator=torch.Generator().manual_seed(0)).clamp(min=1e-9)
+    assert bits(likelihoods).item() == pytest.approx(-likelihoods.double().log2().sum().item(), rel=1e-6)
+
+
+def test_a_rate_counts_only_its_parts():
+    likelihoods = {"x": torch.full((2, 8), 0.25), "z": torch.full((2, 4), 0.5), "w": torch.full((2, 99), 1e-9)}
+    assert estimated_bpp(likelihoods, ("x", "z"), pixels=10).tolist() == [2.0, 2.0]
+    assert measured_bpp(bytes(5), pixels=10) == 4
