@@ -1,9 +1,10 @@
 """Training, images a second: the package's loop against a plain one in the published style, in one run.
 
-The plain loop takes one pair at a time, decodes, crops and resizes its two PNG files every time, works in float32 with
-attention weights written out in memory, computes everything about y, and takes PSNR and MS-SSIM of every image on the
-CPU. The package's loop trains in batches from its cache. Both train the same model on the same files, in turns, so that
-a machine whose speed drifts slows both.
+The plain loop takes one pair at a time, decodes, crops and resizes its two PNG files every time, works in float32 and
+PyTorch's default layout, with GDN as CompressAI writes it and attention weights written out in memory, computes
+everything about y, and takes PSNR and MS-SSIM of every image on the CPU. The package's loop trains in batches from its
+cache, in bf16 where the device computes in it. Both train the same model on the same files, in turns, so that a machine
+whose speed drifts slows both.
 
     python benchmarks/training.py                          # CPU, the teaching configuration
     python benchmarks/training.py --device cuda --preset config --batch 8 --models cross_attention
@@ -29,8 +30,12 @@ from ndic_core.devices import launch
 from ndic_core.experiment import Outputs
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.metrics import ms_ssim, psnr
+from ndic_core.models import baselines, codec, distributed
+from ndic_core.models._compressai import GDN as PlainGDN
 from ndic_core.models.catalogue import MODELS
 from ndic_core.models.factory import build_model
+from ndic_core.models.gdn import GDN
+from ndic_core.models.transforms import channels_last
 from ndic_core.training import Training
 
 KITTI = (375, 1242)  # height and width of its pictures
@@ -51,19 +56,15 @@ def write_files(folder: Path, count: int) -> None:
 
 def plain_steps(config: Config, folder: Path, device: torch.device):
     """Endless steps of the plain loop; each yields how many images it trained on."""
-    model = build_model(**config.model_arguments()).to(device).train()
-    for i, cam in enumerate(getattr(model, "cams", ())):
-        sizes = [(side // shrink) for side, shrink in zip(config.resize, [(8, 4, 2)[i]] * 2, strict=True)]
-        width, heads, grid = config.attention_width, config.heads, config.patch_grid
-        model.cams[i] = PlainCrossAttentionModule(tuple(sizes), width, heads, config.head_width, grid).to(device)
-        del cam
+    model = plain_model(config).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), config.lr, amsgrad=True)
     lefts = sorted((folder / "left").iterdir())
     for left in itertools.cycle(lefts):
         x, y = (_read(path, config.resize)[None].to(device) for path in (left, folder / "right" / left.name))
         if torch.rand(()) < 0.5:
             x, y = x.flip(-1), y.flip(-1)
-        out = model(x, y)
+        with default_layout():
+            out = model(x, y)
         terms = rate_distortion_loss(out, x, y, config.lmbda, config.alpha, config.beta, config.distortion_loss)
         optimizer.zero_grad()
         terms["loss"].backward()
@@ -71,6 +72,33 @@ def plain_steps(config: Config, folder: Path, device: torch.device):
         seen = out["x_hat"].detach().cpu().clamp(0, 1)
         psnr(x.cpu(), seen).item(), ms_ssim(x.cpu(), seen).item(), terms["loss"].item()
         yield 1
+
+
+def plain_model(config: Config) -> torch.nn.Module:
+    """The package's model with the parts that it made faster put back."""
+    model = build_model(**config.model_arguments())
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, GDN):
+                setattr(module, name, PlainGDN(len(child.beta), inverse=child.inverse))
+    if config.model == "cross_attention":
+        sizes = [tuple(side // shrink for side in config.resize) for shrink in (8, 4, 2)]
+        shape = config.attention_width, config.heads, config.head_width, config.patch_grid, config.dropout
+        model.cams = torch.nn.ModuleList(PlainCrossAttentionModule(size, *shape) for size in sizes)
+    return model
+
+
+@contextlib.contextmanager
+def default_layout():
+    """Convolutions channel by channel, as without `channels_last`."""
+    users = (baselines, codec, distributed)
+    for user in users:
+        user.channels_last = torch.Tensor.contiguous
+    try:
+        yield
+    finally:
+        for user in users:
+            user.channels_last = channels_last
 
 
 def _read(path: Path, size) -> torch.Tensor:

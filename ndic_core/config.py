@@ -90,7 +90,7 @@ class Config(BaseModel):
     warmup_steps: int = Field(0, ge=0, description="a whole number of at least 0")
     clip_gradient: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
     precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto (bf16 on a GPU that has it, else float32), float32 or bf16"
+        "auto", description="auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16"
     )
     compile: bool = Field(False, description="true or false")
 

@@ -1,5 +1,6 @@
 """On what a training runs: a GPU or the CPU, one process or several, in which precision."""
 
+import logging
 import os
 
 import torch
@@ -32,6 +33,7 @@ def launch(config: Config, logger=None) -> Fabric:
     cuda = config.cuda and torch.cuda.is_available()
     # alpha = 0 leaves parts of a model without gradient, which DDP must be told.
     strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision at every start
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=local,
@@ -45,7 +47,13 @@ def launch(config: Config, logger=None) -> Fabric:
 
 
 def _precision(wanted: str, cuda: bool) -> str:
-    able = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else _cpu_computes_bf16()
     if wanted == "bf16" and cuda and not able:
         raise NDICError("precision: this GPU has no bf16; set precision: 'auto' or 'float32'")
     return "bf16-mixed" if wanted == "bf16" or (wanted == "auto" and able) else "32-true"
+
+
+def _cpu_computes_bf16() -> bool:
+    """Whether the processor has bf16 arithmetic of its own; emulated, it would be slower than float32."""
+    units = (getattr(torch.cpu, f"_is_{unit}_supported", bool) for unit in ("avx512_bf16", "amx_tile"))
+    return any(supported() for supported in units)

@@ -67,7 +67,8 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
             f"MS-SSIM needs images with both sides above {MS_SSIM_SMALLEST - 1} pixels (five scales, window "
             f"{MS_SSIM_WINDOW}); these are {height} × {width}: use larger ones, or PSNR"
         )
-    return library_ms_ssim(x, x_hat, data_range=1.0, size_average=False, win_size=MS_SSIM_WINDOW)
+    with torch.autocast(x.device.type, enabled=False):  # variances of small windows need all digits of float32
+        return library_ms_ssim(x, x_hat, data_range=1.0, size_average=False, win_size=MS_SSIM_WINDOW)
 
 
 def ms_ssim_db(value: Tensor) -> Tensor:

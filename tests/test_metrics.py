@@ -108,3 +108,12 @@ def test_a_rate_counts_only_its_parts():
     likelihoods = {"x": torch.full((2, 8), 0.25), "z": torch.full((2, 4), 0.5), "w": torch.full((2, 99), 1e-9)}
     assert estimated_bpp(likelihoods, ("x", "z"), pixels=10).tolist() == [2.0, 2.0]
     assert measured_bpp(bytes(5), pixels=10) == 4
+
+
+def test_ms_ssim_keeps_float32_under_autocast():
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 128, 128)
+    x_hat = (x + 0.3 * torch.randn_like(x)).clamp(0, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = ms_ssim(x, x_hat)
+    assert torch.equal(within, ms_ssim(x, x_hat))

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from ndic_core.models._compressai import GDN
+from ndic_core.models.gdn import GDN
 
 
 def channels_last(features: Tensor) -> Tensor:

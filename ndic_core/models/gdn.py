@@ -1,0 +1,58 @@
+"""GDN as CompressAI has it, with its arithmetic fused: a good half of the time of the plain expression."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ndic_core.models import _compressai
+
+
+class GDN(_compressai.GDN):
+    """Generalised divisive normalisation (Ballé, Laparra & Simoncelli 2016, arXiv 1511.06281), or its inverse.
+
+        out_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j²)        inverse: times instead of divided by
+
+    Parameters and their bounds are CompressAI's. A pixel's channels lie side by side (see `channels_last`), so the sum
+    is one matrix product.
+
+    Args:
+        in_channels: C, of features (B, C, H, W).
+        inverse: multiply instead of divide.
+
+    Example:
+        >>> x = torch.randn(1, 4, 8, 8)
+        >>> bool(torch.allclose(GDN(4)(x), _compressai.GDN(4)(x), atol=1e-6))
+        True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        beta, gamma = self.beta_reparam(self.beta), self.gamma_reparam(self.gamma)
+        out = _Normalise.apply(x.permute(0, 2, 3, 1), beta, gamma, self.inverse)
+        return out.permute(0, 3, 1, 2)
+
+
+class _Normalise(torch.autograd.Function):
+    """On (B, H, W, C); what autograd would keep of every intermediate result is not kept."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            squares = x * x
+            norm = F.linear(squares, gamma.to(x.dtype), beta.to(x.dtype))
+            root = norm.sqrt_() if inverse else norm.rsqrt_()
+        ctx.inverse = inverse
+        ctx.save_for_backward(x, squares, root, gamma)
+        return x * root
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple:
+        x, squares, root, gamma = ctx.saved_tensors
+        grad_x = grad * root
+        outer = (grad * x).div_(root) if ctx.inverse else (grad_x * x).mul_(root).mul_(root).neg_()
+        grad_norm = outer.mul_(0.5).flatten(0, 2)
+        grad_squares = (grad_norm @ gamma.to(grad_norm.dtype)).reshape(x.shape)
+        grad_x.addcmul_(grad_squares, x, value=2)
+        grad_gamma = grad_norm.t() @ squares.flatten(0, 2)
+        return grad_x, grad_norm.sum(0, dtype=gamma.dtype), grad_gamma.to(gamma.dtype), None
