@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from ndic_core.metrics import estimated_bpp, ms_ssim
