@@ -36,7 +36,7 @@ from ndic_core.models.catalogue import MODELS
 from ndic_core.models.factory import build_model
 from ndic_core.models.gdn import GDN
 from ndic_core.models.transforms import channels_last
-from ndic_core.training import Training
+from ndic_core.training_loop import Training
 
 KITTI = (375, 1242)  # height and width of its pictures
 CROP = (370, 740)

@@ -15,7 +15,8 @@ from ndic_core.evaluation import averages, evaluate, lambdas, write_published_ta
 from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder, write_image, write_whole
 from ndic_core.models.codec import Codec
-from ndic_core.training import initial_model, train
+from ndic_core.training import train
+from ndic_core.training_loop import initial_model
 
 TEST_RATES = 5  # of a variable-rate model, from its lowest lambda to its highest
 FIGURES = 8  # so many test images are shown beside their reconstruction; every reconstruction is saved

@@ -130,6 +130,7 @@ def own_folder(tmp_path_factory) -> Path:
 def teaching(own_folder: Path, out: Path, **changes):
     """A configuration that trains in a second."""
     small = dict(model="ndic_bls17", num_filters=8, resize=[32, 64], epochs=3, train_batch_size=4, verbose_period=0)
+    small |= dict(lr=0.001, schedule="plateau", warmup_steps=0, clip_gradient=None, precision="float32")
     small |= dict(attention_width=16, heads=2, dataset_name="Folder", dataset_path=str(own_folder))
     return ndic.load_config("teaching", **{**small, "save_output_path": str(out), **changes})
 

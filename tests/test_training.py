@@ -16,7 +16,7 @@ import torch
 from conftest import teaching
 
 import ndic_core as ndic
-from ndic_core import training
+from ndic_core import training_loop
 from ndic_core.devices import launch
 from ndic_core.experiment import Outputs
 from ndic_core.training import train
@@ -63,7 +63,7 @@ def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path
 )
 def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=4, **changes))
-    monkeypatch.setattr(training, "LOOK_EVERY", 0)  # a stop is seen at every step
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)  # a stop is seen at every step
     config = teaching(own_folder, tmp_path / "parts", epochs=4, **changes)
     torch.rand(7)  # other random numbers drawn meanwhile change nothing
     for steps in (2, 3, 6):  # within the first epoch, within the second, at the end of one
@@ -79,7 +79,7 @@ def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
 def _stopping_after(steps: int, monkeypatch) -> list:
     """Ctrl-C during a step; returns how many more are awaited."""
     left = [None] * steps
-    step = training.Training._step
+    step = training_loop.Training._step
 
     def counted(self, *batch):
         if left:
@@ -90,21 +90,21 @@ def _stopping_after(steps: int, monkeypatch) -> list:
 
     original = getattr(step, "original", step)
     counted.original = original
-    monkeypatch.setattr(training.Training, "_step", counted)
+    monkeypatch.setattr(training_loop.Training, "_step", counted)
     return left
 
 
 def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole"))
-    validate = training.validate
+    validate = training_loop.validate
 
     def interrupted_once(*arguments):
-        monkeypatch.setattr(training, "validate", validate)
+        monkeypatch.setattr(training_loop, "validate", validate)
         signal.raise_signal(signal.SIGINT)
         return validate(*arguments)
 
     config = teaching(own_folder, tmp_path / "parts")
-    monkeypatch.setattr(training, "validate", interrupted_once)
+    monkeypatch.setattr(training_loop, "validate", interrupted_once)
     assert quiet(config).stopped == "interrupted"
     assert quiet(config).history == whole.history
 
@@ -114,7 +114,7 @@ def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_fol
     start = time.monotonic()
     first = quiet(config)
     assert first.stopped == "max_minutes"
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert Outputs(config).weights.exists()
     second = quiet(config)
     assert len(second.history) > len(first.history) > 0
@@ -125,14 +125,14 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path, epochs=4)
     losses = iter([3.0, 1.0, 2.0, 5.0])
     kept = []
-    validate = training.validate
+    validate = training_loop.validate
 
     def pretend(model, *arguments):
         averages = validate(model, *arguments)
         kept.append([p.detach().clone() for p in model.parameters()])
         return averages | {"val_loss": next(losses)}
 
-    monkeypatch.setattr(training, "validate", pretend)
+    monkeypatch.setattr(training_loop, "validate", pretend)
     trained = quiet(config)
     stored = ndic.load_checkpoint(Outputs(config).weights)
     for model in (trained.model, stored):
@@ -143,9 +143,9 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
 
 
 def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(training.PLATEAU, "patience", 1)
-    validate = training.validate
-    monkeypatch.setattr(training, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
+    monkeypatch.setitem(training_loop.PLATEAU, "patience", 1)
+    validate = training_loop.validate
+    monkeypatch.setattr(training_loop, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
     history = quiet(teaching(own_folder, tmp_path, epochs=6, save_weights=False)).history
     assert [row["lr"] for row in history] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
 
@@ -160,12 +160,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_is_good(own_folde
     config = teaching(own_folder, tmp_path, epochs=2)
     good = quiet(config)
     before = Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()
-    step = training.Training._step
+    step = training_loop.Training._step
 
     def poisoned(self, x, y, lmbda):
         return step(self, x * math.nan, y, lmbda)
 
-    monkeypatch.setattr(training.Training, "_step", poisoned)
+    monkeypatch.setattr(training_loop.Training, "_step", poisoned)
     with pytest.raises(ndic.NDICError, match=r"no longer a finite number in epoch 3; .* keeps the best weights so far"):
         quiet(teaching(own_folder, tmp_path, epochs=4))
     assert (Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()) == before
@@ -224,16 +224,16 @@ def test_starting_from_given_weights(own_folder, tmp_path):
     weights = Outputs(first).weights
     trained = quiet(first)
     start = dict(load_weight=True, weight_path=str(weights))
-    model = training.initial_model(teaching(own_folder, tmp_path / "b", **start))
+    model = training_loop.initial_model(teaching(own_folder, tmp_path / "b", **start))
     assert same_weights(model, trained.model)
-    free = training.initial_model(teaching(own_folder, tmp_path / "b", lmbda=[0.001, 0.01], **start))
+    free = training_loop.initial_model(teaching(own_folder, tmp_path / "b", lmbda=[0.001, 0.01], **start))
     assert torch.equal(free.analysis_x.conv1.weight, trained.model.analysis_x.conv1.weight)
     with pytest.raises(ndic.NDICError, match="has model ndic_bls17, the configuration says bls17"):
-        training.initial_model(teaching(own_folder, tmp_path, model="bls17", **start))
+        training_loop.initial_model(teaching(own_folder, tmp_path, model="bls17", **start))
     with pytest.raises(ndic.NDICError, match="has num_filters 8, the configuration says 16"):
-        training.initial_model(teaching(own_folder, tmp_path, num_filters=16, **start))
+        training_loop.initial_model(teaching(own_folder, tmp_path, num_filters=16, **start))
     with pytest.raises(ndic.NDICError, match="there is no checkpoint"):
-        training.initial_model(teaching(own_folder, tmp_path, load_weight=True, weight_path="nowhere.pt"))
+        training_loop.initial_model(teaching(own_folder, tmp_path, load_weight=True, weight_path="nowhere.pt"))
 
 
 def test_curves_for_tensorboard(own_folder, tmp_path):

@@ -1,0 +1,254 @@
+"""The loop of a training: epochs of steps, validation after each, everything saved on the way."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import BatchSampler, DistributedSampler
+from tqdm.auto import tqdm
+
+from ndic_core.checkpoints import load_weights, save_checkpoint
+from ndic_core.config import Config
+from ndic_core.data.datasets import load_split
+from ndic_core.errors import NDICError
+from ndic_core.experiment import Outputs
+from ndic_core.losses import rate_distortion_loss
+from ndic_core.models.codec import Codec
+from ndic_core.models.factory import build_model
+from ndic_core.training_state import Progress, load_state, save_state
+from ndic_core.validation import picture_quality, validate
+
+PLATEAU = dict(factor=0.1, patience=10, min_lr=1e-7)  # as published
+SAVE_EVERY = 60.0  # seconds between two savings of the state while it changes
+LOOK_EVERY = 0.5  # seconds between two looks at the clock, the bar and whether the loss is still finite
+REASONS = ("", "max_minutes", "interrupted", "not finite")  # to stop; what several processes exchange is the number
+
+
+def initial_model(config: Config) -> Codec:
+    """The model to start from: with fresh weights, or those of `weight_path` where `load_weight` is set.
+
+    Raises:
+        NDICError: the checkpoint is missing, or of another model or size.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_model(**config.model_arguments())
+    if config.load_weight:
+        load_weights(model, config.weight_path)
+    return model
+
+
+class Training:
+    """A model, its optimizer and its data, on their way through the epochs."""
+
+    def __init__(self, config: Config, fabric: Fabric, outputs: Outputs, progress: bool, report: Callable[[str], None]):
+        self.config, self.fabric, self.outputs = config, fabric, outputs
+        self.show = progress and fabric.is_global_zero
+        self.report = report if fabric.is_global_zero else lambda line: None
+        self.train_pairs, self.val_pairs = (
+            load_split(config, split, self.show).to(fabric.device) for split in ("train", "val")
+        )
+        self.model = initial_model(config)
+        # The wrapped model makes the steps; the bare one, with the same parameters, validates and is saved.
+        net = torch.compile(self.model) if config.compile else self.model
+        adam = torch.optim.Adam(self.model.parameters(), config.lr, amsgrad=True, fused=True)
+        self.net, self.optimizer = fabric.setup(net, adam)
+        self.schedule = self._schedule(adam)
+        self.parts = {"model": self.model, "optimizer": adam, "schedule": self.schedule}
+        self.progress = Progress()
+        self.best: dict[str, Tensor] | None = None
+        self.saved_at = time.monotonic()
+        if config.save_weights and outputs.state.exists():
+            self.progress = load_state(outputs.state, config, self.parts)
+            self.report(f"{outputs.state}: going on after epoch {self.progress.epoch}, step {self.progress.step}")
+
+    def run(self, stop: Callable[[], str]) -> str:
+        """Train until the last epoch, or until `stop` gives a reason; return the reason."""
+        progress = self.progress
+        while progress.epoch < self.config.epochs:
+            reason = self.train_epoch(stop)
+            if reason == "max_minutes":  # the latest weights may be the best
+                self._keep_if_best(self._validate(lambda: False))
+            elif not reason and not self._finish_epoch(lambda: stop() == "interrupted"):
+                reason = "interrupted"
+            if reason:
+                self._save()
+                return reason
+            if time.monotonic() - self.saved_at > SAVE_EVERY or progress.epoch == self.config.epochs:
+                self._save()
+        return "epochs"
+
+    def best_model(self) -> Codec:
+        """The bare model with its best weights, on the CPU, in evaluation mode."""
+        model = self.model.cpu().eval()
+        if self.best is not None:
+            model.load_state_dict(self.best)
+        elif self.config.save_weights and self.outputs.weights.exists():
+            load_weights(model, self.outputs.weights)
+        return model
+
+    def _schedule(self, optimizer: torch.optim.Optimizer):
+        if self.config.schedule == "plateau":
+            return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **PLATEAU)
+        warmup = self.config.warmup_steps
+        total = max(self.config.epochs * len(self._batches(0)), warmup + 1)
+
+        def scale(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup)))) / 2
+
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """Indices of this process's share of every batch."""
+        world = self.fabric.world_size
+        sampler = DistributedSampler(self.train_pairs, world, self.fabric.global_rank, seed=self.config.seed)
+        sampler.set_epoch(epoch)
+        return list(BatchSampler(sampler, self.config.train_batch_size // world, drop_last=False))
+
+    def train_epoch(self, stop: Callable[[], str]) -> str:
+        """The steps that are left of an epoch; a reason if it was stopped."""
+        progress, looked_at = self.progress, 0.0
+        batches = self._batches(progress.epoch)
+        rng = np.random.default_rng([self.config.seed, progress.epoch])
+        flips = torch.from_numpy(rng.random(len(self.train_pairs)) < 0.5)
+        rates = torch.from_numpy(rng.random(len(self.train_pairs)))
+        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.fabric.device)
+        self.net.train()
+        bar = tqdm(
+            total=len(batches),
+            initial=progress.step,
+            desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
+            disable=None if self.show else True,
+            leave=False,
+        )
+        with bar:
+            for chosen in batches[progress.step :]:
+                torch.manual_seed(self._step_seed())
+                x, y = (images.to(self.fabric.device) for images in self.train_pairs.batch(chosen))
+                flip = flips[chosen].to(x.device)[:, None, None, None]
+                x, y = torch.where(flip, x.flip(-1), x), torch.where(flip, y.flip(-1), y)
+                out, terms = self._step(x, y, self._lambdas(rates[chosen]))
+                loss_sum += terms["loss"].detach()
+                progress.step += 1
+                bar.update()
+                now = time.monotonic()
+                if now - looked_at < LOOK_EVERY and self.fabric.world_size == 1 and progress.step < len(batches):
+                    continue
+                looked_at = now
+                progress.loss_sum = loss_sum.item()
+                self._show(bar, x, out, terms)
+                reason = self._agreed("not finite" if not math.isfinite(progress.loss_sum) else stop())
+                if reason == "not finite":
+                    self._not_finite()
+                if reason:
+                    return reason
+                if now - self.saved_at > SAVE_EVERY:
+                    self._save()
+        return ""
+
+    def _step(self, x: Tensor, y: Tensor, lmbda: float | Tensor) -> tuple[dict, dict[str, Tensor]]:
+        """One step of the optimizer on a batch."""
+        config = self.config
+        out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
+        terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
+        self.optimizer.zero_grad()
+        self.fabric.backward(terms["loss"])
+        if config.clip_gradient is not None:
+            self.fabric.clip_gradients(
+                self.net, self.optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        if config.schedule == "cosine":
+            self.schedule.step()
+        return out, terms
+
+    def _step_seed(self) -> int:
+        place = (self.config.seed, self.progress.epoch, self.progress.step, self.fabric.global_rank)
+        return int(np.random.SeedSequence(place).generate_state(1)[0])
+
+    def _lambdas(self, rates: Tensor) -> float | Tensor:
+        """The lambda of each image: the one there is, or drawn log-uniformly from the range."""
+        low, high = self.model.lambdas
+        if self.model.gain is None:
+            return low
+        return (low * (high / low) ** rates).float().to(self.fabric.device)
+
+    def _finish_epoch(self, interrupted: Callable[[], bool]) -> bool:
+        """Validate, note the results, reduce the learning rate; False if interrupted before that was done."""
+        progress, config = self.progress, self.config
+        epoch = progress.epoch + 1
+        if epoch % config.validation_period == 0 or epoch == config.epochs:
+            averages = self._validate(interrupted)
+            if averages is None:
+                return False
+            self._keep_if_best(averages)
+            lr = self.optimizer.param_groups[0]["lr"]
+            row = {"epoch": epoch, "lr": lr, "loss": progress.loss_sum / len(self._batches(0)), **averages}
+            progress.history.append(row)
+            if config.schedule == "plateau":
+                self.schedule.step(averages["val_loss"])
+            self.fabric.log_dict({key: value for key, value in row.items() if value is not None}, step=epoch)
+            if config.verbose_period > 0 and (epoch % config.verbose_period == 0 or epoch == config.epochs):
+                self.report(_line(row))
+        progress.epoch, progress.step, progress.loss_sum = epoch, 0, 0.0
+        return True
+
+    def _validate(self, interrupted: Callable[[], bool]) -> dict | None:
+        averages = validate(
+            self.model,
+            self.val_pairs,
+            self.config,
+            self.fabric,
+            lambda: bool(self._agreed("interrupted" * interrupted())),
+        )
+        if averages is not None and not math.isfinite(averages["val_loss"]):
+            self._not_finite()
+        return averages
+
+    def _keep_if_best(self, averages: dict) -> None:
+        if averages["val_loss"] >= self.progress.best:
+            return
+        self.progress.best = averages["val_loss"]
+        self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        if self.config.save_weights and self.fabric.is_global_zero:
+            save_checkpoint(self.model, self.outputs.weights)
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if self.config.save_weights and self.fabric.is_global_zero:
+            save_state(self.outputs.state, self.config, self.parts, self.progress)
+
+    def _agreed(self, reason: str) -> str:
+        """The gravest reason to stop that any process has."""
+        if self.fabric.world_size == 1:
+            return reason
+        number = torch.tensor(REASONS.index(reason), device=self.fabric.device)
+        return REASONS[int(self.fabric.all_reduce(number, reduce_op="max"))]
+
+    def _not_finite(self) -> None:
+        kept = f"; {self.outputs.weights} keeps the best weights so far" if self.outputs.weights.exists() else ""
+        raise NDICError(
+            f"the loss is no longer a finite number in epoch {self.progress.epoch + 1}{kept}: lower lr or clip_gradient"
+        )
+
+    def _show(self, bar: tqdm, x: Tensor, out: dict, terms: dict[str, Tensor]) -> None:
+        if not bar.disable:
+            quality = picture_quality(x[:2], out["x_hat"][:2])  # MS-SSIM of all would slow the training down
+            values = (terms["loss"], terms["bpp"], *quality)
+            bar.set_postfix_str(
+                "loss {:.3f}, {:.3f} bpp, {:.1f} dB, MS-SSIM {:.3f}".format(*(v.item() for v in values))
+            )
+
+
+def _line(row: dict) -> str:
+    ms_ssim = "" if row["ms_ssim"] is None else f", MS-SSIM {row['ms_ssim']:.4f}"
+    return (
+        f"epoch {row['epoch']}: loss {row['loss']:.4f}; validation: loss {row['val_loss']:.4f}, {row['bpp']:.4f} bpp "
+        f"(estimated), PSNR {row['psnr']:.2f} dB{ms_ssim}; lr {row['lr']:.1e}"
+    )
