@@ -51,6 +51,17 @@ def test_without_crop_the_largest_centre_is_taken(tmp_path, cache_folder):
     assert x.min() == 1
 
 
+def test_photographs_are_turned_upright(tmp_path, cache_folder):
+    image = Image.new("RGB", (100, 200), "red")
+    image.paste("blue", (0, 0, 50, 200))  # the left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise: the left half comes to the top
+    image.save(tmp_path / "a.png", exif=exif)
+    x, _ = load_pairs([(tmp_path / "a.png",) * 2], (32, 64), crop=(100, 200))[0]
+    assert torch.equal(x[:, 0, 0], torch.tensor([0.0, 0, 1]))
+    assert torch.equal(x[:, -1, 0], torch.tensor([1.0, 0, 0]))
+
+
 def test_both_orders_share_their_pictures(tmp_path, cache_folder):
     a, b = save(tmp_path / "a.png"), save(tmp_path / "b.png", seed=1)
     loaded = load_pairs([(a, b), (b, a)], (32, 64))
@@ -131,7 +142,7 @@ from ndic_core.data.cache import cached_images
 def images():
     Path(sys.argv[1]).open("a").write("built\\n")
     for i in range(20):
-        time.sleep(0.05)
+        time.sleep(float(sys.argv[2]))
         yield np.full((8, 8, 3), i, np.uint8)
 
 array = cached_images(["race"], (20, 8, 8, 3), images, progress=False)
@@ -140,7 +151,7 @@ assert array[:, 0, 0, 0].tolist() == list(range(20))
 
 
 def test_two_processes_build_once(tmp_path, cache_folder):
-    run = [sys.executable, "-c", BUILD, str(tmp_path / "log")]
+    run = [sys.executable, "-c", BUILD, str(tmp_path / "log"), "0.05"]
     processes = [subprocess.Popen(run) for _ in range(2)]
     assert [process.wait(60) for process in processes] == [0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
@@ -148,7 +159,7 @@ def test_two_processes_build_once(tmp_path, cache_folder):
 
 def test_a_killed_builder_leaves_nothing_in_the_way(tmp_path, cache_folder):
     run = [sys.executable, "-c", BUILD, str(tmp_path / "log")]
-    killed = subprocess.Popen(run)
+    killed = subprocess.Popen([*run, "1000"])
     deadline = time.monotonic() + 60
     while not list(cache_folder.glob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -156,7 +167,7 @@ def test_a_killed_builder_leaves_nothing_in_the_way(tmp_path, cache_folder):
     killed.wait(60)
     assert list(cache_folder.glob("*.part"))
     assert not list(cache_folder.glob("*.npy"))
-    subprocess.run(run, check=True, timeout=60)
+    subprocess.run([*run, "0"], check=True, timeout=60)
     assert not list(cache_folder.glob("*.part"))
     assert (tmp_path / "log").read_text() == "built\nbuilt\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ndic_core.data.cache import cached_images, content_digests
@@ -105,7 +105,7 @@ def load_pairs(
     place = {file: i for i, file in enumerate(files)}
     _refuse(f"{file}: no such file" for file in files if not file.is_file())
     digests = content_digests(files)
-    depends_on = ["pairs 1", size, crop, int(RESAMPLING), digests, [[place[x], place[y]] for x, y in paths]]
+    depends_on = ["pairs 2", size, crop, int(RESAMPLING), digests, [[place[x], place[y]] for x, y in paths]]
 
     def prepared() -> Iterable[np.ndarray]:
         with ThreadPoolExecutor() as pool:
@@ -145,9 +145,12 @@ def _inspect(file: Path, crop: tuple[int, int] | None) -> tuple[int, int] | str:
                 return f"{file}: more than 8 bits a channel; convert it to 8-bit RGB"
             if image.mode not in COLOUR_MODES:
                 return f"{file}: no colour (mode {image.mode}); convert it to 8-bit RGB"
-            if crop and (image.height < crop[0] or image.width < crop[1]):
-                return f"{file}: {image.height} × {image.width}, smaller than the crop of {crop[0]} × {crop[1]}"
-            return image.height, image.width
+            height, width = image.height, image.width
+            if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # a camera held upright: lies on its side
+                height, width = width, height
+            if crop and (height < crop[0] or width < crop[1]):
+                return f"{file}: {height} × {width}, smaller than the crop of {crop[0]} × {crop[1]}"
+            return height, width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"{file}: {_reason(error)}"
 
@@ -155,12 +158,13 @@ def _inspect(file: Path, crop: tuple[int, int] | None) -> tuple[int, int] | str:
 def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray | str:
     """The picture, cropped and resized, uint8 (H, W, 3); or what is wrong."""
     try:
-        with Image.open(BytesIO(file.read_bytes())) as image:
+        with Image.open(BytesIO(file.read_bytes())) as stored:
+            image = ImageOps.exif_transpose(stored).convert("RGB")
             height, width = crop or _largest(size, (image.height, image.width))
             # Whole pixels, rounded as torchvision's centre crop does.
             top, left = round((image.height - height) / 2), round((image.width - width) / 2)
             box = (left, top, left + width, top + height)
-            return np.asarray(image.convert("RGB").crop(box).resize(size[::-1], RESAMPLING))
+            return np.asarray(image.crop(box).resize(size[::-1], RESAMPLING))
     except (OSError, SyntaxError, ValueError) as error:
         return f"{file}: {_reason(error)}"
 
