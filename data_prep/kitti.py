@@ -23,7 +23,7 @@ URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti"
 RECORD = ".lists.sha256"  # which list files are ours, so that a user's own are never replaced
 YEARS = {"data_stereo_flow_multiview": "KITTI 2012", "data_scene_flow_multiview": "KITTI 2015"}
 
-_PICTURE = re.compile(r"(.*/)?(training|testing)/(image_[0-3]|colored_[01])/((\d{6})_\d\d\.png)")
+_PICTURE = re.compile(r"(.*/)?(training|testing)/(image_[0-3]|colored_[01])/(([0-9]{6})_[0-9]{2}\.png)")
 
 app = new_app()
 

@@ -72,23 +72,23 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
 
 
 def load_weights(model: Codec, path: str | os.PathLike) -> None:
-    """Fill a model with the weights of a checkpoint, ours or a published one.
+    """Fill a model with the weights of a checkpoint, ours or a published one, to train it on.
 
-    Weights of one rate fit a variable-rate model too: its gains stay as they are.
+    Weights of one rate fit another rate, and a variable-rate model, whose gains stay as they are.
 
     Args:
         model: to be filled.
         path: of the file.
 
     Raises:
-        NDICError: the checkpoint is missing or damaged, or is of another model or size.
+        NDICError: the checkpoint is missing or damaged, of another model or size, or of another range of rates.
     """
     given = load_checkpoint(path, model.config.get("image_size"))
     trained_for = ("lmbda", "dropout")
     for key, wanted in model.config.items():
         if key not in trained_for and given.config.get(key) != wanted:
             raise NDICError(f"{path} has {key} {given.config.get(key)}, the configuration says {wanted}: change one")
-    if given.gain is not None and model.gain is None:
+    if given.gain is not None and given.lambdas != model.lambdas:
         raise NDICError(f"{path} holds variable-rate weights: set lambda: [{given.lambdas[0]:g}, {given.lambdas[1]:g}]")
     model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
 
@@ -177,6 +177,8 @@ def _read_published(path: Path) -> dict[str, Tensor]:
         raise NDICError(
             f"{path} is no known checkpoint: neither a .safetensors file of this package nor a published .pt file"
         ) from error
+    if isinstance(content, dict) and "progress" in content:
+        raise NDICError(f"{path} is for resuming a training: give the .safetensors file beside it")
     tensors = content.get("model_state_dict") if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(_is_plain(*item) for item in tensors.items()):
         raise NDICError(f"{path} is no published checkpoint: it has no 'model_state_dict' with tensors")

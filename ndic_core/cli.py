@@ -27,7 +27,12 @@ ImageSize = Annotated[
     tuple[int, int] | None,
     typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint that does not tell."),
 ]
-ConfigFile = Annotated[str, typer.Option("--config", help="A YAML file, or a preset's name (ndic models lists them).")]
+ConfigFile = Annotated[
+    str,
+    typer.Option(
+        "--config", help="A YAML file, or a preset: config, teaching, kitti_stereo, kitti_general or cityscape."
+    ),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key differently; may be repeated."),
@@ -218,9 +223,9 @@ def _config(config: str, changes: list[str] | None, **fixed):
             raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
         try:
             given[key.strip()] = YAML(typ="safe", pure=True).load(value)
-        except YAMLError as error:
+        except (YAMLError, ValueError) as error:
             raise typer.BadParameter(f"{value!r} is no YAML value", param_hint="--set") from error
-    return load_config(config, **given, **{key: value for key, value in fixed.items() if key not in given})
+    return load_config(config, **{**given, **fixed})
 
 
 def _check_paths(out: Path, *inputs: Path | None) -> None:

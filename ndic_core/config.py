@@ -41,7 +41,7 @@ class Config(BaseModel):
 
     # Model
     model: Literal[MODELS] = Field("cross_attention", description=", ".join(MODELS[:-1]) + " or " + MODELS[-1])
-    num_filters: int = Field(192, ge=1, description="a whole number of at least 1")
+    num_filters: int = Field(192, ge=1, le=4096, description="a whole number from 1 to 4096")
     cuda: bool = Field(True, description="true or false")
     load_weight: bool = Field(False, description="true or false")
     weight_path: str = Field("./pretrained_weights/model.pt", description="a path in quotes")
@@ -76,13 +76,13 @@ class Config(BaseModel):
     save_image: bool = Field(True, description="true or false")
 
     # Beyond the published keys. The generated street: how many pairs of each split, and its knobs
-    street_pairs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = Field(
-        [512, 64, 64], description="three whole numbers of at least 1, [train, val, test]"
+    street_pairs: Annotated[list[Annotated[int, Field(ge=1, le=10_000_000)]], Field(min_length=3, max_length=3)] = (
+        Field([512, 64, 64], description="three whole numbers from 1 to 10 million, [train, val, test]")
     )
     street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
 
     # How training goes on
-    seed: int = Field(0, ge=0, description="a whole number of at least 0")
+    seed: int = Field(0, ge=0, lt=2**32, description="a whole number from 0 to below 2**32")
     resume: bool = Field(True, description="true or false")
     max_minutes: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
     validation_period: int = Field(1, ge=1, description="a whole number of at least 1")
@@ -137,7 +137,7 @@ def presets() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
-def load_config(path: str | os.PathLike, **changes) -> Config:
+def load_config(path: str | os.PathLike, /, **changes) -> Config:
     """Read and check an experiment's YAML file.
 
     Args:

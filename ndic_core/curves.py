@@ -57,7 +57,14 @@ def draw_curves(
     device = "cuda" if config.cuda and torch.cuda.is_available() else "cpu"
     rows = []
     for load, what in [*((load_checkpoint, path) for path in weights), *((load_pretrained, name) for name in names)]:
-        found = curve(load(what).to(device), pairs, points)
+        model = load(what)
+        if any(
+            row["model"] == model.name and (row["lmbda"] in model.lambdas or model.gain is not None) for row in rows
+        ):
+            raise NDICError(
+                f"{what}: a {model.name} of the same rates is among them already; give each a table of its own"
+            )
+        found = curve(model.to(device), pairs, points)
         report(results_table(found))
         rows += found
     if with_classical:

@@ -1,6 +1,5 @@
 """On what a training runs: a GPU or the CPU, one process or several, in which precision."""
 
-import logging
 import os
 
 import torch
@@ -11,17 +10,16 @@ from ndic_core.config import Config
 from ndic_core.errors import NDICError
 
 
-def launch(config: Config, logger=None) -> Fabric:
+def launch(config: Config) -> Fabric:
     """The devices of this process, ready to train on.
 
     Under `torchrun` (which sets `WORLD_SIZE`) all its processes work together, over NCCL on GPUs and gloo on CPUs.
 
     Args:
-        config: of the experiment; `cuda`, `precision` and `train_batch_size` count.
-        logger: a Fabric logger, or None.
+        config: of the experiment; `cuda` and `train_batch_size` count.
 
     Raises:
-        NDICError: the batch cannot be shared evenly, or bf16 is asked of a GPU without it.
+        NDICError: the batch cannot be shared evenly.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -33,24 +31,29 @@ def launch(config: Config, logger=None) -> Fabric:
     cuda = config.cuda and torch.cuda.is_available()
     # alpha = 0 leaves parts of a model without gradient, which DDP must be told.
     strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision at every start
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=local,
         num_nodes=max(1, world // local),
         strategy=strategy,
-        precision=_precision(config.precision, cuda),
-        loggers=logger,
     )
     fabric.launch()
     return fabric
 
 
-def _precision(wanted: str, cuda: bool) -> str:
+def in_bf16(config: Config, device: torch.device) -> bool:
+    """Whether to compute steps in bf16 (by `torch.autocast`; weights, likelihoods and losses stay float32).
+
+    Fabric's own mixed precision would round the images and lambdas that a model is given, too.
+
+    Raises:
+        NDICError: bf16 is asked of a GPU without it.
+    """
+    cuda = device.type == "cuda"
     able = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else _cpu_computes_bf16()
-    if wanted == "bf16" and cuda and not able:
+    if config.precision == "bf16" and cuda and not able:
         raise NDICError("precision: this GPU has no bf16; set precision: 'auto' or 'float32'")
-    return "bf16-mixed" if wanted == "bf16" or (wanted == "auto" and able) else "32-true"
+    return config.precision == "bf16" or (config.precision == "auto" and able)
 
 
 def _cpu_computes_bf16() -> bool:

@@ -39,8 +39,8 @@ def evaluate(
         model: with trained weights.
         pairs: images of any size.
         lmbda: the rate of variable-rate weights; see `encode`.
-        side_info: what to decode with, of "true", "swapped" (the y of another pair, no picture of which is in this
-            one; left out where there is none) and "absent" (a grey image). Models without side information decode
+        side_info: what to decode with, of "true", "swapped" (the y of another scene; left out where there is
+            none) and "absent" (a grey image). Models without side information decode
             once, as "true".
         pictures: called with (number, x, y, x_hat, row) for each image decoded with its true y, tensors on the CPU.
         progress: show a bar on stderr.
@@ -207,7 +207,7 @@ def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
         return torch.full_like(y, 0.5)
     for step in range(len(pairs)):  # from afar: neighbours may show the same scene
         j = (i + len(pairs) // 2 + step) % len(pairs)
-        if not set(pairs.index[i]) & set(pairs.index[j]):
+        if not pairs.show_the_same(i, j):
             return pairs[j][1].to(y.device)
     return None
 

@@ -1,15 +1,17 @@
-"""Where an experiment's files go, under names that no other experiment shares and every file system takes."""
+"""Where an experiment's files go: under names that every file system takes, and that tell data set, model, distortion
+and lambda, so that no two of these share a file."""
 
 import re
 from pathlib import Path
 
 from ndic_core.config import DATASETS, Config
+from ndic_core.errors import NDICError
 from ndic_core.models.catalogue import MODELS
 
 # What may change between two runs that continue each other: how long, how loud, and what happens after.
 _MAY_CHANGE = {
     *("cuda", "train", "epochs", "max_minutes", "resume", "load_weight", "weight_path", "verbose_period", "compile"),
-    *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path", "precision"),
+    *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path"),
 }
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
 
@@ -33,6 +35,8 @@ class Outputs:
 
     def __init__(self, config: Config):
         self.name = experiment_name(config)
+        if len(self.name.encode()) > 200:  # the longest ending and a temporary name must fit into 255
+            raise NDICError(f"experiment_name: the file name {self.name} would be too long: shorten it")
         root = Path(config.save_output_path)
         self.weights = root / "weight" / f"{self.name}.safetensors"
         self.state = root / "weight" / f"{self.name}.state.pt"
@@ -40,16 +44,15 @@ class Outputs:
         self.pictures = root / "results" / self.name
         self.logs = root / "logs" / self.name
 
-    def logger(self):
-        """Writes curves for TensorBoard into `logs`."""
-        from lightning_fabric.loggers import TensorBoardLogger
-
-        return TensorBoardLogger(self.logs.parent, name=self.name, version="")
-
 
 def experiment_name(config: Config) -> str:
-    """A file name for an experiment: characters that some system forbids become `_`, missing facts are appended."""
-    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", config.experiment_name).strip(". ") or "experiment"
+    """A file name for an experiment: characters that some system forbids become `_`, missing facts are appended.
+
+    Where a configuration names no experiment, the published pattern is filled in.
+    """
+    named = "experiment_name" in config.model_fields_set
+    given = config.experiment_name if named else f"{config.model}_{config.distortion_loss}"
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", given).strip(". ") or "experiment"
     if name.split(".")[0].lower() in _RESERVED:
         name = f"_{name}"
     lambdas = config.lmbda if isinstance(config.lmbda, list) else [config.lmbda]
@@ -57,7 +60,7 @@ def experiment_name(config: Config) -> str:
     facts = [config.dataset_name, config.model, config.distortion_loss, lambdas]
     for fact, words in zip(facts, told, strict=True):
         if isinstance(fact, list) and words != fact:
-            name += "_lambda_" + "-".join(f"{value:g}" for value in fact)
+            name += "_lambda_" + "-".join(map(repr, fact))
         elif isinstance(fact, str) and words != [fact]:
             name += f"_{fact}"
     return name

@@ -57,10 +57,12 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
             file.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
+        raise NDICError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise NDICError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def make_folder(path: str | os.PathLike) -> None:
@@ -73,8 +75,9 @@ def make_folder(path: str | os.PathLike) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
-        raise NDICError(f"the folder {path} cannot be made or written to: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NDICError(f"the folder {path} cannot be made or written to: {reason}") from error
 
 
 def read_image(path: str | os.PathLike) -> "Tensor":

@@ -2,13 +2,16 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+ECHO = 2.0  # seconds within which a signal is taken for the first one, passed on by a launcher
 
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Within the block, the first SIGINT or SIGTERM is only noted; the second raises `KeyboardInterrupt`.
+    """Within the block, SIGINT and SIGTERM are only noted; a second SIGINT, later, raises `KeyboardInterrupt`.
 
     Yields:
         A function that tells whether one has come. Outside the main thread, where no signal arrives, it never does.
@@ -22,9 +25,9 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     noted = []
 
     def note(number, frame):
-        if noted:
+        if noted and number == signal.SIGINT and time.monotonic() - noted[0] > ECHO:
             raise KeyboardInterrupt
-        noted.append(number)
+        noted.append(time.monotonic())
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -38,6 +38,7 @@ def rate_distortion_loss(
         NDICError: the images are too small for MS-SSIM.
 
     Example:
+        >>> import torch
         >>> x = torch.full((2, 3, 32, 32), 0.5)
         >>> out = {"x_hat": x + 0.1, "likelihoods": {"x": torch.full((2, 4, 2, 2), 0.5)}}
         >>> terms = rate_distortion_loss(out, x, x, lmbda=0.01, metric="MSE")

@@ -70,7 +70,7 @@ def side_by_side(x: "Tensor", y: "Tensor | None", x_hat: "Tensor", bpp: float, g
         y: the side image, likewise; None leaves its place to the error.
         x_hat: the reconstruction, likewise; clipped to [0, 1] first.
         bpp: measured rate, from the bytes of the whole file.
-        gain: the error |x − x̂| is multiplied by this, then clipped to 1.
+        gain: the error |x − x̂|, averaged over channels, is multiplied by this, then clipped to 1.
 
     Returns:
         A figure of four (or three) pictures without interpolation. Titles give the measured rate, PSNR in dB and,
@@ -86,11 +86,12 @@ def side_by_side(x: "Tensor", y: "Tensor | None", x_hat: "Tensor", bpp: float, g
     if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
         similarity = ms_ssim(x[None], x_hat[None])
         quality += f", MS-SSIM {similarity.item():.4f} ({ms_ssim_db(similarity).item():.2f} dB)"
+    error = gain * (x - x_hat).abs().mean(0, keepdim=True).expand(3, -1, -1)
     pictures = {
         "x, the picture sent": x,
         "y, the side image at the receiver": None if y is None else y.detach().cpu().clamp(0, 1),
         f"x̂: {bpp:.4f} bpp measured\n{quality}": x_hat,
-        f"error |x − x̂|, {gain:g} times": (gain * (x - x_hat).abs()).clamp(0, 1),
+        f"error |x − x̂|, mean of the channels, {gain:g} times": error.clamp(0, 1),
     }
     pictures = {title: picture for title, picture in pictures.items() if picture is not None}
     return contact_sheet(list(pictures.values()), list(pictures))

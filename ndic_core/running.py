@@ -1,7 +1,9 @@
 """An experiment from its configuration to its results: train, test, or both, as the YAML says."""
 
+import os
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -28,10 +30,12 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
     Raises:
         NDICError: see `train` and `assess`; training that was interrupted is not tested.
     """
+    if int(os.environ.get("RANK", 0)) > 0:  # of several processes, one speaks and tests
+        report, config = (lambda line: None), config.model_copy(update={"test": False})
     model = None
     if config.train:
         trained = train(config, report=report)
-        report(_ended(config, trained.stopped, len(trained.history)))
+        report(_ended(config, trained.stopped))
         if trained.stopped == "interrupted":
             raise NDICError("interrupted: the same command goes on from here" if config.save_weights else "interrupted")
         model = trained.model
@@ -74,7 +78,12 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
 
 def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
     if config.load_weight and not config.train:
-        return initial_model(config)
+        model = initial_model(config)
+        given = load_checkpoint(config.weight_path, tuple(config.resize))
+        if Path(config.weight_path).suffix == ".safetensors" and given.lambdas != model.lambdas:  # .pt do not tell
+            told = given.lambdas[0] if given.gain is None else list(given.lambdas)
+            raise NDICError(f"{config.weight_path} was trained for lambda: {told}; the configuration says otherwise")
+        return model
     if not outputs.weights.exists():
         raise NDICError(
             f"there are no weights to test: train first (train: True), or set load_weight: True and weight_path; "
@@ -97,14 +106,14 @@ def _saver(outputs: Outputs) -> Callable:
     return save
 
 
-def _ended(config: Config, stopped: str, validations: int) -> str:
+def _ended(config: Config, stopped: str) -> str:
     where = f": {Outputs(config).weights}" if config.save_weights else ""
     reasons = {
-        "epochs": f"trained {config.epochs} epochs",
+        "epochs": f"trained to epoch {config.epochs}",
         "max_minutes": "the time is up",
         "interrupted": "interrupted",
     }
-    return f"{reasons[stopped]} ({validations} validations){where}"
+    return f"{reasons[stopped]}{where}"
 
 
 def results_table(points: list[dict]) -> str:

@@ -5,12 +5,16 @@ batch. All randomness of a step follows from the seed and the step's number, so 
 if nothing had happened.
 """
 
+import glob
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
 
 from ndic_core.config import Config
 from ndic_core.devices import launch
@@ -70,13 +74,31 @@ def train(config: Config, progress: bool = True, report: Callable[[str], None] =
         )
     if config.save_weights:
         make_folder(outputs.weights.parent)
-    fabric = launch(config, outputs.logger() if config.save_weights else None)
+    fabric = launch(config)
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     deadline = math.inf if config.max_minutes is None else start + 60 * config.max_minutes
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), _sole_use(config, fabric, outputs):
         training = Training(config, fabric, outputs, progress, report)
-        with interrupts() as interrupted:
+        with interrupts() as interrupted, closing(training):
             stopped = training.run(
                 lambda: "interrupted" if interrupted() else "max_minutes" if time.monotonic() > deadline else ""
             )
         return Trained(training.best_model(), training.progress.history, stopped)
+
+
+@contextmanager
+def _sole_use(config: Config, fabric: Fabric, outputs: Outputs) -> Iterator[None]:
+    """No other run writes this experiment's files meanwhile; what one that was killed left half-written is removed."""
+    if not config.save_weights or not fabric.is_global_zero:
+        yield
+        return
+    folder = outputs.weights.parent
+    try:
+        with FileLock(folder / f".{outputs.name}.lock", timeout=0):
+            for stale in folder.glob(f".{glob.escape(outputs.name)}.s*.????????"):
+                stale.unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise NDICError(
+            f"another run is training {outputs.name} in {folder}: wait for it, or choose another experiment_name"
+        ) from None

@@ -9,11 +9,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler
+from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
 from ndic_core.checkpoints import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
+from ndic_core.devices import in_bf16
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.losses import rate_distortion_loss
@@ -52,19 +54,36 @@ class Training:
         self.train_pairs, self.val_pairs = (
             load_split(config, split, self.show).to(fabric.device) for split in ("train", "val")
         )
-        self.model = initial_model(config)
+        resumed = config.save_weights and outputs.state.exists()
+        self.model = initial_model(config.model_copy(update={"load_weight": False}) if resumed else config)
         # The wrapped model makes the steps; the bare one, with the same parameters, validates and is saved.
         net = torch.compile(self.model) if config.compile else self.model
         adam = torch.optim.Adam(self.model.parameters(), config.lr, amsgrad=True, fused=True)
         self.net, self.optimizer = fabric.setup(net, adam)
         self.schedule = self._schedule(adam)
         self.parts = {"model": self.model, "optimizer": adam, "schedule": self.schedule}
+        self.bf16 = in_bf16(config, fabric.device)
         self.progress = Progress()
         self.best: dict[str, Tensor] | None = None
         self.saved_at = time.monotonic()
-        if config.save_weights and outputs.state.exists():
+        if resumed:
             self.progress = load_state(outputs.state, config, self.parts)
-            self.report(f"{outputs.state}: going on after epoch {self.progress.epoch}, step {self.progress.step}")
+            if self.progress.best < math.inf and not outputs.weights.exists():
+                raise NDICError(
+                    f"{outputs.weights} is gone, though {outputs.state} is there: put it back, or delete the state too "
+                    f"to train anew"
+                )
+            further = f" and {self.progress.step} steps of the next" if self.progress.step else ""
+            self.report(f"{outputs.state}: going on after epoch {self.progress.epoch}{further}")
+        # After a crash the state may be older than the curves: what will be drawn again is dropped.
+        writes = config.save_weights and fabric.is_global_zero
+        self.writer = SummaryWriter(outputs.logs, purge_step=self.progress.epoch + 1) if writes else None
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.report(
+            f"{outputs.name}: {config.model} with {parameters / 1e6:.2f} M parameters, {len(self.train_pairs)} pairs "
+            f"to train and {len(self.val_pairs)} to validate, {fabric.world_size} × {fabric.device.type} in "
+            f"{'bf16' if self.bf16 else 'float32'}"
+        )
 
     def run(self, stop: Callable[[], str]) -> str:
         """Train until the last epoch, or until `stop` gives a reason; return the reason."""
@@ -72,7 +91,11 @@ class Training:
         while progress.epoch < self.config.epochs:
             reason = self.train_epoch(stop)
             if reason == "max_minutes":  # the latest weights may be the best
-                self._keep_if_best(self._validate(lambda: False))
+                averages = self._validate(lambda: stop() == "interrupted")
+                if averages is None:
+                    reason = "interrupted"
+                else:
+                    self._keep_if_best(averages)
             elif not reason and not self._finish_epoch(lambda: stop() == "interrupted"):
                 reason = "interrupted"
             if reason:
@@ -81,6 +104,11 @@ class Training:
             if time.monotonic() - self.saved_at > SAVE_EVERY or progress.epoch == self.config.epochs:
                 self._save()
         return "epochs"
+
+    def close(self) -> None:
+        """Write what is left of the curves."""
+        if self.writer:
+            self.writer.close()
 
     def best_model(self) -> Codec:
         """The bare model with its best weights, on the CPU, in evaluation mode."""
@@ -155,7 +183,8 @@ class Training:
     def _step(self, x: Tensor, y: Tensor, lmbda: float | Tensor) -> tuple[dict, dict[str, Tensor]]:
         """One step of the optimizer on a batch."""
         config = self.config
-        out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
         self.optimizer.zero_grad()
         self.fabric.backward(terms["loss"])
@@ -189,11 +218,17 @@ class Training:
                 return False
             self._keep_if_best(averages)
             lr = self.optimizer.param_groups[0]["lr"]
-            row = {"epoch": epoch, "lr": lr, "loss": progress.loss_sum / len(self._batches(0)), **averages}
+            loss = torch.tensor(
+                progress.loss_sum / len(self._batches(0)), dtype=torch.float64, device=self.fabric.device
+            )
+            loss = self.fabric.all_reduce(loss).item() if self.fabric.world_size > 1 else loss.item()
+            row = {"epoch": epoch, "lr": lr, "loss": loss, **averages}
             progress.history.append(row)
             if config.schedule == "plateau":
                 self.schedule.step(averages["val_loss"])
-            self.fabric.log_dict({key: value for key, value in row.items() if value is not None}, step=epoch)
+            for name, value in row.items():
+                if self.writer and value is not None:
+                    self.writer.add_scalar(name, value, epoch)
             if config.verbose_period > 0 and (epoch % config.verbose_period == 0 or epoch == config.epochs):
                 self.report(_line(row))
         progress.epoch, progress.step, progress.loss_sum = epoch, 0, 0.0
@@ -214,6 +249,7 @@ class Training:
     def _keep_if_best(self, averages: dict) -> None:
         if averages["val_loss"] >= self.progress.best:
             return
+        self._check_weights()
         self.progress.best = averages["val_loss"]
         self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         if self.config.save_weights and self.fabric.is_global_zero:
@@ -221,6 +257,7 @@ class Training:
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
+        self._check_weights()
         if self.config.save_weights and self.fabric.is_global_zero:
             save_state(self.outputs.state, self.config, self.parts, self.progress)
 
@@ -231,10 +268,20 @@ class Training:
         number = torch.tensor(REASONS.index(reason), device=self.fabric.device)
         return REASONS[int(self.fabric.all_reduce(number, reduce_op="max"))]
 
+    def _check_weights(self) -> None:
+        """The loss of the last step tells nothing of the weights after it: nothing that is spoilt is saved."""
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            self._not_finite()
+
     def _not_finite(self) -> None:
-        kept = f"; {self.outputs.weights} keeps the best weights so far" if self.outputs.weights.exists() else ""
+        kept = ""
+        if self.config.save_weights and self.outputs.weights.exists():
+            kept = (
+                f"; {self.outputs.weights} keeps the best weights so far, and load_weight: True would start from them"
+            )
         raise NDICError(
-            f"the loss is no longer a finite number in epoch {self.progress.epoch + 1}{kept}: lower lr or clip_gradient"
+            f"loss or weights are no longer finite numbers in epoch {self.progress.epoch + 1}{kept}: train under "
+            f"another experiment_name with a lower lr or clip_gradient"
         )
 
     def _show(self, bar: tqdm, x: Tensor, out: dict, terms: dict[str, Tensor]) -> None:

@@ -64,6 +64,7 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         earlier, progress = json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
+        saved = {name: state[name] for name in parts}
     except Exception as error:  # a damaged file fails in many ways, none of which runs code
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
     now = json.loads(json.dumps(identity(config)))
@@ -74,5 +75,5 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
             f"or delete it"
         )
     for name, part in parts.items():
-        part.load_state_dict(state[name])
+        part.load_state_dict(saved[name])
     return progress

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ndic_core.config import Config
 from ndic_core.data.pairs import Pairs
+from ndic_core.devices import in_bf16
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, psnr
 from ndic_core.models.codec import Codec, evaluating
@@ -36,11 +37,15 @@ def validate(
     rates = [low * (high / low) ** rate for rate in (RATES if model.gain is not None else (0.0,))]
     sums = torch.zeros(4, dtype=torch.float64, device=fabric.device)
     ours = range(fabric.global_rank, len(pairs), fabric.world_size)
+    most = -(-len(pairs) // fabric.world_size)  # of any process: all take as many turns, so that all can agree in each
     size = max(BATCH, config.train_batch_size)
-    with evaluating(model), fabric.autocast():
-        for chosen in (ours[i : i + size] for i in range(0, len(ours), size)):
+    bf16 = in_bf16(config, fabric.device)
+    with evaluating(model), torch.autocast(fabric.device.type, torch.bfloat16, enabled=bf16):
+        for chosen in (ours[i : i + size] for i in range(0, most, size)):
             if interrupted():
                 return None
+            if not chosen:
+                continue
             x, y = (images.to(fabric.device) for images in pairs.batch(chosen))
             for lmbda in rates:
                 out = model(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))

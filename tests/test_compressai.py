@@ -31,7 +31,7 @@ def test_the_rest_loads_when_asked_for():
         from compressai.zoo import bmshj2018_factorized
         from compressai.layers import GDN
         from ndic_core.models.transforms import GDN as ours
-        assert GDN is ours
+        assert issubclass(ours, GDN)
         assert compressai.__version__ and compressai.models.FactorizedPrior(8, 8) is not None
         assert compressai.get_entropy_coder.__module__ == "compressai"
         """

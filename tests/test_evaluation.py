@@ -59,6 +59,12 @@ def test_swapped_y_never_shows_a_picture_of_the_pair(pairs):
     assert kinds == {"true", "absent"}  # the only other pair holds the very picture that was sent
 
 
+def test_swapped_y_never_shows_the_same_scene(pairs):
+    scenes = Pairs(pairs.images, np.array([[0, 1], [2, 3]]), ["a", "b"], ["street", "street"])
+    rows = evaluate(lively("ndic_bls17"), scenes, progress=False)
+    assert {row["side_info"] for row in rows} == {"true", "absent"}
+
+
 def test_models_without_side_information_decode_once(pairs):
     rows = evaluate(lively("bls17"), pairs.first(2), progress=False)
     assert [row["side_info"] for row in rows] == ["true", "true"]
@@ -148,6 +154,14 @@ def test_curves_of_several_models_in_one_table(tmp_path, own_folder):
     for metric in ("psnr", "ms_ssim_db"):
         assert read_image(tmp_path / f"curve_{metric}.png").shape[2] > 500
     assert any(re.match(r"ndic_bls17: (BD-rate in|no BD-rate in) PSNR .*against bmshj18_factorized", x) for x in lines)
+
+
+def test_the_same_rates_twice_are_refused(tmp_path, own_folder):
+    file = tmp_path / "a.safetensors"
+    ndic.save_checkpoint(lively("bls17"), file)
+    config = ndic.load_config("teaching", dataset_name="Folder", dataset_path=str(own_folder))
+    with pytest.raises(ndic.NDICError, match="a bls17 of the same rates is among them already"):
+        draw_curves(config, tmp_path / "c.csv", [file, file], [], count=1, report=lambda line: None)
 
 
 def test_bd_rates_against_the_matched_baseline():

@@ -37,6 +37,17 @@ def test_names(changes, name):
     assert experiment_name(ndic.load_config("config", **changes)) == name
 
 
+def test_without_a_name_the_published_pattern_is_filled_in(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("dataset_name: 'Folder'\nmodel: 'bls17'\nlambda: 0.001\n")
+    assert experiment_name(ndic.load_config(file)) == "bls17_MS-SSIM_Folder_lambda_0.001"
+
+
+def test_lambdas_are_told_in_full():
+    names = {experiment_name(ndic.load_config("config", lmbda=lmbda)) for lmbda in (0.0020001, 0.00200010001)}
+    assert len(names) == 2
+
+
 def test_the_published_places():
     outputs = Outputs(ndic.load_config("config", save_output_path="out"))
     assert outputs.weights.as_posix() == f"out/weight/{DEFAULT}.safetensors"

@@ -1,6 +1,7 @@
 """Pairs from files, and the cache behind them."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_both_orders_share_their_pictures(tmp_path, cache_folder):
     x, y = loaded.batch([1, 0])
     assert torch.equal(x[1], loaded[0][0])
     assert torch.equal(y[0], loaded[1][1])
-    assert loaded.names == [f"{tmp_path.name}/a", f"{tmp_path.name}/b"]
+    assert loaded.names == ["a.png with b.png", "b.png with a.png"]
 
 
 def test_everything_odd_is_named_at_once(tmp_path, cache_folder):
@@ -203,10 +204,41 @@ def test_a_damaged_digest_index_is_made_again(tmp_path, cache_folder):
 
 
 def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "file" / "cache"))
+    file = save(tmp_path / "a.png")
+    monkeypatch.setenv("NDIC_CACHE", str(file / "cache"))
     with pytest.raises(ndic.NDICError, match="cannot be made or written to"):
-        cache.cache_folder()
+        load_pairs([(file, file)], (32, 64))
+
+
+def test_a_full_cache_may_be_read_only(tmp_path, cache_folder, monkeypatch):
+    file = save(tmp_path / "a.png")
+    before = load_pairs([(file, file)], (32, 64))[0][0]
+    (cache_folder / "digests.json").unlink()
+
+    def refuse(*_):
+        raise ndic.NDICError("read-only")
+
+    monkeypatch.setattr(cache, "make_folder", refuse)
+    assert torch.equal(load_pairs([(file, file)], (32, 64))[0][0], before)
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", None])
+def test_a_damaged_cache_file_is_made_again(damage, tmp_path, cache_folder):
+    file = save(tmp_path / "a.png")
+    before = load_pairs([(file, file)], (32, 64))[0][0]
+    (cached,) = cache_folder.glob("*.npy")
+    cached.write_bytes(cached.read_bytes()[:-100] if damage is None else damage)
+    assert torch.equal(load_pairs([(file, file)], (32, 64))[0][0], before)
+
+
+def test_a_file_put_in_anothers_place_is_noticed(tmp_path, cache_folder):
+    red, blue = tmp_path / "red.bmp", tmp_path / "blue.bmp"
+    for path, colour in ((red, "red"), (blue, "blue")):
+        Image.new("RGB", (64, 32), colour).save(path)
+        os.utime(path, (1e9, 1e9))
+    load_pairs([(red, red)], (32, 64))
+    os.replace(blue, red)  # of the same size and time of change
+    assert load_pairs([(red, red)], (32, 64))[0][0][2].min() == 1
 
 
 def test_splits_of_every_data_set(tmp_path, cache_folder, own_folder):
@@ -223,6 +255,8 @@ def test_splits_of_every_data_set(tmp_path, cache_folder, own_folder):
     assert [len(load_split(stereo, split, progress=False)) for split in ("train", "val", "test")] == [4, 2, 2]
     for side, city in (("leftImg8bit", "leftImg8bit"), ("rightImg8bit", "rightImg8bit")):
         save(tmp_path / side / "val" / "ulm" / f"ulm_0_0_{city}.png", (64, 128))
+    train = load_split(stereo, "train", progress=False)
+    assert train.show_the_same(0, 3)  # frames 10 and 11 of one scene
     cityscape = teaching(own_folder, tmp_path, dataset_name="Cityscape", dataset_path=str(tmp_path))
     assert len(load_split(cityscape, "val", progress=False)) == 1
 

@@ -83,8 +83,9 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
     assert run("run", "--config", str(yaml)) == 0
     name = "cross_attention_MS-SSIM_lambda_3e-05_KITTI_Stereo"
     printed = capsys.readouterr().out
-    assert printed.startswith("epoch 1: loss")
-    assert "trained 1 epochs" in printed
+    assert "8 pairs to train and 4 to validate" in printed
+    assert "epoch 1: loss" in printed
+    assert "trained to epoch 1" in printed
     model = ndic.load_checkpoint(out / "weight" / f"{name}.safetensors")
     assert model.name == "cross_attention"
     lines = read_table(out / "results" / f"{name}.csv")
@@ -114,6 +115,20 @@ def test_published_inference(kitti_shaped, tmp_path, capsys):
     assert run("run", "--config", str(yaml)) == 0
     assert not (tmp_path / "inference" / "weight").exists()
     assert len(list((tmp_path / "inference" / "results").glob("*.csv"))) == 1
+
+
+def test_weights_are_tested_at_the_lambda_they_were_trained_for(own_folder, tmp_path):
+    from ndic_core.running import assess
+
+    file = tmp_path / "given.safetensors"
+    ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=0.01), file)
+    given = dict(train=False, load_weight=True, weight_path=str(file))
+    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: 0\.01; the configuration says otherwise"):
+        assess(teaching(own_folder, tmp_path, lmbda=0.5, **given))
+    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: 0\.01"):
+        assess(teaching(own_folder, tmp_path, lmbda=[0.01, 1.0], **given))
+    rows = assess(teaching(own_folder, tmp_path, lmbda=0.01, **given), report=lambda line: None)
+    assert {row["lmbda"] for row in rows} == {0.01}
 
 
 def test_the_street_needs_no_file(tmp_path, capsys):
@@ -151,6 +166,11 @@ def test_a_variable_rate_experiment_is_tested_at_several_rates(own_folder, tmp_p
         (["curve", "c.csv", "--model", "bls17", "--config", "teaching"], "no weights ship for bls17"),
         (["curve", "c.csv", "--weights", "nowhere.pt"], "there is no file nowhere.pt"),
         (["test", "--set", "load_weight=True"], "there is no checkpoint"),
+        (["run", "--set", "path=x"], "unknown key 'path'"),
+        (["run", "--set", "seed=99999999999999999999"], "seed: got 99999999999999999999"),
+        (["run", "--set", "dataset_name=Folder"], "left/ and "),
+        (["curve", "c.csv", "--classical", "--config", "teaching", "--split", "tset"], "there is no split 'tset'"),
+        (["train", "--set", "experiment_name=" + "ü" * 110], "would be too long: shorten it"),
     ],
 )
 def test_errors_are_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
@@ -163,7 +183,13 @@ def test_errors_are_one_sentence(arguments, sentence, tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "--set", "epochs"], ["curve", "c.csv"], ["curve", "c.txt", "--classical"]]
+    "arguments",
+    [
+        ["run", "--set", "epochs"],
+        ["run", "--set", "lr=2001-99-99"],
+        ["curve", "c.csv"],
+        ["curve", "c.txt", "--classical"],
+    ],
 )
 def test_wrong_usage(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import teaching
@@ -166,7 +167,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_is_good(own_folde
         return step(self, x * math.nan, y, lmbda)
 
     monkeypatch.setattr(training_loop.Training, "_step", poisoned)
-    with pytest.raises(ndic.NDICError, match=r"no longer a finite number in epoch 3; .* keeps the best weights so far"):
+    with pytest.raises(ndic.NDICError, match=r"no longer finite numbers in epoch 3; .* keeps the best weights so far"):
         quiet(teaching(own_folder, tmp_path, epochs=4))
     assert (Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()) == before
     monkeypatch.undo()
@@ -188,7 +189,7 @@ def test_a_full_disk_keeps_the_earlier_state(own_folder, tmp_path, monkeypatch):
         quiet(teaching(own_folder, tmp_path, epochs=4))
     monkeypatch.undo()
     assert quiet(teaching(own_folder, tmp_path, epochs=3)).history[:2] == good.history
-    assert not [f for f in Outputs(config).weights.parent.iterdir() if f.name.startswith(".")]
+    assert not [f for f in Outputs(config).weights.parent.iterdir() if f.name.startswith(".") and f.suffix != ".lock"]
 
 
 def test_a_state_of_other_settings_is_refused(own_folder, tmp_path):
@@ -249,6 +250,8 @@ def test_curves_for_tensorboard(own_folder, tmp_path):
 def test_verbose_period(own_folder, tmp_path):
     lines = []
     train(teaching(own_folder, tmp_path, epochs=5, verbose_period=2), progress=False, report=lines.append)
+    assert "ndic_bls17 with 0.0" in lines[0]
+    assert "16 pairs to train and 2 to validate, 1 × cpu in float32" in lines.pop(0)
     assert [line.split(":")[0] for line in lines] == ["epoch 2", "epoch 4", "epoch 5"]
     assert "bpp (estimated), PSNR" in lines[0]
 
@@ -315,10 +318,7 @@ def test_two_processes_do_what_one_does(own_folder, tmp_path):
     """DDP over gloo at the same global batch; 16 pairs leave a batch of 4 at the end of an epoch."""
     script = tmp_path / "job.py"
     script.write_text(textwrap.dedent(DISTRIBUTED))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *_port()]
     results, weights = [], []
     for i, launcher in enumerate(([sys.executable], torchrun)):
         config = teaching(own_folder, tmp_path / str(i), lmbda=[0.001, 0.01], alpha=0)
@@ -339,3 +339,126 @@ def test_two_processes_do_what_one_does(own_folder, tmp_path):
     # Adam's first steps follow a gradient's sign, so a gradient that is all rounding noise may differ.
     assert ((one - two).abs() < 1e-4).float().mean() > 0.999
     assert results[0][-1] < results[0][0]
+
+
+def test_validation_is_shared_unevenly_without_harm(own_folder, tmp_path):
+    """17 pairs over two processes: one has two batches, the other one; and fewer pairs than processes."""
+    script = tmp_path / "job.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys
+        import torch
+        import ndic_core as ndic
+        from ndic_core.data.pairs import Pairs
+        from ndic_core.devices import launch
+        from ndic_core.validation import validate
+        import numpy as np
+
+        torch.set_num_threads(1)
+        config = ndic.load_config("teaching", model="bls17", num_filters=4, resize=[32, 64], precision="float32")
+        fabric = launch(config)
+        torch.manual_seed(0)
+        model = ndic.build_model(**config.model_arguments())
+        images = np.random.default_rng(0).integers(0, 256, (17, 32, 64, 3), dtype=np.uint8)
+        for count in (17, 1):
+            pairs = Pairs(images, np.zeros((count, 2), int) + np.arange(count)[:, None], ["a"] * count)
+            result = validate(model, pairs, config, fabric, lambda: bool(fabric.all_reduce(torch.zeros(1)).sum()))
+            if fabric.is_global_zero:
+                print(result["val_loss"])
+        """)
+    )
+    outputs = []
+    for launcher in ([sys.executable], [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *_port()]):
+        done = subprocess.run([*launcher, str(script)], capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr
+        outputs.append([float(line) for line in done.stdout.split()])
+    assert outputs[1] == pytest.approx(outputs[0], rel=1e-5)
+
+
+def _port() -> list[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return [f"--master_port={free.getsockname()[1]}"]
+
+
+def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, tmp_path, monkeypatch):
+    """In bf16, 0.001 would become 0.000999: lambdas stay exact whatever the precision of the steps."""
+    drawn = []
+    gains = ndic.build_model("bls17", num_filters=4).__class__.gains
+
+    def watched(self, lmbda, batch):
+        drawn.append(lmbda)
+        return gains(self, lmbda, batch)
+
+    monkeypatch.setattr("ndic_core.models.codec.Codec.gains", watched)
+    monkeypatch.setattr(training_loop.np.random, "default_rng", lambda _: _Zeros())
+    config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.02], precision="bf16", epochs=1, save_weights=False)
+    quiet(config)
+    tensors = [lmbda for lmbda in drawn if isinstance(lmbda, torch.Tensor)]
+    assert tensors
+    assert all(lmbda.dtype == torch.float32 and torch.allclose(lmbda, torch.tensor(0.001)) for lmbda in tensors)
+
+
+class _Zeros:
+    def random(self, count):
+        return np.zeros(count)
+
+
+def test_spoilt_weights_are_never_saved(own_folder, tmp_path, monkeypatch):
+    """A finite loss, then a step that spoils the weights: the state before it stays."""
+    config = teaching(own_folder, tmp_path, epochs=1)
+    quiet(config)
+    before = Outputs(config).state.read_bytes()
+    step = training_loop.Training._step
+
+    def spoilt(self, *batch):
+        result = step(self, *batch)
+        with torch.no_grad():
+            next(self.model.parameters()).fill_(math.nan)
+        return result
+
+    monkeypatch.setattr(training_loop.Training, "_step", spoilt)
+    monkeypatch.setattr(training_loop, "SAVE_EVERY", 0)
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    with pytest.raises(ndic.NDICError, match="no longer finite numbers"):
+        quiet(teaching(own_folder, tmp_path, epochs=2))
+    assert Outputs(config).state.read_bytes() == before
+
+
+def test_two_runs_of_one_experiment_do_not_mix(own_folder, tmp_path):
+    from filelock import FileLock
+
+    config = teaching(own_folder, tmp_path)
+    folder = Outputs(config).weights.parent
+    folder.mkdir(parents=True)
+    stale = folder / f".{Outputs(config).name}.state.pt.abcd1234"
+    stale.touch()
+    with (
+        FileLock(folder / f".{Outputs(config).name}.lock"),
+        pytest.raises(ndic.NDICError, match="another run is training"),
+    ):
+        quiet(config)
+    quiet(config)
+    assert not stale.exists()
+
+
+def test_a_state_whose_weights_are_gone(own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, epochs=1)
+    quiet(config)
+    Outputs(config).weights.unlink()
+    with pytest.raises(ndic.NDICError, match="is gone, though"):
+        quiet(config)
+
+
+def test_a_launcher_passing_a_signal_on_does_not_end_the_run_at_once(own_folder, tmp_path, monkeypatch):
+    config = teaching(own_folder, tmp_path)
+    step = training_loop.Training._step
+
+    def signalled(self, *batch):
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        return step(self, *batch)
+
+    monkeypatch.setattr(training_loop.Training, "_step", signalled)
+    assert quiet(config).stopped == "interrupted"
+    assert Outputs(config).state.exists()

@@ -31,6 +31,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
         >>> len(load_split(config, "test", progress=False))
         2
     """
+    folder.check_split(split)
     size = tuple(config.resize)
     name = config.dataset_name
     if name == "Street":
@@ -40,12 +41,12 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     if name == "KITTI_Stereo":
-        return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, progress)
+        return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "KITTI_General":
-        return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, progress)
+        return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "Cityscape":  # the whole picture, as published: 1:2 already
-        return load_pairs(cityscape.pairs(root, split), size, None, progress)
-    return load_pairs(folder.pairs(root, split), size, None, progress)
+        return load_pairs(cityscape.pairs(root, split), size, progress=progress)
+    return load_pairs(folder.pairs(root, split), size, progress=progress)
 
 
 def _street(size: tuple[int, int], knobs: dict) -> Street:

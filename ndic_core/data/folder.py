@@ -56,9 +56,11 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
 
 def _matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     """Pictures of two folders with the same name (without ending), sorted."""
-    gone = [f"{folder}/" for folder in (left, right) if not folder.is_dir()]
+    gone = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
     if gone:
-        raise NDICError(f"{' and '.join(gone)} not found: left views go into left/, right views into right/")
+        raise NDICError(
+            f"{' and '.join(gone)} not found: dataset_path needs left views in left/ and right views in right/"
+        )
     xs, ys = _by_stem(left), _by_stem(right)
     if not xs and not ys:
         raise NDICError(f"{left} and {right} hold no pictures: {', '.join(ENDINGS)} are read")

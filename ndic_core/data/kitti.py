@@ -172,10 +172,21 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
         raise NDICError(f"{root} lacks these partners of pictures: {missing}; python -m data_prep.kitti extracts them")
     if not found:
         raise NDICError(
-            f"{root} holds no KITTI pictures: expected are {' or '.join(SCENES)} with {' and '.join(parts)}, in them "
-            f"image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; python -m data_prep.kitti makes them"
+            f"{root.absolute()} holds no KITTI pictures: expected are {' or '.join(SCENES)} with "
+            f"{' and '.join(parts)}, in them image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; "
+            f"python -m data_prep.kitti makes them"
         )
     return found
+
+
+def scene_of(picture: Path) -> str:
+    """What tells the scenes apart: the folder of the cameras, and the number.
+
+    Example:
+        >>> scene_of(Path("data_scene_flow_multiview/testing/image_3/000004_11.png"))
+        'data_scene_flow_multiview/testing/000004'
+    """
+    return (picture.parent.parent / picture.stem.split("_")[0]).as_posix()
 
 
 def list_file(root: Path, name: str) -> Path | None:
@@ -235,7 +246,7 @@ def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]
     """Pictures of one camera: scene number to frame number to path."""
     found: dict[int, dict[int, Path]] = {}
     for name in visible_files(folder):
-        match = re.fullmatch(r"(\d{6})_(\d\d)\.png", name)
+        match = re.fullmatch(r"([0-9]{6})_([0-9]{2})\.png", name)
         if match and int(match[2]) in wanted:
             found.setdefault(int(match[1]), {})[int(match[2])] = folder / name
     return found

@@ -1,6 +1,7 @@
 """What every data set becomes: pairs of images of one size, decoded once, ready for a batch."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,8 @@ class Pairs(torch.utils.data.Dataset):
     Args:
         images: uint8 (count, H, W, 3); a picture that belongs to several pairs is there once.
         index: (n, 2) integers: which images are x and y of each pair.
-        names: n strings that tell the pairs apart in tables and file names.
+        names: n strings that tell the pairs apart in tables.
+        scenes: n strings, the same for pairs that show the same scene; the names where None.
 
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
@@ -32,10 +34,13 @@ class Pairs(torch.utils.data.Dataset):
         (2, torch.Size([3, 32, 64]), torch.Size([2, 3, 32, 64]))
     """
 
-    def __init__(self, images: np.ndarray, index: np.ndarray, names: Sequence[str]):
+    def __init__(
+        self, images: np.ndarray, index: np.ndarray, names: Sequence[str], scenes: Sequence[str] | None = None
+    ):
         self.images = images
         self.index = index
         self.names = list(names)
+        self.scenes = self.names if scenes is None else list(scenes)
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -69,13 +74,18 @@ class Pairs(torch.utils.data.Dataset):
 
     def first(self, count: int) -> "Pairs":
         """The first `count` pairs."""
-        return Pairs(self.images, self.index[:count], self.names[:count])
+        return Pairs(self.images, self.index[:count], self.names[:count], self.scenes[:count])
+
+    def show_the_same(self, i: int, j: int) -> bool:
+        """Whether pairs i and j show one scene, or share a picture."""
+        return self.scenes[i] == self.scenes[j] or bool(set(self.index[i]) & set(self.index[j]))
 
 
 def load_pairs(
     paths: Sequence[tuple[Path, Path]],
     size: tuple[int, int],
     crop: tuple[int, int] | None = None,
+    scene_of: Callable[[Path], str] = str,
     progress: bool = True,
 ) -> Pairs:
     """Pairs from files: centre crop, resize, cached.
@@ -84,6 +94,7 @@ def load_pairs(
         paths: x and y of each pair.
         size: height and width to resize to.
         crop: height and width of the centre to take first; None takes the largest centre of the shape of `size`.
+        scene_of: which scene a picture shows; each picture its own where left out.
         progress: show a bar on stderr while pictures are prepared for the first time.
 
     Returns:
@@ -105,7 +116,7 @@ def load_pairs(
     place = {file: i for i, file in enumerate(files)}
     _refuse(f"{file}: no such file" for file in files if not file.is_file())
     digests = content_digests(files)
-    depends_on = ["pairs 2", size, crop, int(RESAMPLING), digests, [[place[x], place[y]] for x, y in paths]]
+    depends_on = ["pairs 2", size, crop, int(RESAMPLING), digests]
 
     def prepared() -> Iterable[np.ndarray]:
         with ThreadPoolExecutor() as pool:
@@ -126,7 +137,9 @@ def load_pairs(
 
     images = cached_images(depends_on, (len(files), *size, 3), prepared, "decode and resize", progress)
     index = np.array([[place[x], place[y]] for x, y in paths]).reshape(-1, 2)
-    return Pairs(images, index, [f"{x.parent.name}/{x.stem}" for x, _ in paths])
+    root = os.path.commonpath([file.parent for file in files])
+    names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
+    return Pairs(images, index, [f"{names[x]} with {names[y]}" for x, y in paths], [scene_of(x) for x, _ in paths])
 
 
 def _refuse(problems: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from ndic_core.models.layout import Layout
 from ndic_core.models.transforms import channels_last
 
 DOWNSAMPLING = 16  # an analysis divides the image's sides by this
+LEVELS_KEPT = 8  # rate levels whose tables a model remembers; each may take 20 MB
 Lambda = float | tuple[float, float]  # of one rate, or the lowest and highest of many
 
 
@@ -95,7 +96,8 @@ class Codec(nn.Module):
         if self.gain is None:
             return None
         low, high = self.lambdas
-        return round(LEVELS * (0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)))
+        position = 0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)
+        return round(LEVELS * min(max(position, 0), 1))
 
     def analyse(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
         """The latent to send, before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
@@ -115,6 +117,8 @@ class Codec(nn.Module):
         # By content: not every way of changing a weight in place leaves a trace on the tensor.
         checksum = tuple(zlib.crc32(weight_bytes(p)) for p in self.parameters())
         if level not in self._coding or self._coding[level].checksum != checksum:
+            while len(self._coding) >= LEVELS_KEPT:
+                del self._coding[next(iter(self._coding))]
             self._coding[level] = Coding.build(self, checksum, level)
         return self._coding[level]
 
