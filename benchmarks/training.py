@@ -111,7 +111,7 @@ def _read(path: Path, size) -> torch.Tensor:
 def package_steps(config: Config, folder: Path):
     """Endless epochs of the package's loop; each yields how many images it trained on."""
     config = config.model_copy(update={"dataset_name": "Folder", "dataset_path": str(folder), "save_weights": False})
-    training = Training(config, launch(config), Outputs(config), progress=False, report=print)
+    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
     while True:
         training.train_epoch(lambda: "")
         training.progress.step, training.progress.loss_sum = 0, 0.0
