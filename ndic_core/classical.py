@@ -61,7 +61,7 @@ CODECS = {
     "JPEG 2000": ClassicalCodec(
         "JPEG2000",
         "jpg_2000",
-        quality="PSNR in dB which the file is cut off at; it is met within about 0.5 dB",
+        quality="PSNR in dB which the file is cut off at; it is met within 1 dB",
         lowest=10,
         highest=60,
         qualities=(17, 20, 22, 24, 26, 28, 30, 32, 34, 36),
