@@ -141,7 +141,8 @@ import numpy as np
 from ndic_core.data.cache import cached_images
 
 def images():
-    Path(sys.argv[1]).open("a").write("built\\n")
+    with Path(sys.argv[1]).open("a") as log:
+        log.write("built\\n")
     for i in range(20):
         time.sleep(float(sys.argv[2]))
         yield np.full((8, 8, 3), i, np.uint8)
@@ -162,7 +163,8 @@ def test_a_killed_builder_leaves_nothing_in_the_way(tmp_path, cache_folder):
     run = [sys.executable, "-c", BUILD, str(tmp_path / "log")]
     killed = subprocess.Popen([*run, "1000"])
     deadline = time.monotonic() + 60
-    while not list(cache_folder.glob("*.part")) and time.monotonic() < deadline:
+    log = tmp_path / "log"
+    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait(60)
