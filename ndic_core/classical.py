@@ -64,7 +64,7 @@ CODECS = {
         quality="PSNR in dB which the file is cut off at; it is met within 1 dB",
         lowest=10,
         highest=60,
-        qualities=(17, 20, 22, 24, 26, 28, 30, 32, 34, 36),
+        qualities=(17, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38),
         options=lambda quality: dict(
             quality_mode="dB", quality_layers=[quality], irreversible=True, mct=1, no_jp2=True, num_resolutions=5
         ),

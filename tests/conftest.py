@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
+from zips import make_zip, pictures
 
 import ndic_core as ndic
+from data_prep import common
 from ndic_core.demo import embedded_pair
 from ndic_core.files import read_image
 
@@ -139,3 +141,39 @@ def read_table(path: Path) -> list[dict]:
     """The lines of a CSV."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def quiet(config, **options):
+    """Train without a word."""
+    from ndic_core.training import train
+
+    return train(config, progress=False, report=lambda line: None, **options)
+
+
+def same_weights(a, b) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run one of the commands as a user would: its exit status, what it printed, its errors."""
+
+    def run(module, *arguments) -> tuple[int, str, str]:
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            common.run(module.app, name)
+        output = capsys.readouterr()
+        return end.value.code, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def both(tmp_path) -> list[Path]:
+    """The two archives, under other names than the official ones; 2012 as it comes, with grey pictures."""
+    old = pictures(("image_0", "image_1", "colored_0", "colored_1")) | {"testing/calib/000000.txt": b"P0"}
+    return [
+        make_zip(tmp_path / "a.zip", old),
+        make_zip(tmp_path / "b.zip", pictures(training=(0, 199), testing=(29, 30))),
+    ]

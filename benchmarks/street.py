@@ -1,0 +1,51 @@
+"""The generated street: how fast it is rendered, and how its geometry is distributed.
+
+python benchmarks/street.py                  # one thread, 50 pairs for the speed, 200 for the geometry
+"""
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from ndic_core.data.street import Street, StreetPair
+
+
+def warp_psnr(pair: StreetPair) -> float:
+    """PSNR in dB of x against y read at column − disparity, where x is not occluded."""
+    height, width = pair.disparity.shape
+    columns = (torch.arange(width) - pair.disparity + 0.5) / width * 2 - 1
+    rows = ((torch.arange(height) + 0.5) / height * 2 - 1)[:, None].expand(height, width)
+    grid = torch.stack([columns, rows], -1)[None]
+    warped = F.grid_sample(pair.y[None], grid, "bicubic", "border", align_corners=False)[0]
+    return -10 * (warped - pair.x)[:, ~pair.occluded].square().mean().log10().item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=200, help="scenes for the geometry")
+    parser.add_argument("--timed", type=int, default=50, help="scenes for the speed")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    street = Street()
+    street.pair(0)
+    start = time.perf_counter()
+    for index in range(args.timed):
+        street.pair(index)
+    speed = args.timed / (time.perf_counter() - start)
+    print(f"{speed:.1f} pairs a second at {street.size[0]} × {street.size[1]}")
+
+    clean = replace(street, noise=0, exposure=0)
+    pairs = [clean.pair(index) for index in range(args.pairs)]
+    disparity = torch.cat([pair.disparity.flatten() for pair in pairs]).sort().values
+    low, high = (disparity[int(q * (len(disparity) - 1))].item() for q in (0.01, 0.99))
+    occluded = torch.stack([pair.occluded.float().mean() for pair in pairs]).mean().item()
+    psnr = torch.tensor([warp_psnr(pair) for pair in pairs])
+    print(f"disparity, 1st and 99th percentile: {low:.1f} and {high:.1f} px; occluded {occluded:.1%}")
+    print(f"y warped by disparity, against x: mean {psnr.mean():.1f} dB, lowest {psnr.min():.1f} dB")
+
+
+if __name__ == "__main__":
+    main()
