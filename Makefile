@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo lock
+.PHONY: lab test demo notebooks badges lock
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/.ready
@@ -17,6 +17,14 @@ test: $(VENV)/.ready
 
 demo: $(VENV)/.ready
 	$(BIN)/ndic demo demo.png
+
+# Run the notebooks and keep what they show: all, or `make notebooks NOTEBOOKS=notebooks/01_topic.ipynb`.
+notebooks: $(VENV)/.ready
+	$(BIN)/python notebooks/build.py run $(NOTEBOOKS)
+
+# Where the notebooks' Colab badges lead: `make badges REPO=owner/name`.
+badges: $(VENV)/.ready
+	$(BIN)/python notebooks/build.py badges $(REPO)
 
 # requirements.lock names every package, so nothing is left to resolve; uv installs it in half a minute.
 $(VENV)/.ready: requirements.lock pyproject.toml

@@ -1,0 +1,126 @@
+"""Run the notebooks and save them as they are committed; set the repository that their badges lead to.
+
+python notebooks/build.py run [NOTEBOOK ...]      all of them if none is named
+python notebooks/build.py badges OWNER/NAME
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+HERE = Path(__file__).resolve().parent
+NOTEBOOKS = sorted([*HERE.glob("[0-9_]*.ipynb"), *(HERE / "solutions").glob("[0-9]*.ipynb")])
+
+_KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_WIDGETS = "application/vnd.jupyter.widget-state+json"
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+_UNWANTED = {
+    "an absolute path": re.compile(r"(?<![\w:/.<])(?:/[\w.~-]+){2,}|\b[A-Z]:\\\w"),
+    "a warning": re.compile(r"\b\w*Warning\b"),
+    "a traceback": re.compile(r"Traceback \(most recent call last\)"),
+    "a memory address": re.compile(r"\bat 0x[0-9a-f]{6,}"),
+}
+_BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: no one wants to see a bar that stands still
+_KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def run(path: Path) -> None:
+    """Run a notebook from a clean kernel and save it with what it shows, and with nothing that changes by itself.
+
+    Raises:
+        SystemExit: a cell failed, or shows what must not be committed; the file is as it was.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}})
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SystemExit(f"{path.name}: {error}") from None
+    state = notebook.metadata.pop("widgets", {}).get(_WIDGETS, {}).get("state", {})
+    hidden = [NotebookNode(output) for widget in state.values() for output in widget["state"].get("outputs", [])]
+    if found := [*unwanted(notebook), *_unwanted_in(hidden, "a widget")]:
+        raise SystemExit("\n".join(f"{path.name}: {line}" for line in found))
+
+    notebook.metadata = NotebookNode(_KERNEL)
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode({"tags": cell.metadata.tags} if cell.metadata.get("tags") else {})
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _BAR.search(_text(output))]
+            for output in cell.outputs:
+                output.get("data", {}).pop(_WIDGET, None)  # it names a kernel that is gone; the text beside it stays
+    nbformat.write(notebook, path)
+
+
+def unwanted(notebook: NotebookNode) -> Iterator[str]:
+    """What must not be committed in the outputs: errors, stderr, warnings, paths and addresses of one machine."""
+    for cell in notebook.cells:
+        yield from _unwanted_in(cell.get("outputs", []), f"cell {cell.get('execution_count')}")
+
+
+def _unwanted_in(outputs: list[NotebookNode], place: str) -> Iterator[str]:
+    for output in outputs:
+        if output.output_type == "error":
+            yield f"{place} ends in {output.ename}: {output.evalue}"
+        if output.get("name") == "stderr":
+            yield f"{place} prints to stderr: {output.text.strip()}"
+        for what, pattern in _UNWANTED.items():
+            if match := pattern.search(_text(output)):
+                yield f"{place} shows {what}: {match[0]}"
+
+
+def _text(output: NotebookNode) -> str:
+    """All that can be read in an output, pictures left out."""
+    texts = [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join([*texts, output.get("text", "")])
+
+
+def repository() -> str:
+    """Where the project is published, "owner/name", from pyproject.toml."""
+    return _KEY.search((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))[1]
+
+
+def set_repository(new: str, root: Path = HERE.parent) -> None:
+    """Write another repository wherever it is named: in pyproject.toml, the README, and every notebook's addresses.
+
+    Raises:
+        SystemExit: not of the form owner/name.
+    """
+    if not _NAME.fullmatch(new):
+        raise SystemExit(f"give the repository as owner/name: make badges REPO=owner/name (not {new!r})")
+    project = root / "pyproject.toml"
+    old = _KEY.search(project.read_text(encoding="utf-8"))[1]
+    address = re.compile(rf"(\bgithub(?:\.com)?/){re.escape(old)}(?![\w-])")
+    for path in [project, root / "README.md", *root.glob("notebooks/**/*.ipynb")]:
+        text = path.read_text(encoding="utf-8")
+        text = _KEY.sub(f'repository = "{new}"', text) if path == project else text
+        path.write_text(address.sub(rf"\g<1>{new}", text), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run").add_argument("notebooks", nargs="*", type=Path, default=NOTEBOOKS)
+    commands.add_parser("badges").add_argument("repository", nargs="?", default="")
+    arguments = parser.parse_args()
+    if arguments.command == "badges":
+        set_repository(arguments.repository)
+        return
+    for path in arguments.notebooks:
+        print(path.name, flush=True)
+        run(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

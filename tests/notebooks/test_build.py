@@ -1,0 +1,101 @@
+"""What `make notebooks` and `make badges` write."""
+
+import nbformat
+import pytest
+from build import repository, run, set_repository
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+LINKS = "https://colab.research.google.com/github/a.b/c/blob/main/x https://github.com/a.b/c ndic"
+KERNEL = {"name": "python3", "display_name": "My own (3.11)", "language": "python"}
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save a notebook of these code cells."""
+
+    def save(*sources):
+        notebook = new_notebook(cells=[new_markdown_cell("# Title"), *map(new_code_cell, sources)])
+        notebook.metadata.kernelspec = KERNEL
+        notebook.cells[1].metadata = {"tags": ["nbval-check-output"], "collapsed": False}
+        nbformat.write(notebook, tmp_path / "small.ipynb")
+        return tmp_path / "small.ipynb"
+
+    return save
+
+
+def test_a_notebook_is_saved_bare_and_always_the_same(save):
+    path = save("from ipywidgets import IntSlider", "print(6 * 7)", "IntSlider()")
+    run(path)
+    first = path.read_text()
+    run(path)
+    assert path.read_text() == first
+
+    notebook = nbformat.read(path, as_version=4)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.display_name == "Python 3"
+    assert [dict(cell.metadata) for cell in notebook.cells[1:]] == [{"tags": ["nbval-check-output"]}, {}, {}]
+    assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3]
+    assert notebook.cells[2].outputs[0].text == "42\n"
+    assert list(notebook.cells[3].outputs[0].data) == ["text/plain"]
+
+
+def test_what_must_not_be_committed_is_refused(save):
+    fails_inside = "interactive(lambda n: 1 / 0, n=3)"
+    path = save("import sys; from ipywidgets import interactive", "print('oh', file=sys.stderr)", fails_inside)
+    before = path.read_text()
+    with pytest.raises(SystemExit) as refusal:
+        run(path)
+    said = str(refusal.value).splitlines()
+    assert said[0] == "small.ipynb: cell 2 prints to stderr: oh"
+    assert said[1] == "small.ipynb: a widget ends in ZeroDivisionError: division by zero"
+    assert path.read_text() == before
+
+
+def test_a_failing_cell_is_told(save):
+    path = save("assert 6 * 7 == 41")
+    before = path.read_text()
+    with pytest.raises(SystemExit, match="assert 6"):
+        run(path)
+    assert path.read_text() == before
+
+
+def test_progress_bars_stay_out(save):
+    bar = "from tqdm.auto import tqdm\nfor i in tqdm([1, 2], 'training'): pass\nfor i in tqdm(iter([])): pass"
+    path = save(f"{bar}\nprint('trained')")
+    run(path)
+    outputs = nbformat.read(path, as_version=4).cells[1].outputs
+    assert [output.text for output in outputs] == ["trained\n"]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text('[tool.ndic]\nrepository = "a.b/c"\n')
+    others = "https://github.com/a.b/cd https://github.com/axb/c https://github.com/InterDigitalInc/CompressAI\n"
+    for name in ("README.md", "notebooks/01_x.ipynb", "notebooks/solutions/01_x.ipynb"):
+        (tmp_path / name).write_text(f"{LINKS}\n{others}")
+    return tmp_path
+
+
+def test_another_repository_is_written_everywhere(checkout):
+    set_repository("new/place", checkout)
+    assert (checkout / "pyproject.toml").read_text() == '[tool.ndic]\nrepository = "new/place"\n'
+    for name in ("README.md", "notebooks/01_x.ipynb", "notebooks/solutions/01_x.ipynb"):
+        changed, others = (checkout / name).read_text().splitlines()
+        assert (
+            changed
+            == "https://colab.research.google.com/github/new/place/blob/main/x https://github.com/new/place ndic"
+        )
+        assert "a.b/cd" in others
+        assert "axb/c" in others
+        assert "InterDigitalInc/CompressAI" in others
+
+
+@pytest.mark.parametrize("name", ["", "name", "https://github.com/owner/name", "owner/name/more"])
+def test_what_is_no_repository_is_refused(checkout, name):
+    with pytest.raises(SystemExit, match="owner/name"):
+        set_repository(name, checkout)
+
+
+def test_the_one_place_is_read():
+    assert repository().count("/") == 1
