@@ -124,8 +124,9 @@ class ClickImage(VBox, ValueWidget):
         imsave(png, np.moveaxis(pixels, 0, -1).clip(0, 1), format="png")
 
         shown = _Picture(png=png.getvalue(), description=description, value=(row, column))
-        self.row = IntSlider(row, 0, height - 1, description="row", continuous_update=False)
-        self.column = IntSlider(column, 0, width - 1, description="column", continuous_update=False)
+        look = dict(continuous_update=False, style=dict(description_width="initial"))
+        self.row = IntSlider(row, 0, height - 1, description="row", **look)
+        self.column = IntSlider(column, 0, width - 1, description="column", **look)
         super().__init__([shown, HBox([self.row, self.column])], value=(row, column), description=description)
 
         link((shown, "value"), (self, "value"))
