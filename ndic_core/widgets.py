@@ -69,6 +69,7 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
             control.continuous_update = False
         if control.has_trait("style"):
             control.style.description_width = "initial"  # labels are never cut off
+            control.layout.width = control.layout.width or "30em"  # the default leaves a long label no slider
     return explorer
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +37,17 @@ _KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+class _SilentOutput(OutputWidget):
+    """Notes what is shown inside a widget, and doesn't tell the kernel.
+
+    A message sent while the client waits for a cell's reply can make it miss that reply, and wait for ever
+    (https://github.com/jupyter/nbclient/issues/312).
+    """
+
+    def send(self, *args, **kwargs) -> None:
+        pass
+
+
 def run(path: Path) -> None:
     """Run a notebook from a clean kernel and save it with what it shows, and with nothing that changes by itself.
 
@@ -44,6 +56,7 @@ def run(path: Path) -> None:
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}})
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _SilentOutput
     try:
         client.execute()
     except CellExecutionError as error:

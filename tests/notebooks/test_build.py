@@ -51,6 +51,13 @@ def test_what_must_not_be_committed_is_refused(save):
     assert path.read_text() == before
 
 
+def test_the_kernel_is_not_spoken_to_while_a_cell_runs(save):
+    shown = "from ipywidgets import interactive; shown = interactive(lambda n: print(n), n=3)"
+    path = save(shown, "print(shown.out.outputs)")
+    run(path)
+    assert nbformat.read(path, as_version=4).cells[2].outputs[0].text == "()\n"
+
+
 def test_a_failing_cell_is_told(save):
     path = save("assert 6 * 7 == 41")
     before = path.read_text()
