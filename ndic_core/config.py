@@ -19,6 +19,18 @@ Side = Annotated[int, Field(ge=16)]
 Positive = Annotated[float, Field(gt=0)]
 
 
+class Parallax(BaseModel):
+    """What may be chosen of `parallax_attention`; see `ndic_core.models.aligned.ParallaxAttention`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    r_x: int = Field(48, ge=0, description="a whole number of at least 0")
+    r_y: int = Field(0, ge=0, description="a whole number of at least 0")
+    heads: int = Field(2, ge=1, description="a whole number of at least 1")
+    head_width: int = Field(16, ge=1, description="a whole number of at least 1")
+    hyperprior: bool = Field(False, description="true or false")
+
+
 class Config(BaseModel):
     """One experiment. Attributes are the YAML's keys, except that `lambda` is `lmbda` in Python.
 
@@ -94,17 +106,20 @@ class Config(BaseModel):
     )
     compile: bool = Field(False, description="true or false")
 
-    # The size of cross_attention's attention
+    # The attention of cross_attention, and that of parallax_attention
     attention_width: int = Field(256, ge=1, description="a whole number of at least 1")
     heads: int = Field(8, ge=1, description="a whole number of at least 1")
     head_width: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for attention_width")
     patch_grid: int = Field(4, ge=1, description="a whole number of at least 1")
     dropout: float = Field(0.1, ge=0, lt=1, description="a number from 0 to below 1")
+    parallax: Parallax = Field(Parallax(), description="keys of parallax_attention, name: value")
 
     @model_validator(mode="after")
     def _images_fit_the_model(self) -> "Config":
         if self.model == "cross_attention":
             step = math.lcm(16, 8 * self.patch_grid)
+        elif self.model == "parallax_attention" and self.parallax.hyperprior:
+            step = CATALOGUE["ndic_bmshj18"].multiple_of
         else:
             step = CATALOGUE[self.model].multiple_of
         if any(side % step for side in self.resize):
@@ -128,6 +143,8 @@ class Config(BaseModel):
         if self.model == "cross_attention":
             attention = ("attention_width", "heads", "head_width", "patch_grid", "dropout")
             arguments.update((key, getattr(self, key)) for key in attention)
+        if self.model == "parallax_attention":
+            arguments.update(self.parallax)
         return arguments
 
 
@@ -188,10 +205,12 @@ def _sentence(problem: dict) -> str:
     """What is wrong with one key: its name, what was given, what is accepted."""
     if not problem["loc"]:
         return problem["msg"].removeprefix("Value error, ")
-    key = str(problem["loc"][0])
-    fields = {field.alias or name: field for name, field in Config.model_fields.items()}
+    key, *inner = map(str, problem["loc"])
+    schema, within = (Parallax, f"{key}: ") if key == "parallax" and inner else (Config, "")
+    key = inner[0] if within else key
+    fields = {field.alias or name: field for name, field in schema.model_fields.items()}
     if key not in fields:
         close = difflib.get_close_matches(key, fields, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(fields)}"
-        return f"unknown key {key!r}: {hint}"
-    return f"{key}: got {problem['input']!r}; accepted is {fields[key].description}"
+        return f"{within}unknown key {key!r}: {hint}"
+    return f"{within}{key}: got {problem['input']!r}; accepted is {fields[key].description}"

@@ -21,6 +21,7 @@ MODEL_STYLE = {
     "ndic_bls17": ("#E69F00", "^"),
     "ndic_bmshj18": ("#009E73", "v"),
     "cross_attention": ("#D55E00", "P"),
+    "parallax_attention": ("#CC79A7", "*"),
 }
 
 # Classical codecs are the background: greys without markers, told apart by their dashes (points on, points off).

@@ -24,7 +24,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
 os.environ["NDIC_CACHE"] = _CACHE.name
 
 SHARED = Path(__file__).parents[2] / "shared"
-SIDE_INFO = [name for name in ndic.MODELS if name.startswith(("ndic", "cross"))]
+SIDE_INFO = [name for name in ndic.MODELS if name.startswith(("ndic", "cross", "parallax"))]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
 
 

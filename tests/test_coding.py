@@ -59,7 +59,7 @@ def test_any_number_of_filters(name, num_filters):
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
-@pytest.mark.parametrize("name", ["ndic_bls17", "cross_attention"])
+@pytest.mark.parametrize("name", ["ndic_bls17", "cross_attention", "parallax_attention"])
 def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
     model = lively(name, num_filters=32, image_size=(128, 256))
     x, y = (view.clone() for view in pair)
@@ -259,7 +259,7 @@ def test_changed_weights_are_noticed(change):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["bmshj18", "cross_attention"])
+@pytest.mark.parametrize("name", ["bmshj18", "cross_attention", "parallax_attention"])
 def test_other_precisions(name, dtype):
     """A model in another precision codes float32 images, and float32 models images of another precision."""
     model = lively(name, num_filters=4).to(dtype)

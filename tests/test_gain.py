@@ -65,7 +65,7 @@ def test_bytes_are_what_the_likelihoods_say_at_every_rate(name, pair):
         assert 0 < len(ndic.encode(model, x, lmbda=lmbda)) - estimate < 24 + 0.02 * estimate
 
 
-@pytest.mark.parametrize("name", ["bmshj18_factorized", "cross_attention"])
+@pytest.mark.parametrize("name", ["bmshj18_factorized", "cross_attention", "parallax_attention"])
 def test_a_batch_may_hold_many_rates(name, pair):
     model = variable(name)
     x, y = (image[None, :, :64, :64].repeat(3, 1, 1, 1) for image in pair)

@@ -1,4 +1,4 @@
-"""Shapes, sizes, modes and attention of the six models."""
+"""Shapes, sizes, modes and attention of the seven models."""
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ KEYS = {
     "ndic_bls17": {"x", "y", "w"},
     "ndic_bmshj18": {"x", "z", "y", "z_y", "w"},
     "cross_attention": {"x", "y", "w"},
+    "parallax_attention": {"x", "y", "w"},
 }
 
 
@@ -155,6 +156,9 @@ def test_attention_maps_leave_the_model_as_it_was():
         (dict(name="cross_attention", image_size=128), "two whole numbers, .*; got \\(128,\\)"),
         (dict(name="cross_attention", image_size=(128, 256, 3)), "two whole numbers"),
         (dict(name="cross_attention", image_size=(128.0, 256)), "two whole numbers"),
+        (dict(name="parallax_attention", r_x=-1), "r_x must be a whole number of pixels, 0 or more; got -1"),
+        (dict(name="parallax_attention", r_y=True), "r_y must be a whole number of pixels, 0 or more; got True"),
+        (dict(name="parallax_attention", hyperprior=1), "hyperprior must be True or False; got 1"),
         (dict(name="cross_attention", dropout=1), "dropout must be a number in"),
         (dict(name="cross_attention", image_size=(128, 250)), "two multiples of 32 .* got \\(128, 250\\)"),
         (dict(name="cross_attention", image_size=(0, 64)), "two whole numbers"),

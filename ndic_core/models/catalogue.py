@@ -87,13 +87,23 @@ _ENTRIES = (
     ),
     ModelInfo(
         "cross_attention",
-        "distributed:CrossAttention",
+        "aligned:CrossAttention",
         code=5,
         side_info=True,
         multiple_of=32,
         transmitted=("x",),
         title="ndic_bls17 with decoder features aligned by cross-attention",
         source="Mital et al. 2022 (NDIC-CAM), arXiv 2207.08489",
+    ),
+    ModelInfo(
+        "parallax_attention",
+        "aligned:ParallaxAttention",
+        code=6,
+        side_info=True,
+        multiple_of=16,
+        transmitted=("x",),
+        title="the same, aligned along the row only",
+        source="this project",
     ),
 )
 

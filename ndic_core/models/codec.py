@@ -51,6 +51,11 @@ class Codec(nn.Module):
         return self.info.transmitted
 
     @property
+    def multiple_of(self) -> int:
+        """Image sides must be multiples of this."""
+        return self.info.multiple_of
+
+    @property
     def lambdas(self) -> tuple[float, float]:
         """Lowest and highest lambda; the same twice for weights of one rate."""
         lmbda = self.config["lmbda"]
@@ -109,7 +114,7 @@ class Codec(nn.Module):
 
     def layout(self, height: int, width: int) -> Layout:
         """How an image of any size is padded (or tiled) to one that this model takes."""
-        step = self.info.multiple_of
+        step = self.multiple_of
         return Layout(height, width, (-(-height // step) * step, -(-width // step) * step))
 
     def coding(self, level: int | None = None) -> "Coding":
@@ -143,7 +148,7 @@ class Codec(nn.Module):
                 raise NDICError(f"x and y must have one shape; x is {tuple(x.shape)}, y is {tuple(y.shape)}")
 
     def _sizes_allowed(self) -> str:
-        return f"takes images whose sides are multiples of {self.info.multiple_of}"
+        return f"takes images whose sides are multiples of {self.multiple_of}"
 
 
 def check_tensor(image: Tensor, name: str, shape: str) -> None:

@@ -14,8 +14,9 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
         name: one of `ndic_core.MODELS`.
         num_filters: channels of every layer and of the latent, 1 or more.
         image_size: height and width that `cross_attention` is built for; the others take many sizes and ignore it.
-        options: `lmbda` of any model, a number, or a pair (lowest, highest) for one model of all rates between; and of
-            `cross_attention` the attention's size: `attention_width`, `heads`, `head_width`, `patch_grid`, `dropout`.
+        options: `lmbda` of any model, a number, or a pair (lowest, highest) for one model of all rates between; and the
+            attention's size: of `cross_attention` `attention_width`, `heads`, `head_width`, `patch_grid`, `dropout`, of
+            `parallax_attention` `r_x`, `r_y`, `heads`, `head_width`, and whether it has a `hyperprior`.
 
     Returns:
         A `ndic_core.models.codec.Codec`, in training mode, on the CPU.
@@ -78,12 +79,18 @@ def _check_values(options: dict) -> None:
             values = value if isinstance(value, tuple) and len(value) == 2 else (value,)
             if not all(_is_number(v) and v > 0 for v in values) or (len(values) == 2 and values[0] >= values[1]):
                 raise NDICError(f"lmbda must be a positive number, or two, lowest and highest; got {value!r}")
+        elif key == "hyperprior":
+            if not isinstance(value, bool):
+                raise NDICError(f"hyperprior must be True or False; got {value!r}")
+        elif key in ("r_x", "r_y"):
+            if not _is_whole(value, least=0):
+                raise NDICError(f"{key} must be a whole number of pixels, 0 or more; got {value!r}")
         elif not _is_whole(value) and not (key == "head_width" and value is None):
             raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
 
 
-def _is_whole(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_whole(value, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _is_number(value) -> bool:

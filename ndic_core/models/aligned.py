@@ -1,0 +1,211 @@
+"""Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ndic_core.errors import NDICError
+from ndic_core.models.attention import CrossAttentionModule
+from ndic_core.models.catalogue import CATALOGUE
+from ndic_core.models.codec import DOWNSAMPLING, Lambda, evaluating
+from ndic_core.models.distributed import NDIC, join
+from ndic_core.models.gain import scaled
+from ndic_core.models.layout import Layout
+from ndic_core.models.parallax import ParallaxAttentionModule
+from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
+from ndic_core.models.transforms import channels_last, synthesis_4
+
+SHRINK = (8, 4, 2)  # how much smaller than the image the features of the first three stages are
+
+
+class AlignedNDIC(NDIC):
+    """NDIC with y's features aligned with x's after each of the first three stages of their decoders.
+
+        [ĥ_x, w] ── stage1 ──┬── [·, ·] ── stage2 ──┬── [·, ·] ── stage3 ──┬── [·, ·] ── stage4 ── x̂
+                           CAM 1                  CAM 2                  CAM 3
+        [h_y, w] ── stage1 ──┴──────────── stage2 ──┴──────────── stage3 ──┴──────────── stage4 ── ŷ
+
+    Subclasses build the priors and `cams`: three modules with `forward(t, u)` and `attention(t, u)`.
+    """
+
+    cams: nn.ModuleList
+
+    def __init__(self, num_filters: int, lmbda: Lambda, **options):
+        super().__init__(num_filters, lmbda, **options)
+        self.synthesis_x = synthesis_4(2 * num_filters, num_filters, widened=2)
+
+    def synthesise(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        t, u = self._in_step(h_x, h_y, w)
+        return self.synthesis_x.stage4(t), self.synthesis_y.stage4(u)
+
+    def reconstruct(self, h_x: Tensor, y: Tensor, inverse: Tensor | None = None) -> Tensor:
+        y = channels_last(y)
+        t, _ = self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y))
+        return self.synthesis_x.stage4(t)
+
+    @torch.no_grad()
+    def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
+        """Where x looks in y, per layer; computed only here, never in `forward`.
+
+        Args:
+            x, y: images, (B, 3, H, W) in [0, 1].
+            lmbda: as in `forward`.
+
+        Returns:
+            Three tensors, at 1/8, 1/4 and 1/2 of the image size; their shapes are those of the module's `attention`
+            (`CrossAttentionModule` or `ParallaxAttentionModule`).
+
+        Raises:
+            NDICError: `x` or `y` has a shape or size that the model does not take.
+        """
+        self.check(x, y)
+        maps: list[Tensor] = []
+        with evaluating(self):
+            gain, inverse = self.gains(lmbda, len(x))
+            h_x, _ = self.prior_x(self.analyse(x, gain), gain)
+            y = channels_last(y)
+            self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y), maps)
+        return maps
+
+    def _in_step(self, h_x: Tensor, h_y: Tensor, w: Tensor, maps: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Features of both decoders after three stages; each CAM's attention is appended to `maps`, where given."""
+        t, u = join(h_x, w), join(h_y, w)
+        for stage_x, stage_y, cam in zip(self.synthesis_x, self.synthesis_y, self.cams, strict=False):
+            t, u = stage_x(t), stage_y(u)
+            if maps is not None:
+                maps.append(cam.attention(t, u))
+            t = join(t, cam(t, u))
+        return t, u
+
+
+class CrossAttention(AlignedNDIC):
+    """Alignment by cross-attention between patches, wherever they lie (Mital et al. 2022, "... with Cross-Attention
+    Feature Alignment", arXiv 2207.08489, figure 2).
+
+    The CAMs see patches of a fixed size, so the weights fit images of one size; `encode` and `decode`
+    work in tiles of it.
+
+    Args:
+        num_filters: channels of every layer and of each latent.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        image_size: height and width of the images, multiples of 16 and of 8 * `patch_grid`.
+        attention_width, heads, head_width, patch_grid, dropout: see `CrossAttentionModule`.
+
+    Raises:
+        NDICError: `image_size` does not divide into patches.
+
+    Example:
+        >>> import torch
+        >>> model = CrossAttention(num_filters=8, image_size=(32, 64), attention_width=16, heads=2).eval()
+        >>> x, y = torch.rand(2, 1, 3, 32, 64)
+        >>> model(x, y)["x_hat"].shape
+        torch.Size([1, 3, 32, 64])
+        >>> [tuple(layer.shape) for layer in model.attention_maps(x, y)]
+        [(1, 2, 4, 4, 4, 4), (1, 2, 4, 4, 4, 4), (1, 2, 4, 4, 4, 4)]
+    """
+
+    name = "cross_attention"
+
+    def __init__(
+        self,
+        num_filters: int = 192,
+        lmbda: Lambda = 3e-5,
+        image_size: tuple[int, int] = (128, 256),
+        attention_width: int = 256,
+        heads: int = 8,
+        head_width: int | None = None,
+        patch_grid: int = 4,
+        dropout: float = 0.1,
+    ):
+        head_width = head_width or attention_width
+        attention = dict(
+            attention_width=attention_width,
+            heads=heads,
+            head_width=head_width,
+            patch_grid=patch_grid,
+            dropout=dropout,
+        )
+        super().__init__(num_filters, lmbda, image_size=tuple(image_size), **attention)
+        step = math.lcm(DOWNSAMPLING, 8 * patch_grid)
+        if any(side < step or side % step for side in image_size):
+            raise NDICError(
+                f"cross_attention needs an image_size of two multiples of {step} (height, width) with a patch grid "
+                f"of {patch_grid}; got {tuple(image_size)}"
+            )
+        self.prior_x = FactorizedPrior(num_filters)
+        self.prior_y = FactorizedPrior(num_filters, transmitted=False)
+        self.cams = nn.ModuleList(
+            CrossAttentionModule(
+                (image_size[0] // shrink, image_size[1] // shrink),
+                attention_width,
+                heads,
+                head_width,
+                patch_grid,
+                dropout,
+            )
+            for shrink in SHRINK
+        )
+
+    def layout(self, height: int, width: int) -> Layout:
+        return Layout(height, width, self.config["image_size"])
+
+    def _sizes_allowed(self) -> str:
+        height, width = self.config["image_size"]
+        return f"with these weights takes images of exactly {height} × {width}"
+
+
+class ParallaxAttention(AlignedNDIC):
+    """Alignment by attention along the row, where a second camera has what the first one sees: ours.
+
+    Takes images of any size that the transforms allow; multiples of 64 with the hyperprior.
+
+    Args:
+        num_filters: channels of every layer and of each latent.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        r_x, r_y: columns and rows of the image that a match may lie away from its place in x, to either side: the
+            largest disparity; and 0 for rectified cameras that shoot at one time, a few otherwise. Rounded up at each
+            scale.
+        heads: of each attention module.
+        head_width: width of a head.
+        hyperprior: scale hyperpriors on the latents of x and y, instead of factorised priors.
+
+    Example:
+        >>> import torch
+        >>> model = ParallaxAttention(num_filters=8, r_x=16).eval()
+        >>> x, y = torch.rand(2, 1, 3, 32, 64)
+        >>> model(x, y)["x_hat"].shape
+        torch.Size([1, 3, 32, 64])
+        >>> [tuple(layer.shape) for layer in model.attention_maps(x, y)]
+        [(1, 2, 4, 8, 1, 5), (1, 2, 8, 16, 1, 9), (1, 2, 16, 32, 1, 17)]
+    """
+
+    name = "parallax_attention"
+
+    def __init__(
+        self,
+        num_filters: int = 192,
+        lmbda: Lambda = 3e-5,
+        r_x: int = 48,
+        r_y: int = 0,
+        heads: int = 2,
+        head_width: int = 16,
+        hyperprior: bool = False,
+    ):
+        attention = dict(r_x=r_x, r_y=r_y, heads=heads, head_width=head_width)
+        super().__init__(num_filters, lmbda, hyperprior=hyperprior, **attention)
+        prior = ScaleHyperprior if hyperprior else FactorizedPrior
+        self.prior_x = prior(num_filters)
+        self.prior_y = prior(num_filters, transmitted=False)
+        self.cams = nn.ModuleList(
+            ParallaxAttentionModule(num_filters, (-(-r_y // shrink), -(-r_x // shrink)), heads, head_width)
+            for shrink in SHRINK
+        )
+
+    @property
+    def transmitted(self) -> tuple[str, ...]:
+        return ("x", "z") if self.config["hyperprior"] else ("x",)
+
+    @property
+    def multiple_of(self) -> int:
+        return CATALOGUE["ndic_bmshj18"].multiple_of if self.config["hyperprior"] else self.info.multiple_of

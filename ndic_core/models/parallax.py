@@ -1,0 +1,118 @@
+"""The parallax attention module: features of y aligned with x's by looking along the row."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCK = 32  # columns of x whose windows are attended to together
+
+
+class ParallaxAttentionModule(nn.Module):
+    """Features of `y` rearranged to lie where `x` has theirs, looked for only where a second camera can have them.
+
+    What two rectified cameras see lies in one row, shifted by its disparity. So every position of x asks the positions
+    of y in the same row within ± `reach` columns (and a few rows, for cameras that are not rectified or not
+    synchronised), and one thing more: a learned token that stands for "nothing here matches", for what y's camera does
+    not see. Beyond the borders of y there stand copies of it.
+
+        t ─ norm ─ to_q ──────────┐
+                                  ├─ softmax(q kᵀ/√d + bias[offset]) v ─ to_out ─ features
+        u ─ norm ─ to_kv ─ k, v ──┘
+
+    Attention along the row is PASSRnet's parallax attention (Wang et al., CVPR 2019, section 3.2) and ECSIC's
+    (Wödlinger et al. 2023, arXiv 2307.10284); a bounded window, relative positions and the token are ours. Work and
+    memory grow with the number of pixels, not with its square: rows are cut into blocks, and each block of queries
+    meets the keys of its own windows.
+
+    Args:
+        channels: of the features.
+        reach: rows and columns, at this scale, that a position looks to either side.
+        heads: number of attention heads.
+        head_width: width of a head.
+    """
+
+    def __init__(self, channels: int, reach: tuple[int, int], heads: int = 2, head_width: int = 16):
+        super().__init__()
+        self.heads = heads
+        self.reach = reach
+        inner = heads * head_width
+        rows, columns = (2 * r + 1 for r in reach)
+        self.norm_x = nn.LayerNorm(channels)
+        self.norm_y = nn.LayerNorm(channels)
+        self.to_q = nn.Linear(channels, inner)
+        self.to_kv = nn.Linear(channels, 2 * inner)
+        self.nothing = nn.Parameter(torch.zeros(2 * inner))  # key and value
+        self.bias = nn.Parameter(torch.zeros(heads, rows * columns))
+        self.nothing_bias = nn.Parameter(torch.zeros(heads, 1))
+        self.to_out = nn.Linear(inner, channels)
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        """Aligned features of `y`, (B, N, h, w), from features `t` of x and `u` of y in the same shape."""
+        b, _, h, w = t.shape
+        q, k, v, bias = self._blocks(t, u)
+        out = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))
+        out = out.transpose(1, 2).reshape(b, h, -1, self.to_out.in_features)[:, :, :w]
+        return self.to_out(out).permute(0, 3, 1, 2)
+
+    def attention(self, t: Tensor, u: Tensor) -> Tensor:
+        """Where each position of x looks in y.
+
+        Args:
+            t, u: features of x and y, (B, N, h, w).
+
+        Returns:
+            (B, heads, h, w, 2·reach[0] + 1, 2·reach[1] + 1): head, row and column in x, and the offset from there to y,
+            [0, 0] the furthest up and left. Weights are in [0, 1]; what is missing to a sum of 1 is the weight of
+            "nothing matches". Outside y's borders they are 0.
+        """
+        b, _, h, w = t.shape
+        q, k, _, bias = self._blocks(t, u)
+        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + bias, dim=-1)
+        block, rows, columns = q.shape[2], *(2 * r + 1 for r in self.reach)
+        # A window starts one key further right for each query of the block.
+        windows = weights[..., :-1].unflatten(-1, (rows, -1)).unfold(-1, columns, 1).diagonal(dim1=2, dim2=4)
+        # (B·h·blocks, heads, rows, columns, block) → (B, heads, h, w, rows, columns)
+        windows = windows.reshape(b, h, -1, self.heads, rows, columns, block).permute(0, 3, 1, 2, 6, 4, 5)
+        windows = windows.reshape(b, self.heads, h, -1, rows, columns)[:, :, :, :w]
+        return windows * self._inside(h, w, windows)
+
+    def _blocks(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every block, (B·h·blocks, heads, length, head_width), and the pairs' bias."""
+        w = t.shape[-1]
+        block = min(BLOCK, w)
+        r_y, r_x = self.reach
+        q = self.to_q(self.norm_x(t.permute(0, 2, 3, 1)))
+        kv = self.to_kv(self.norm_y(u.permute(0, 2, 3, 1)))
+        short = -w % block
+        q = F.pad(q, (0, 0, 0, short)).unflatten(2, (-1, block))
+        nothing = self.nothing.to(kv.dtype)
+        # Padded with zeros around a difference: beyond the borders stands the token itself.
+        kv = F.pad(kv - nothing, (0, 0, r_x, r_x + short, r_y, r_y)) + nothing
+        kv = kv.unfold(2, block + 2 * r_x, block).unfold(1, 2 * r_y + 1, 1)  # (B, h, blocks, 2·inner, keys, rows)
+        kv = kv.permute(0, 1, 2, 5, 4, 3).flatten(3, 4)
+        kv = torch.cat([kv, nothing.expand(*kv.shape[:3], 1, -1)], dim=3)
+        q, k, v = (
+            part.flatten(0, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, *kv.chunk(2, dim=-1))
+        )
+        return q, k, v, self._bias(block)
+
+    def _bias(self, block: int) -> Tensor:
+        """(heads, block, keys + 1): the learned bias of each offset, −∞ outside the window."""
+        rows, columns = (2 * r + 1 for r in self.reach)
+        offset = torch.arange(block + columns - 1) - torch.arange(block)[:, None]  # (block, keys of a row)
+        row = torch.arange(rows)[:, None, None] * columns
+        outside = rows * columns + 1
+        index = torch.where((offset >= 0) & (offset < columns), row + offset, outside).transpose(0, 1).flatten(1)
+        index = F.pad(index, (0, 1), value=rows * columns)
+        table = torch.cat([self.bias, self.nothing_bias, self.bias.new_full((self.heads, 1), -math.inf)], dim=1)
+        return table[:, index.to(table.device)]
+
+    def _inside(self, h: int, w: int, like: Tensor) -> Tensor:
+        """(h, w, rows, columns): 1 where position plus offset lies within y, else 0."""
+        rows, columns = (
+            (torch.arange(side)[:, None] + torch.arange(-r, r + 1)) for side, r in zip((h, w), self.reach, strict=True)
+        )
+        rows, columns = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
+        return (rows[:, None, :, None] & columns[:, None]).to(like)

@@ -1,0 +1,81 @@
+"""What is measured of attention, on weights and pictures whose truth is known."""
+
+import pytest
+import torch
+from conftest import lively
+
+from ndic_core.alignment import best_match, measure_alignment, true_match
+from ndic_core.data.street import Street, StreetPair
+
+
+class Told:
+    """A model whose attention points where it was told, with "nothing" where it was told."""
+
+    def __init__(self, maps):
+        self.maps = maps
+
+    def fit(self, images):
+        return images
+
+    def attention_maps(self, x, y, lmbda):
+        return self.maps
+
+
+def pointing(offset: torch.Tensor, reach: int) -> torch.Tensor:
+    """(1, 1, h, w, 1, 2·reach + 1): all weight at an offset; none where it is NaN."""
+    weights = torch.zeros(*offset.shape, 2 * reach + 1)
+    known = offset.isfinite()
+    index = torch.where(known, offset + reach, 0).round().long().clamp(0, 2 * reach)
+    weights.scatter_(-1, index[..., None], known[..., None].float())
+    return weights[None, None, :, :, None]
+
+
+@pytest.fixture(scope="module")
+def scene() -> StreetPair:
+    return Street().pair(7)
+
+
+def test_perfect_attention_scores_perfectly(scene):
+    maps = [pointing(true_match(scene.disparity, scene.occluded, shrink)[0], 30) for shrink in (8, 4, 2)]
+    for layer in measure_alignment(Told(maps), [scene, scene]):
+        assert layer.hit == 1
+        assert layer.occlusion_auc == 1
+        assert layer.same_place <= layer.one_shift < 1
+
+
+def test_attention_that_is_off_scores_what_it_deserves(scene):
+    truth = [true_match(scene.disparity, scene.occluded, shrink)[0] for shrink in (8, 4, 2)]
+    off = [pointing(t + 2, 60) for t in truth]  # to the other side, by two feature pixels
+    assert [layer.hit for layer in measure_alignment(Told(off), [scene])] == [0, 0, 0]
+    straight = [pointing(torch.zeros_like(t), 5) for t in truth]
+    for layer in measure_alignment(Told(straight), [scene]):
+        assert layer.hit == layer.same_place
+        assert layer.occlusion_auc == 0.5
+
+
+def test_patches_look_as_far_as_they_lie_apart():
+    weights = torch.zeros(1, 2, 4, 4, 4, 4)
+    weights[..., 1, 0] = 1  # everything looks at the patch in the second row and first column
+    offset, nothing = best_match(weights, (16, 32))
+    assert offset.shape == (2, 16, 32)
+    assert offset[:, 0, 0].tolist() == [4, 0]
+    assert offset[:, 15, 31].tolist() == [-8, -24]
+    assert (nothing == 0).all()
+
+
+def test_a_position_is_visible_whole_or_not_at_all():
+    disparity, occluded = torch.full((2, 8), 4.0), torch.zeros(2, 8, dtype=torch.bool)
+    occluded[:, :3] = True
+    offset, hidden = true_match(disparity, occluded, 2)
+    assert offset.isfinite().tolist() == [[False, False, True, True]]
+    assert hidden.tolist() == [[True, False, False, False]]
+    assert offset[0, 2] == -2
+
+
+@pytest.mark.parametrize("name", ["cross_attention", "parallax_attention"])
+def test_both_attentions_can_be_measured(name, scene):
+    model = lively(name, image_size=(128, 256))
+    layers = measure_alignment(model, [scene])
+    assert [layer.shrink for layer in layers] == [8, 4, 2]
+    assert all(0 <= share <= 1 for layer in layers for share in (layer.hit, layer.same_place, layer.occlusion_auc))
+    assert len({layer.same_place for layer in layers}) == 3
