@@ -1,8 +1,9 @@
-"""Time and memory of the alignment: the package's attention against the plain softmax(QKᵀ)V of the published code.
+"""Work, time and memory of the alignment: cross-attention as published and as here, and parallax attention.
 
-Both sides run at the published size (192 filters, images of 128 × 256): the three attention modules of
-`cross_attention`, forward and one training step. Each measurement has a process of its own, so that its peak memory is
-its own; the two sides take turns, so that a machine whose speed drifts slows both.
+All run at the published size (192 filters, images of 128 × 256): the three attention modules of a model, forward and
+one training step; "plain" is the softmax(QKᵀ)V of the published code. Parallax attention also runs on images of
+376 × 1248, beside the 15 tiles that `cross_attention` codes such an image in. Each measurement has a process of its
+own, so that its peak memory is its own; all take turns, so that a machine whose speed drifts slows all.
 
     python benchmarks/attention.py                 # CPU, two threads, float32
     python benchmarks/attention.py --device cuda   # GPU: both sides in float32 and in bf16; ratios are to plain float32
@@ -10,6 +11,7 @@ its own; the two sides take turns, so that a machine whose speed drifts slows bo
 
 import argparse
 import json
+import math
 import platform
 import resource
 import statistics
@@ -19,8 +21,14 @@ import time
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from ndic_core.models.aligned import SHRINK, ParallaxAttention
 from ndic_core.models.attention import CrossAttentionModule
+from ndic_core.models.layout import Layout
+
+FULL_SIZE = (376, 1248)  # KITTI's pictures, padded to multiples of 8
 
 
 class PlainCrossAttentionModule(CrossAttentionModule):
@@ -42,18 +50,26 @@ class PlainCrossAttentionModule(CrossAttentionModule):
         return self._untokens(self.unpack(self.dropout(self.to_out(out))))
 
 
+def build(kind: str, args: argparse.Namespace) -> nn.ModuleList:
+    """The three attention modules of a model."""
+    if kind.startswith("parallax"):
+        return ParallaxAttention(args.num_filters).cams
+    cls = PlainCrossAttentionModule if kind.startswith("plain") else CrossAttentionModule
+    height, width = args.image_size
+    return nn.ModuleList(cls((height // shrink, width // shrink)) for shrink in SHRINK)
+
+
 def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
     """Median seconds of the work, and peak memory beyond what stood before it, in MB."""
     device = torch.device(args.device)
     if device.type == "cpu":
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    cls = PlainCrossAttentionModule if kind.startswith("plain") else CrossAttentionModule
-    dtype = torch.bfloat16 if kind.endswith("bf16") else torch.float32
-    height, width = args.image_size
-    sizes = [(height // shrink, width // shrink) for shrink in (8, 4, 2)]
-    modules = [cls(size).to(device) for size in sizes]
-    features = [torch.randn(2, args.batch, args.num_filters, *size, device=device) for size in sizes]
+    dtype = torch.bfloat16 if "bf16" in kind else torch.float32
+    modules, features = [part.to(device) for part in build(kind, args)], []
+    for shrink in SHRINK:
+        size = [side // shrink for side in (FULL_SIZE if "full" in kind else args.image_size)]
+        features.append(torch.randn(2, args.batch, args.num_filters, *size, device=device))
 
     def forward():
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -74,6 +90,10 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
+    if work == "work":
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.inference_mode():
+            forward()
+        return {"gmac": counter.get_total_flops() / 2e9}
     before = _memory(device)
     run()
     seconds = []
@@ -106,24 +126,42 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure(*args.one, args)))
         return
-    kinds = ["plain", "fused"] + (["plain bf16", "fused bf16"] if args.device == "cuda" else [])
+    kinds = ["plain", "fused", "parallax"]
+    if args.device == "cuda":
+        kinds += [f"{kind} bf16" for kind in kinds]
+    kinds += ["parallax full"]
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
     print(f"torch {torch.__version__}\n")
-    for work in ("forward", "training step"):
+    work = {
+        kind: in_own_process(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", "parallax full")
+    }
+    tiles = Layout(*FULL_SIZE, tuple(args.image_size))
+    tiles = tiles.rows * tiles.columns
+    print(f"forward, GMAC: {', '.join(f'{kind} {gmac:.2f}' for kind, gmac in work.items())} ({FULL_SIZE[0]} ×")
+    print(f"{FULL_SIZE[1]}); parallax / fused {work['parallax'] / work['fused']:.3f}. To the full size parallax grows")
+    pixels = math.prod(FULL_SIZE) / math.prod(args.image_size)
+    print(f"{work['parallax full'] / work['parallax']:.1f} ×, as the pixels do ({pixels:.1f} ×);")
+    print(f"cross-attention in tiles {tiles} × to {tiles * work['fused']:.0f} GMAC\n")
+    for task in ("forward", "training step"):
         results = {kind: [] for kind in kinds}
         for _ in range(args.rounds):
             for kind in kinds:
-                command = [sys.executable, "-W", "ignore", *sys.argv, "--one", kind, work]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                results[kind].append(json.loads(done.stdout))
+                results[kind].append(in_own_process(kind, task, args))
         plain = {key: statistics.median(r[key] for r in results["plain"]) for key in ("seconds", "memory")}
         for kind in kinds:
             seconds, memory = (statistics.median(r[key] for r in results[kind]) for key in ("seconds", "memory"))
             print(
-                f"{work:14} {kind:11} {seconds:8.3f} s  {memory:8.0f} MB"
-                f"   {plain['seconds'] / seconds:5.2f} × as fast, {memory / plain['memory']:4.0%} of the memory"
+                f"{task:14} {kind:13} {seconds:8.3f} s  {memory:8.0f} MB"
+                f"   {plain['seconds'] / seconds:6.2f} × as fast, {memory / plain['memory']:4.0%} of the memory"
             )
+
+
+def in_own_process(kind: str, work: str, args: argparse.Namespace) -> dict:
+    """`measure` in a process of its own."""
+    command = [sys.executable, "-W", "ignore", *sys.argv, "--one", kind, work]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 if __name__ == "__main__":

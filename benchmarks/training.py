@@ -30,7 +30,7 @@ from ndic_core.devices import launch
 from ndic_core.experiment import Outputs
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.metrics import ms_ssim, psnr
-from ndic_core.models import baselines, codec, distributed
+from ndic_core.models import aligned, baselines, codec, distributed
 from ndic_core.models._compressai import GDN as PlainGDN
 from ndic_core.models.catalogue import MODELS
 from ndic_core.models.factory import build_model
@@ -91,7 +91,7 @@ def plain_model(config: Config) -> torch.nn.Module:
 @contextlib.contextmanager
 def default_layout():
     """Convolutions channel by channel, as without `channels_last`."""
-    users = (baselines, codec, distributed)
+    users = (aligned, baselines, codec, distributed)
     for user in users:
         user.channels_last = torch.Tensor.contiguous
     try:

@@ -144,7 +144,7 @@ def _telling_shapes(config: dict) -> dict[str, tuple[int, ...]]:
     if config["model"] == "parallax_attention":
         for i, shrink in enumerate((8, 4, 2)):
             rows, columns = (2 * -(-config[r] // shrink) + 1 for r in ("r_y", "r_x"))
-            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], n)
+            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], n, 3, 3)
             shapes[f"cams.{i}.bias"] = (config["heads"], rows * columns)
     return shapes
 

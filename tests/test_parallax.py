@@ -21,8 +21,8 @@ def module(reach, heads=2, head_width=4, channels=8) -> ParallaxAttentionModule:
 def by_definition(m: ParallaxAttentionModule, t, u, i: int, j: int):
     """Answer and weights at one position, offset by offset; beyond y's borders stands the "nothing" token."""
     (_, _, height, width), (r_y, r_x) = t.shape, m.reach
-    q = m.to_q(m.norm_x(t.permute(0, 2, 3, 1)))[:, i, j]
-    kv = m.to_kv(m.norm_y(u.permute(0, 2, 3, 1)))
+    q = m._projected(t, m.norm_x, m.to_q)[:, i, j]
+    kv = m._projected(u, m.norm_y, m.to_kv)
     offsets = [(a, b) for a in range(-r_y, r_y + 1) for b in range(-r_x, r_x + 1)]
     inside = torch.tensor([0 <= i + a < height and 0 <= j + b < width for a, b in offsets])
     pairs = zip(offsets, inside, strict=True)
@@ -67,10 +67,10 @@ def test_nothing_beyond_the_window_matters():
     m = module((1, 3))
     t, u = torch.randn(2, 1, 8, 9, 40)
     changed = u.clone()
-    for far in (changed[:, :, :3], changed[:, :, 6:], changed[:, :, :, :17], changed[:, :, :, 24:]):
+    for far in (changed[:, :, :2], changed[:, :, 7:], changed[:, :, :, :16], changed[:, :, :, 25:]):
         far.copy_(torch.randn(far.shape))
     assert torch.allclose(m(t, u)[:, :, 4, 20], m(t, changed)[:, :, 4, 20], atol=1e-6)
-    assert torch.equal(u[:, :, 3:6, 17:24], changed[:, :, 3:6, 17:24])
+    assert torch.equal(u[:, :, 2:7, 16:25], changed[:, :, 2:7, 16:25])
     assert not torch.allclose(m(t, u)[:, :, 4, 19], m(t, changed)[:, :, 4, 19], atol=1e-3)
 
 
@@ -98,7 +98,7 @@ def test_a_shifted_picture_is_found():
     with torch.no_grad():
         for p in (m.bias, m.nothing_bias, m.nothing, m.to_q.bias, m.to_kv.bias):
             p.zero_()
-        m.to_q.weight.copy_(4 * torch.eye(16))
+        m.to_q.weight.zero_()[:, :, 1, 1] = 4 * torch.eye(16)
         m.to_kv.weight[:16] = m.to_q.weight
     t = torch.randn(1, 16, 6, 40)
     maps = m.attention(t, t.roll(-5, dims=3))[0, 0, :, :, 0]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndic_core.models.transforms import conv
+
 BLOCK = 32  # columns of x whose windows are attended to together
 
 
@@ -41,8 +43,8 @@ class ParallaxAttentionModule(nn.Module):
         rows, columns = (2 * r + 1 for r in reach)
         self.norm_x = nn.LayerNorm(channels)
         self.norm_y = nn.LayerNorm(channels)
-        self.to_q = nn.Linear(channels, inner)
-        self.to_kv = nn.Linear(channels, 2 * inner)
+        self.to_q = conv(channels, inner, 3, 1)  # with its neighbours a position is easier to tell from others
+        self.to_kv = conv(channels, 2 * inner, 3, 1)
         self.nothing = nn.Parameter(torch.zeros(2 * inner))  # key and value
         self.bias = nn.Parameter(torch.zeros(heads, rows * columns))
         self.nothing_bias = nn.Parameter(torch.zeros(heads, 1))
@@ -83,8 +85,8 @@ class ParallaxAttentionModule(nn.Module):
         w = t.shape[-1]
         block = min(BLOCK, w)
         r_y, r_x = self.reach
-        q = self.to_q(self.norm_x(t.permute(0, 2, 3, 1)))
-        kv = self.to_kv(self.norm_y(u.permute(0, 2, 3, 1)))
+        q = self._projected(t, self.norm_x, self.to_q)
+        kv = self._projected(u, self.norm_y, self.to_kv)
         short = -w % block
         q = F.pad(q, (0, 0, 0, short)).unflatten(2, (-1, block))
         nothing = self.nothing.to(kv.dtype)
@@ -97,6 +99,11 @@ class ParallaxAttentionModule(nn.Module):
             part.flatten(0, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, *kv.chunk(2, dim=-1))
         )
         return q, k, v, self._bias(block)
+
+    @staticmethod
+    def _projected(features: Tensor, norm: nn.LayerNorm, to: nn.Conv2d) -> Tensor:
+        """(B, N, h, w) → (B, h, w, width)."""
+        return to(norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
     def _bias(self, block: int) -> Tensor:
         """(heads, block, keys + 1): the learned bias of each offset, −∞ outside the window."""

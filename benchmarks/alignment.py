@@ -1,0 +1,39 @@
+"""How well trained attention points at the true match, on scenes of the generated street.
+
+python benchmarks/alignment.py outputs/weight/A.safetensors outputs/weight/B.safetensors
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ndic_core.alignment import measure_alignment
+from ndic_core.checkpoints import load_checkpoint
+from ndic_core.data.street import Street
+from ndic_core.data.street_pairs import FIRST_INDEX
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="+", type=Path, help="checkpoints of cross_attention or parallax_attention")
+    parser.add_argument("--scenes", type=int, default=50, help="of the street's test split")
+    parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    street = Street(size=tuple(args.image_size))
+    scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
+    for path in args.weights:
+        model = load_checkpoint(path)
+        print(f"{path.name}: {model.name}")
+        for layer in measure_alignment(model, scenes):
+            print(
+                f"  1/{layer.shrink}: {layer.hit:5.1%} of visible positions within one feature pixel "
+                f"(always straight {layer.same_place:5.1%}, best single shift {layer.one_shift:5.1%}); "
+                f'"nothing matches" finds occlusions with AUC {layer.occlusion_auc:.3f}'
+            )
+
+
+if __name__ == "__main__":
+    main()
