@@ -1,0 +1,149 @@
+"""Attention beside the truth: data in, matplotlib Figure out."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ndic_core.alignment import Alignment, best_match, true_match
+from ndic_core.data.street import StreetPair
+from ndic_core.plotting import MODEL_STYLE
+
+_TRUTH, _FOUND = "#0072B2", "#D55E00"  # Okabe–Ito blue and vermilion
+_FURTHEST = 40.0  # pixels of disparity where the colours end
+
+
+def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, column: int) -> Figure:
+    """Where one position of x looks in y, beside where it should.
+
+    Args:
+        pair: the scene.
+        weights: one layer of a `parallax_attention`'s `attention_maps` of this pair.
+        shrink: of that layer: 8, 4 or 2.
+        row, column: of a pixel of x; the position of the features that covers it is shown.
+
+    Returns:
+        A figure: x with the position, y with the window that is searched, its true match and the place of the largest
+        weight, and below the weight (mean of the heads, summed over the window's rows) over the offset in image
+        pixels, with the weight of "nothing matches".
+    """
+    i, j = row // shrink, column // shrink
+    window = weights[0, :, i, j].mean(0).sum(0).cpu()
+    reach = len(window) // 2
+    offset = shrink * torch.arange(-reach, reach + 1)
+    nothing = 1 - window.sum().item()
+    block = slice(i * shrink, (i + 1) * shrink), slice(j * shrink, (j + 1) * shrink)
+    hidden = pair.occluded[block].float().mean().item()
+    truth = -pair.disparity[block].mean().item()
+    best = offset[window.argmax()].item()
+
+    figure = Figure(figsize=(9.0, 5.2), layout="constrained")
+    axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
+    top, left = i * shrink - 0.5, j * shrink - 0.5
+    for name, image in (("x", pair.x), ("y", pair.y)):
+        axes[name].imshow(image.permute(1, 2, 0).numpy(), interpolation="none")
+        axes[name].set_axis_off()
+    _frame(axes["x"], left, top, shrink, "white", "-")
+    axes["x"].set_title("x: the position that asks", fontsize=10)
+    width = pair.x.shape[-1]
+    first, last = max(0, left - reach * shrink), min(width, left + (reach + 1) * shrink)
+    axes["y"].add_patch(_rectangle(first, top, last - first, shrink, "white", ":"))
+    _frame(axes["y"], left + best, top, shrink, _FOUND, "-")
+    if not hidden:
+        _frame(axes["y"], left + truth, top, shrink, _TRUTH, "--")
+    axes["y"].set_title("y: the window searched, the largest weight, the true match", fontsize=10)
+
+    axis = axes["weight"]
+    axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y's row")
+    axis.bar([offset[-1].item() + 3 * shrink], [nothing], width=0.8 * shrink, color="#666666", label="nothing matches")
+    if not hidden:
+        axis.axvline(truth, color=_TRUTH, linestyle="--", label=f"true match, {truth:.1f} px")
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("offset from x's position to y's, image pixels")
+    axis.set_ylabel("attention weight")
+    seen = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
+    axis.set_title(f"1/{shrink}, pixel ({row}, {column}), {seen}; nothing matches: {nothing:.2f}", fontsize=10)
+    axis.legend(fontsize=9, loc="upper left")
+    return figure
+
+
+def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[int] = (8, 4, 2)) -> Figure:
+    """The disparity that attention finds at every scale, and what it holds for hidden, beside the truth.
+
+    Args:
+        pair: the scene.
+        maps: `attention_maps` of this pair, of either kind of attention.
+        shrinks: of the layers.
+
+    Returns:
+        A figure, a row for each layer: disparity at the largest weight, the true one (white where y doesn't show the
+        position), and the weight of "nothing matches" with the true occlusions beside it. Pixels are the features'.
+    """
+    figure = Figure(figsize=(10.0, 1.35 * len(maps) + 0.6), layout="constrained")
+    axes = figure.subplots(len(maps), 4, squeeze=False)
+    titles = ("disparity, by attention", "true disparity", '"nothing matches", weight', "truly hidden from y")
+    for row, weights, shrink in zip(axes, maps, shrinks, strict=True):
+        truth, occluded = true_match(pair.disparity, pair.occluded, shrink)
+        offset, nothing = best_match(weights, tuple(truth.shape))
+        colours = dict(vmin=0, vmax=_FURTHEST, cmap="viridis", interpolation="none")
+        shown = row[0].imshow((-shrink * offset[1]).numpy(), **colours)
+        row[1].imshow((-shrink * truth).numpy(), **colours)
+        share = row[2].imshow(nothing.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
+        row[3].imshow(occluded.float().numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
+        row[0].set_ylabel(f"1/{shrink}")
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10)
+    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", shrink=0.8)
+    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", shrink=0.8)
+    return figure
+
+
+def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
+    """How often each model's attention points at the true match, scale by scale.
+
+    Args:
+        results: from `measure_alignment`, by the model's name.
+
+    Returns:
+        A figure of two panels: hits, with what the best single shift would reach; and how well the weight of "nothing
+        matches" tells hidden positions from visible ones.
+    """
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    hits, slots = figure.subplots(1, 2)
+    bar = 0.8 / len(results)
+    for n, (name, layers) in enumerate(results.items()):
+        place = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
+        colour = MODEL_STYLE[name][0]
+        hits.bar(place, [100 * layer.hit for layer in layers], bar, color=colour, label=name)
+        slots.bar(place, [layer.occlusion_auc for layer in layers], bar, color=colour, label=name)
+    for i, layer in enumerate(layers):
+        label = "best single shift" if i == 0 else None
+        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
+    slots.axhline(0.5, color="black", linestyle="--", label="chance")
+    for axis in (hits, slots):
+        axis.set_xticks(range(len(layers)), [f"1/{layer.shrink}" for layer in layers])
+        axis.set_xlabel("size of the features, of the image's")
+        axis.legend(fontsize=9)
+    hits.set_ylim(0, 100)
+    slots.set_ylim(0, 1)
+    hits.set_ylabel("visible positions, %")
+    slots.set_ylabel("area under the ROC curve")
+    hits.set_title("largest weight within one feature pixel of the true match", fontsize=10)
+    slots.set_title('"nothing matches" tells hidden from visible', fontsize=10)
+    return figure
+
+
+def _frame(axis, left: float, top: float, side: float, colour: str, line: str) -> None:
+    """A square, and a larger one around it in case it is too small to be seen."""
+    margin = max(0, 8 - side) / 2
+    axis.add_patch(_rectangle(left - margin, top - margin, side + 2 * margin, side + 2 * margin, colour, line))
+
+
+def _rectangle(left: float, top: float, width: float, height: float, colour: str, line: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((left, top), width, height, fill=False, edgecolor=colour, linestyle=line, linewidth=1.5)
