@@ -73,10 +73,11 @@ class ParallaxAttentionModule(nn.Module):
         q, k, _, bias = self._blocks(t, u)
         weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + bias, dim=-1)
         block, rows, columns = q.shape[2], *(2 * r + 1 for r in self.reach)
-        # A window starts one key further right for each query of the block.
-        windows = weights[..., :-1].unflatten(-1, (rows, -1)).unfold(-1, columns, 1).diagonal(dim1=2, dim2=4)
-        # (B·h·blocks, heads, rows, columns, block) → (B, heads, h, w, rows, columns)
-        windows = windows.reshape(b, h, -1, self.heads, rows, columns, block).permute(0, 3, 1, 2, 6, 4, 5)
+        # A window starts one key further right for each query of the block: with lines one longer, they lie in columns.
+        windows = weights[..., :-1].unflatten(-1, (rows, -1)).transpose(2, 3)
+        windows = F.pad(windows.flatten(3), (0, block)).unflatten(-1, (block, -1))[..., :columns]
+        # (B·h·blocks, heads, rows, block, columns) → (B, heads, h, w, rows, columns)
+        windows = windows.reshape(b, h, -1, self.heads, rows, block, columns).permute(0, 3, 1, 2, 5, 4, 6)
         windows = windows.reshape(b, self.heads, h, -1, rows, columns)[:, :, :, :w]
         return windows * self._inside(h, w, windows)
 
