@@ -1,6 +1,8 @@
 """Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -59,22 +61,32 @@ class AlignedNDIC(NDIC):
         Raises:
             NDICError: `x` or `y` has a shape or size that the model does not take.
         """
-        self.check(x, y)
-        maps: list[Tensor] = []
-        with evaluating(self):
-            gain, inverse = self.gains(lmbda, len(x))
-            h_x, _ = self.prior_x(self.analyse(x, gain), gain)
-            y = channels_last(y)
-            self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y), maps)
+        with evaluating(self), self.watched() as maps:
+            self(x, y, lmbda=lmbda, side=False)
         return maps
 
-    def _in_step(self, h_x: Tensor, h_y: Tensor, w: Tensor, maps: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Features of both decoders after three stages; each CAM's attention is appended to `maps`, where given."""
+    @contextmanager
+    def watched(self) -> Iterator[list[Tensor]]:
+        """Within it, every `forward` appends each module's `attention` to the list it gives; without, nobody pays.
+
+        Gradients pass through `ParallaxAttentionModule`'s.
+        """
+        maps: list[Tensor] = []
+        hooks = [
+            cam.register_forward_hook(lambda cam, features, _: maps.append(cam.attention(*features)))
+            for cam in self.cams
+        ]
+        try:
+            yield maps
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _in_step(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of both decoders after three stages."""
         t, u = join(h_x, w), join(h_y, w)
         for stage_x, stage_y, cam in zip(self.synthesis_x, self.synthesis_y, self.cams, strict=False):
             t, u = stage_x(t), stage_y(u)
-            if maps is not None:
-                maps.append(cam.attention(t, u))
             t = join(t, cam(t, u))
         return t, u
 
