@@ -1,6 +1,6 @@
 """Decoded pictures on disk, mapped into memory: paid for once, by whichever run or process comes first.
 
-A cache file is a `.npy` array of 8-bit pixels, named by a hash of all that it depends on, the content of files
+A cache file is a `.npy` array, mostly of 8-bit pixels, named by a hash of all that it depends on, the content of files
 included, so it does not go out of date; what is no longer wanted may be deleted at any time. It lies in the user's
 cache folder, or where the environment variable `NDIC_CACHE` says.
 """
@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -36,73 +37,108 @@ def cached_images(
     what: str = "prepare",
     progress: bool = True,
 ) -> np.ndarray:
-    """An array of images, from its cache file where there is one.
+    """`cached_arrays` of one array: images, `shape` (count, height, width, 3), uint8."""
+    (array,) = cached_arrays(depends_on, [(shape, "uint8")], lambda: ((image,) for image in images()), what, progress)
+    return array
 
-    A process that finds another one building the same array waits for it. A file gets its name when it is complete:
-    one that was interrupted leaves nothing that looks like a cache. One that is damaged is made again; one that is
-    whole may lie in a folder that cannot be written to.
+
+def cached_arrays(
+    depends_on: Sequence,
+    layouts: Sequence[tuple[tuple[int, ...], str]],
+    rows: Callable[[], Iterable[tuple[np.ndarray, ...]]],
+    what: str = "prepare",
+    progress: bool = True,
+) -> list[np.ndarray]:
+    """Arrays that are made together, each from its own cache file where there is one.
+
+    A process that finds another one building one of these arrays waits for it. A file gets its name when it is
+    complete: one that was interrupted leaves nothing that looks like a cache. One that is damaged is made again; one
+    that is whole may lie in a folder that cannot be written to.
 
     Args:
-        depends_on: everything the pixels depend on, as JSON can write it.
-        shape: (count, height, width, 3).
-        images: called only if they must be made; gives `count` arrays (height, width, 3), uint8.
+        depends_on: everything the content depends on, as JSON can write it.
+        layouts: shape and dtype of each array, all of one length. Whoever asks for some of the arrays names them in
+            one order, so that no two wait for each other.
+        rows: called only if an array must be made; gives a tuple for each index of that length, what every array has
+            there.
         what: shown beside the progress bar.
         progress: show a bar on stderr.
 
     Returns:
-        uint8, read-only, mapped into memory.
+        The arrays, read-only, mapped into memory.
 
     Raises:
-        NDICError: the folder cannot be written to, the disk is full, or `images` raises it.
+        NDICError: the folder cannot be written to, the disk is full, or `rows` raises it.
     """
     folder = cache_folder()
-    digest = hashlib.sha256(json.dumps([*depends_on, list(shape)]).encode()).hexdigest()[:32]
-    file = folder / f"{digest}.npy"
-    found = _load(file, shape)
-    if found is None:
+    arrays = []
+    for place, (shape, dtype) in enumerate(layouts):
+        # Images are named as they always were, without their dtype.
+        key = [*depends_on, list(shape), *([dtype] if dtype != "uint8" else [])]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+        arrays.append(_Array(folder / f"{digest}.npy", place, shape, np.dtype(dtype)))
+    if wanted := [array for array in arrays if not array.whole()]:
         make_folder(folder)
-        with FileLock(folder / f"{digest}.lock"):
-            found = _load(file, shape)  # while this process waited, another may have built it
-            if found is None:
-                _build(file, shape, images, what, progress)
-                found = np.load(file, mmap_mode="r")
-    return found
+        with ExitStack() as locks:
+            for array in wanted:
+                locks.enter_context(FileLock(array.file.with_suffix(".lock")))
+            # While this process waited, another may have built it.
+            if wanted := [array for array in wanted if not array.whole()]:
+                _build(folder, wanted, rows, what, progress)
+    return [np.load(array.file, mmap_mode="r") for array in arrays]
 
 
-def _load(file: Path, shape: tuple[int, int, int, int]) -> np.ndarray | None:
-    """The array of a file that is there and whole."""
-    try:
-        array = np.load(file, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    return array if array.shape == shape and array.dtype == np.uint8 else None
+class _Array(NamedTuple):
+    """What belongs into a cache file, and its place in the tuples of `rows`."""
+
+    file: Path
+    place: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def whole(self) -> bool:
+        """Whether the file is there and undamaged."""
+        try:
+            array = np.load(self.file, mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return False
+        return array.shape == self.shape and array.dtype == self.dtype
 
 
-def _build(file: Path, shape: tuple[int, int, int, int], images: Callable, what: str, progress: bool) -> None:
-    for stale in file.parent.glob(f"{file.stem}.*.part"):  # of a process that was killed: the lock is ours
-        stale.unlink(missing_ok=True)
-    needed, free = int(np.prod(shape)), shutil.disk_usage(file.parent).free
+def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progress: bool) -> None:
+    for array in arrays:
+        for stale in folder.glob(f"{array.file.stem}.*.part"):  # of a process that was killed: the lock is ours
+            stale.unlink(missing_ok=True)
+    needed = sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in arrays)
+    free = shutil.disk_usage(folder).free
     if needed > free:
-        raise NDICError(f"{_full(file, needed)}, {free / 1e6:.0f} MB are free")
-    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f"{file.stem}.", suffix=".part")
+        raise NDICError(f"{_full(folder, needed)}, {free / 1e6:.0f} MB are free")
     try:
-        with os.fdopen(handle, "wb") as out:
-            # Written in order, not through a memory map: a full disk is then an error, not a crash.
-            np.lib.format.write_array_header_1_0(out, dict(descr="|u1", fortran_order=False, shape=shape))
-            bar = tqdm(images(), what, shape[0], unit="image", disable=None if progress else True, leave=False)
-            for image in bar:
-                out.write(np.ascontiguousarray(image, dtype=np.uint8).data)
-            out.flush()
-            os.fsync(out.fileno())  # a power cut must not leave the name without the content
-        os.replace(part, file)
+        with ExitStack() as files:
+            parts = []
+            for array in arrays:
+                handle, part = tempfile.mkstemp(dir=folder, prefix=f"{array.file.stem}.", suffix=".part")
+                files.callback(Path(part).unlink, missing_ok=True)
+                out = files.enter_context(os.fdopen(handle, "wb"))
+                # Written in order, not through a memory map: a full disk is then an error, not a crash.
+                header = dict(descr=array.dtype.str, fortran_order=False, shape=array.shape)
+                np.lib.format.write_array_header_1_0(out, header)
+                parts.append((array, part, out))
+            count = arrays[0].shape[0]
+            for row in tqdm(rows(), what, count, disable=None if progress else True, leave=False):
+                for array, _, out in parts:
+                    out.write(np.ascontiguousarray(row[array.place], dtype=array.dtype).data)
+            for array, part, out in parts:
+                out.flush()
+                os.fsync(out.fileno())  # a power cut must not leave the name without the content
+                out.close()
+                os.replace(part, array.file)
     except OSError as error:
-        raise NDICError(f"{_full(file, needed)}: {error.strerror}") from error
-    finally:
-        Path(part).unlink(missing_ok=True)
+        raise NDICError(f"{_full(folder, needed)}: {error.strerror}") from error
 
 
-def _full(file: Path, needed: int) -> str:
-    return f"the cache in {file.parent} needs {needed / 1e6:.0f} MB (free some, or set NDIC_CACHE)"
+def _full(folder: Path, needed: int) -> str:
+    return f"the cache in {folder} needs {needed / 1e6:.0f} MB (free some, or set NDIC_CACHE)"
 
 
 def content_digests(files: Sequence[Path]) -> list[str]:

@@ -26,6 +26,8 @@ class Pairs(torch.utils.data.Dataset):
         index: (n, 2) integers: which images are x and y of each pair.
         names: n strings that tell the pairs apart in tables.
         scenes: n strings, the same for pairs that show the same scene; the names where None.
+        disparity: (n, H, W) floats where it is known: pixels; x at column u is y at column u − disparity; NaN where y
+            does not show it.
 
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
@@ -35,12 +37,18 @@ class Pairs(torch.utils.data.Dataset):
     """
 
     def __init__(
-        self, images: np.ndarray, index: np.ndarray, names: Sequence[str], scenes: Sequence[str] | None = None
+        self,
+        images: np.ndarray,
+        index: np.ndarray,
+        names: Sequence[str],
+        scenes: Sequence[str] | None = None,
+        disparity: np.ndarray | None = None,
     ):
         self.images = images
         self.index = index
         self.names = list(names)
         self.scenes = self.names if scenes is None else list(scenes)
+        self.disparity = disparity
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -66,6 +74,10 @@ class Pairs(torch.utils.data.Dataset):
         x, y = pixels.permute(0, 1, 4, 2, 3).float() / 255
         return x, y
 
+    def truth(self, indices: Sequence[int]) -> Tensor:
+        """Disparities of some pairs that know them, (B, H, W), as in `disparity`."""
+        return torch.from_numpy(self.disparity[list(indices)]).float()
+
     def to(self, device: torch.device) -> "Pairs":
         """Hold the pixels on a GPU with room for them, so that no batch waits for a transfer; elsewhere no change."""
         if device.type == "cuda" and self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
@@ -74,7 +86,8 @@ class Pairs(torch.utils.data.Dataset):
 
     def first(self, count: int) -> "Pairs":
         """The first `count` pairs."""
-        return Pairs(self.images, self.index[:count], self.names[:count], self.scenes[:count])
+        disparity = None if self.disparity is None else self.disparity[:count]
+        return Pairs(self.images, self.index[:count], self.names[:count], self.scenes[:count], disparity)
 
     def show_the_same(self, i: int, j: int) -> bool:
         """Whether pairs i and j show one scene, or share a picture."""
