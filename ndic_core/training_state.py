@@ -68,6 +68,7 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
     except Exception as error:  # a damaged file fails in many ways, none of which runs code
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
     now = json.loads(json.dumps(identity(config)))
+    earlier = identity(Config()) | earlier  # keys that came later: their defaults keep the meaning there was
     differs = [f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]]
     if differs:
         raise NDICError(

@@ -1,5 +1,6 @@
 """Training loses nothing: neither to NaN, a full disk, damaged files or a second run, nor to a signal."""
 
+import json
 import math
 import os
 import signal
@@ -54,6 +55,19 @@ def test_a_state_of_other_settings_is_refused(own_folder, tmp_path):
         quiet(teaching(own_folder, tmp_path, epochs=2, alpha=0.5))
     with pytest.raises(ndic.NDICError, match="holds an earlier training of this name: set resume: True"):
         quiet(teaching(own_folder, tmp_path, resume=False))
+
+
+def test_a_state_from_before_a_key_was_there_goes_on(own_folder, tmp_path):
+    """What a later version added has defaults that keep the meaning; another value is another training."""
+    config = teaching(own_folder, tmp_path, epochs=1)
+    quiet(config)
+    state = torch.load(Outputs(config).state, weights_only=True)
+    earlier = json.loads(state["identity"])
+    del earlier["seed"]
+    torch.save(state | {"identity": json.dumps(earlier)}, Outputs(config).state)
+    with pytest.raises(ndic.NDICError, match=r"other settings \(seed 0 then, 1 now\)"):
+        quiet(teaching(own_folder, tmp_path, epochs=2, seed=1))
+    assert len(quiet(teaching(own_folder, tmp_path, epochs=2)).history) == 2
 
 
 def test_a_damaged_state_is_said(own_folder, tmp_path):
