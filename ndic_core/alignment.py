@@ -74,13 +74,14 @@ def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor
     """Where y shows what each position of x's features stands for.
 
     Args:
-        disparity: (H, W), pixels; x at column u is y at column u − disparity.
-        occluded: (H, W) bool.
+        disparity: (H, W), or (B, H, W) of several pairs, pixels; x at column u is y at column u − disparity.
+        occluded: bool, in the same shape.
         shrink: the features are this much smaller.
 
     Returns:
-        The column offset from x's position to y's, (h, w), in feature pixels, 0 or negative, NaN where y does not show
-        all of the position; and (h, w) bool, whether it shows none of it.
+        The column offset from x's position to y's, (h, w) or (B, h, w), in feature pixels, 0 or negative (of a mirrored
+        pair positive), NaN where y does not show all of the position; and bool in the same shape, whether it shows none
+        of it.
 
     Example:
         >>> disparity, occluded = torch.full((4, 8), 3.0), torch.arange(8).expand(4, 8) < 4

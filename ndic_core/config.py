@@ -105,6 +105,7 @@ class Config(BaseModel):
         "auto", description="auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16"
     )
     compile: bool = Field(False, description="true or false")
+    guidance: float = Field(0, ge=0, description="a number of at least 0")
 
     # The attention of cross_attention, and that of parallax_attention
     attention_width: int = Field(256, ge=1, description="a whole number of at least 1")
@@ -134,6 +135,20 @@ class Config(BaseModel):
             raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
         if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
             raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
+        return self
+
+    @model_validator(mode="after")
+    def _guidance_knows_the_truth(self) -> "Config":
+        if not self.guidance:
+            return self
+        if self.model != "parallax_attention" or self.dataset_name != "Street":
+            needs = "model: parallax_attention and dataset_name: Street, whose disparity is known"
+            raise ValueError(f"guidance: got {self.guidance}; it needs {needs}")
+        for knob in ("time_offset", "vertical_misalignment"):
+            if self.street.get(knob):
+                raise ValueError(f"guidance: got {self.guidance}; street's {knob} makes the known disparity untrue")
+        if self.compile:
+            raise ValueError(f"guidance: got {self.guidance}; compile: True does not go together with it")
         return self
 
     def model_arguments(self) -> dict:

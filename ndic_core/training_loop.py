@@ -3,21 +3,23 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import BatchSampler, DistributedSampler
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
+from ndic_core.batches import Batch, Batches
 from ndic_core.checkpoints import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.devices import in_bf16
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
+from ndic_core.guidance import guidance_loss
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
@@ -54,6 +56,7 @@ class Training:
         self.train_pairs, self.val_pairs = (
             load_split(config, split, self.show).to(fabric.device) for split in ("train", "val")
         )
+        self.batches = Batches(self.train_pairs, config, fabric)
         resumed = config.save_weights and outputs.state.exists()
         self.model = initial_model(config.model_copy(update={"load_weight": False}) if resumed else config)
         # The wrapped model makes the steps; the bare one, with the same parameters, validates and is saved.
@@ -123,7 +126,7 @@ class Training:
         if self.config.schedule == "plateau":
             return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **PLATEAU)
         warmup = self.config.warmup_steps
-        total = max(self.config.epochs * len(self._batches(0)), warmup + 1)
+        total = max(self.config.epochs * len(self.batches), warmup + 1)
 
         def scale(step: int) -> float:
             if step < warmup:
@@ -132,45 +135,31 @@ class Training:
 
         return torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
 
-    def _batches(self, epoch: int) -> list[list[int]]:
-        """Indices of this process's share of every batch."""
-        world = self.fabric.world_size
-        sampler = DistributedSampler(self.train_pairs, world, self.fabric.global_rank, seed=self.config.seed)
-        sampler.set_epoch(epoch)
-        return list(BatchSampler(sampler, self.config.train_batch_size // world, drop_last=False))
-
     def train_epoch(self, stop: Callable[[], str]) -> str:
         """The steps that are left of an epoch; a reason if it was stopped."""
-        progress, looked_at = self.progress, 0.0
-        batches = self._batches(progress.epoch)
-        rng = np.random.default_rng([self.config.seed, progress.epoch])
-        flips = torch.from_numpy(rng.random(len(self.train_pairs)) < 0.5)
-        rates = torch.from_numpy(rng.random(len(self.train_pairs)))
+        progress, looked_at, steps = self.progress, 0.0, len(self.batches)
         loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.fabric.device)
         self.net.train()
         bar = tqdm(
-            total=len(batches),
+            total=steps,
             initial=progress.step,
             desc=f"epoch {progress.epoch + 1}/{self.config.epochs}",
             disable=None if self.show else True,
             leave=False,
         )
         with bar:
-            for chosen in batches[progress.step :]:
+            for batch in self.batches.of_epoch(progress.epoch, progress.step):
                 torch.manual_seed(self._step_seed())
-                x, y = (images.to(self.fabric.device) for images in self.train_pairs.batch(chosen))
-                flip = flips[chosen].to(x.device)[:, None, None, None]
-                x, y = torch.where(flip, x.flip(-1), x), torch.where(flip, y.flip(-1), y)
-                out, terms = self._step(x, y, self._lambdas(rates[chosen]))
+                out, terms = self._step(batch)
                 loss_sum += terms["loss"].detach()
                 progress.step += 1
                 bar.update()
                 now = time.monotonic()
-                if now - looked_at < LOOK_EVERY and self.fabric.world_size == 1 and progress.step < len(batches):
+                if now - looked_at < LOOK_EVERY and self.fabric.world_size == 1 and progress.step < steps:
                     continue
                 looked_at = now
                 progress.loss_sum = loss_sum.item()
-                self._show(bar, x, out, terms)
+                self._show(bar, batch.x, out, terms)
                 reason = self._agreed("not finite" if not math.isfinite(progress.loss_sum) else stop())
                 if reason == "not finite":
                     self._not_finite()
@@ -180,14 +169,19 @@ class Training:
                     self._save()
         return ""
 
-    def _step(self, x: Tensor, y: Tensor, lmbda: float | Tensor) -> tuple[dict, dict[str, Tensor]]:
-        """One step of the optimizer on a batch."""
-        config = self.config
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+    def _step(self, batch: Batch) -> tuple[dict, dict[str, Tensor]]:
+        """One step of the optimizer on a batch; what guides attention is in no reported loss."""
+        config, x, y, lmbda = self.config, batch.x, batch.y, self._lambdas(batch.rates)
+        guided = batch.disparity is not None
+        autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
+        with autocast, self.model.watched() if guided else nullcontext() as maps:
             out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
+        loss = terms["loss"]
+        if guided:
+            loss = loss + batch.guidance * guidance_loss(maps, batch.disparity)
         self.optimizer.zero_grad()
-        self.fabric.backward(terms["loss"])
+        self.fabric.backward(loss)
         if config.clip_gradient is not None:
             self.fabric.clip_gradients(
                 self.net, self.optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
@@ -218,9 +212,7 @@ class Training:
                 return False
             self._keep_if_best(averages)
             lr = self.optimizer.param_groups[0]["lr"]
-            loss = torch.tensor(
-                progress.loss_sum / len(self._batches(0)), dtype=torch.float64, device=self.fabric.device
-            )
+            loss = torch.tensor(progress.loss_sum / len(self.batches), dtype=torch.float64, device=self.fabric.device)
             loss = self.fabric.all_reduce(loss).item() if self.fabric.world_size > 1 else loss.item()
             row = {"epoch": epoch, "lr": lr, "loss": loss, **averages}
             progress.history.append(row)

@@ -23,8 +23,8 @@ class Progress:
         step: steps completed within the next one.
         loss_sum: of these steps.
         best: lowest validation loss so far.
-        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps) and, of the validation pairs,
-            val_loss, bpp (estimated), psnr (dB), ms_ssim.
+        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps, without guidance) and, of the
+            validation pairs, val_loss, bpp (estimated), psnr (dB), ms_ssim.
     """
 
     epoch: int = 0

@@ -7,6 +7,8 @@ import pytest
 import ndic_core as ndic
 from ndic_core.config import Config, presets
 
+GUIDED = "model: parallax_attention\nguidance: 0.5\n"
+
 
 def load(tmp_path, text: str):
     file = tmp_path / "experiment.yaml"
@@ -103,6 +105,24 @@ def test_numbers_as_people_write_them(tmp_path):
             "model: parallax_attention\nparallax: {hyperprior: true}\nresize: [96, 256]",
             "resize: got [96, 256]; parallax_attention takes multiples of 64",
         ),
+        ("guidance: -1", "guidance: got -1; accepted is a number of at least 0"),
+        ("guidance: 1", "guidance: got 1.0; it needs model: parallax_attention and dataset_name: Street, whose"),
+        (
+            GUIDED + "dataset_name: KITTI_Stereo",
+            "guidance: got 0.5; it needs model: parallax_attention and dataset_name",
+        ),
+        (
+            GUIDED + "dataset_name: Street\nstreet: {time_offset: 0.1}",
+            "guidance: got 0.5; street's time_offset makes the known disparity untrue",
+        ),
+        (
+            GUIDED + "dataset_name: Street\nstreet: {vertical_misalignment: -1}",
+            "guidance: got 0.5; street's vertical_misalignment makes the known disparity untrue",
+        ),
+        (
+            GUIDED + "dataset_name: Street\ncompile: true",
+            "guidance: got 0.5; compile: True does not go together with it",
+        ),
         ("- train", "is no configuration: it must hold lines of the form key: value"),
         ("train: [", "is not valid YAML in line 1"),
         ("train: true\ntrain: false", "is not valid YAML in line 2: found duplicate key"),
@@ -116,6 +136,11 @@ def test_what_is_wrong_is_named(text, sentence, tmp_path):
         load(tmp_path, text)
     assert str(tmp_path / "experiment.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_guidance_where_the_truth_is_known(tmp_path):
+    assert load(tmp_path, GUIDED + "dataset_name: Street\nstreet: {baseline: 1, time_offset: 0}").guidance == 0.5
+    assert load(tmp_path, "guidance: 0\ncompile: true").guidance == 0
 
 
 def test_changes_may_be_tuples():

@@ -43,8 +43,9 @@ def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path
         dict(model="cross_attention"),  # with dropout
         dict(lmbda=[0.001, 0.02], schedule="cosine", warmup_steps=3, clip_gradient=1.0),
         dict(model="bmshj18_factorized", alpha=0, beta=0),
+        dict(model="parallax_attention", dataset_name="Street", street_pairs=[16, 2, 2], guidance=1.0),
     ],
-    ids=["dropout", "variable rate, cosine", "plain"],
+    ids=["dropout", "variable rate, cosine", "plain", "guided"],
 )
 def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=4, **changes))

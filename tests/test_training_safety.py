@@ -20,8 +20,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_is_good(own_folde
     before = Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()
     step = training_loop.Training._step
 
-    def poisoned(self, x, y, lmbda):
-        return step(self, x * math.nan, y, lmbda)
+    def poisoned(self, batch):
+        return step(self, batch._replace(x=batch.x * math.nan))
 
     monkeypatch.setattr(training_loop.Training, "_step", poisoned)
     with pytest.raises(ndic.NDICError, match=r"no longer finite numbers in epoch 3; .* keeps the best weights so far"):

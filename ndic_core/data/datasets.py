@@ -15,7 +15,8 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
     """The pairs that a configuration names, decoded, cropped and resized (or rendered), from the cache where possible.
 
     Args:
-        config: of the experiment; `dataset_name`, `dataset_path`, `resize`, and the street's keys count.
+        config: of the experiment; `dataset_name`, `dataset_path`, `resize`, and the street's keys count. With
+            `guidance`, the pairs to train on know their disparity.
         split: "train", "val" or "test".
         progress: show a bar on stderr while pictures are prepared for the first time.
 
@@ -37,7 +38,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
     if name == "Street":
         street = _street(size, config.street)
         counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
-        return load_street(street, split, counts[split], progress)
+        return load_street(street, split, counts[split], progress, truth=config.guidance > 0 and split == "train")
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     if name == "KITTI_Stereo":

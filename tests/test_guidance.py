@@ -1,0 +1,217 @@
+"""Guidance: its loss against its definition, the truth that it needs, and a training that it helps."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import lively, quiet, teaching
+from lightning_fabric import Fabric
+
+from ndic_core import training_loop
+from ndic_core.alignment import measure_alignment
+from ndic_core.batches import Batches
+from ndic_core.data.datasets import load_split
+from ndic_core.data.street import Street
+from ndic_core.data.street_pairs import FIRST_INDEX
+from ndic_core.guidance import FLOOR, guidance_loss
+
+FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small picture
+
+
+def guided(own_folder, tmp_path, **changes):
+    """A configuration of guided steps on a small street: 4 an epoch."""
+    street = dict(dataset_name="Street", street_pairs=[16, 2, 2], street=FAR)
+    model = dict(model="parallax_attention", parallax=dict(r_x=32), alpha=0, beta=0, guidance=1.0)
+    return teaching(own_folder, tmp_path, **{**street, **model, "save_weights": False, **changes})
+
+
+@pytest.fixture
+def attention():
+    """Attention of three layers for two pairs of 16 × 32 pixels, each position's weights adding up to less than 1."""
+    torch.manual_seed(0)
+    sizes = [(2, 4, 1, 5), (4, 8, 1, 9), (8, 16, 3, 7)]
+    return [torch.rand(2, 2, *size).flatten(4).softmax(-1).unflatten(4, size[2:]) * 0.9 for size in sizes]
+
+
+@pytest.fixture
+def disparity():
+    """Two pairs, one of them mirrored: visible, hidden, in part hidden, out of the window."""
+    values = 12 * torch.rand(2, 16, 32)
+    values[:, :8, :12] = math.nan
+    values[:, 5, 27] = math.nan
+    values[0, 9:, 20:] = 30
+    values[1] *= -1
+    return values
+
+
+def by_definition(weights, disparity) -> float:
+    """One layer's loss, position by position."""
+    terms, (_, _, height, width, rows, columns) = [], weights.shape
+    shrink = disparity.shape[-1] // width
+    for b, i, j in np.ndindex(len(weights), height, width):
+        window = weights[b, :, i, j].mean(0)
+        truth = disparity[b, i * shrink : (i + 1) * shrink, j * shrink : (j + 1) * shrink]
+        if truth.isnan().all():
+            terms.append(math.log(1 - window.sum().item() + FLOOR))
+        elif not truth.isnan().any():
+            place = -truth.mean().item() / shrink + columns // 2
+            if 0 <= place <= columns - 1:
+                terms.append(math.log(np.interp(place, range(columns), window[rows // 2]) + FLOOR))
+    return -np.mean(terms)
+
+
+def test_loss_is_what_it_says(attention, disparity):
+    for layer in attention:
+        assert guidance_loss([layer], disparity).item() == pytest.approx(by_definition(layer, disparity), rel=1e-4)
+    mean = np.mean([by_definition(layer, disparity) for layer in attention])
+    assert guidance_loss(attention, disparity).item() == pytest.approx(mean, rel=1e-4)
+    assert guidance_loss([layer.bfloat16() for layer in attention], disparity).dtype == torch.float32
+
+
+def test_loss_of_perfect_and_of_wrong_attention():
+    disparity = torch.full((1, 16, 32), 8.0)
+    disparity[..., :8] = math.nan
+    perfect = []
+    for shrink in (8, 4, 2):
+        weights = torch.zeros(1, 1, 16 // shrink, 32 // shrink, 1, 11)
+        weights[..., 8 // shrink :, 0, 5 - 8 // shrink] = 1  # the rest, hidden, gives all to "nothing matches"
+        perfect.append(weights)
+    assert guidance_loss(perfect, disparity).abs() < 1e-3
+    for wrong in ([weights.roll(2, -1) for weights in perfect], [weights.flip(3) for weights in perfect]):
+        assert guidance_loss(wrong, disparity) > 4
+    assert guidance_loss(perfect, disparity + 100 * disparity.isfinite()) < 1e-3  # only what is hidden is in the window
+
+
+def test_nothing_that_counts_is_no_loss():
+    weights = torch.zeros(1, 1, 2, 4, 1, 3, requires_grad=True)
+    disparity = torch.full((1, 16, 32), 99.0)
+    loss = guidance_loss([weights], disparity)
+    loss.backward()
+    assert loss == 0
+    assert (weights.grad == 0).all()
+
+
+def test_a_mirrored_pair_has_the_loss_of_the_mirrored_attention(attention, disparity):
+    mirrored = [layer.flip(3, 5) for layer in attention]
+    assert torch.allclose(guidance_loss(mirrored, -disparity.flip(-1)), guidance_loss(attention, disparity))
+    assert not torch.allclose(guidance_loss(mirrored, disparity.flip(-1)), guidance_loss(attention, disparity))
+
+
+def test_gradients_reach_the_attention_and_only_what_leads_to_it(disparity):
+    model = lively("parallax_attention", r_x=8).train()
+    with model.watched() as maps:
+        model(*torch.rand(2, 2, 3, 16, 32), side=False)
+    guidance_loss(maps, disparity).backward()
+    for cam in model.cams:
+        for name in ("to_q.weight", "to_kv.weight", "bias", "nothing_bias"):
+            gradient = cam.get_parameter(name).grad
+            assert gradient.isfinite().all()
+            assert gradient.abs().sum() > 0
+    assert model.synthesis_x.stage4.weight.grad is None
+
+
+def test_watching_ends():
+    model = lively("parallax_attention")
+    x, y = torch.rand(2, 1, 3, 16, 32)
+    with pytest.raises(ZeroDivisionError), model.watched() as maps:
+        1 / 0  # noqa: B018
+    model(x, y)
+    assert maps == []
+    with model.watched() as maps:
+        model(x, y)
+    assert [tuple(layer.shape) for layer in maps] == [tuple(layer.shape) for layer in model.attention_maps(x, y)]
+
+
+def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
+    config = guided(own_folder, tmp_path)
+    rendered = []
+    pair = Street.pair
+    monkeypatch.setattr(Street, "pair", lambda self, i: rendered.append(i) or pair(self, i))
+    pairs = load_split(config, "train", progress=False)
+    assert sorted(rendered) == list(range(16))  # pictures and truth in one pass
+    assert load_split(config, "val", progress=False).disparity is None
+    del rendered[:]
+    again = load_split(config, "train", progress=False)
+    plain = load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    assert rendered == []
+    assert np.array_equal(plain.images, pairs.images)
+    assert plain.disparity is None
+    for i in (3, 14):
+        scene = pair(Street(size=(32, 64), **FAR), FIRST_INDEX["train"] + i)
+        truth = again.truth([i])[0]
+        assert torch.equal(truth.isnan(), scene.occluded)
+        assert torch.allclose(truth, scene.disparity.masked_fill(scene.occluded, math.nan), atol=0.01, equal_nan=True)
+    assert torch.equal(again.first(3).truth([2]).nan_to_num(), again.truth([2]).nan_to_num())
+
+
+def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
+    config = guided(own_folder, tmp_path, street_pairs=[2, 1, 1])
+    load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    (pictures,) = (tmp_path / "cache").glob("*.npy")
+    before = pictures.stat().st_mtime_ns
+    assert load_split(config, "train", progress=False).truth([0, 1]).shape == (2, 32, 64)
+    assert pictures.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
+def test_batches_tell_the_truth_mirrored_or_not(own_folder, tmp_path):
+    """x, read in y where the batch's disparity says, is x; the other sign would be far off."""
+    config = guided(own_folder, tmp_path)
+    pairs = load_split(config, "train", progress=False)
+    batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
+    whole = list(batches.of_epoch(0))
+    assert len(batches) == len(whole) == 4
+    assert torch.equal(next(batches.of_epoch(0, start=2)).x, whole[2].x)
+    x, y, disparity = (torch.cat([getattr(batch, part) for batch in whole]) for part in ("x", "y", "disparity"))
+    mirrored = {not any(torch.equal(image, pairs[i][0]) for i in range(16)) for image in x}
+    assert mirrored == {False, True}
+    for i in range(16):
+        right, wrong = (_difference(x[i], y[i], sign * disparity[i]) for sign in (1, -1))
+        assert right < 0.03
+        assert right < 0.5 * wrong
+
+
+def _difference(x, y, disparity) -> float:
+    """Mean difference between x and y read where `disparity` says, of what is near."""
+    place = torch.arange(x.shape[-1]) - disparity
+    near = (disparity.abs() > 2) & (place >= 0) & (place <= x.shape[-1] - 1)
+    place = place.where(near, 0)
+    left = place.floor().long()
+    ends = (y.gather(-1, i.clamp(max=x.shape[-1] - 1).expand(3, -1, -1)) for i in (left, left + 1))
+    return (torch.lerp(*ends, place - left) - x).abs()[:, near].mean().item()
+
+
+def test_guidance_finds_the_match_early(own_folder, tmp_path):
+    scenes = [Street(size=(32, 64), **FAR).pair(FIRST_INDEX["test"] + i) for i in range(8)]
+    hits = []
+    for weight in (0, 30.0):
+        config = guided(
+            own_folder, tmp_path, guidance=weight, epochs=20, validation_period=20, lr=0.01, clip_gradient=1.0
+        )
+        hits.append([layer.hit for layer in measure_alignment(quiet(config).model, scenes)])
+    for plain, helped in list(zip(*hits, strict=True))[1:]:  # at 1/8 a feature pixel is most of all disparities
+        assert helped > 2 * plain
+
+
+def test_guidance_fades_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):
+    weights, watched = [], []
+    step, loss = training_loop.Training._step, guidance_loss
+    monkeypatch.setattr(training_loop, "guidance_loss", lambda *given: watched.append(1) or loss(*given))
+    monkeypatch.setattr(
+        training_loop.Training, "_step", lambda self, batch: weights.append(batch.guidance) or step(self, batch)
+    )
+    quiet(guided(own_folder, tmp_path, epochs=2, guidance=2.0))
+    assert weights == [2.0, 1.5, 1.0, 0.5, 0, 0, 0, 0]
+    assert len(watched) == 4
+
+
+def test_reported_losses_are_those_of_rate_and_distortion(own_folder, tmp_path):
+    """With a learning rate that changes nothing, guidance changes nothing of what is told."""
+    plain, helped = (
+        quiet(guided(own_folder, tmp_path, epochs=1, lr=1e-12, guidance=weight)).history[0] for weight in (0, 50.0)
+    )
+    assert helped["loss"] == pytest.approx(plain["loss"], rel=1e-5)
+    assert helped["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-5)
