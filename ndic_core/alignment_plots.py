@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ndic_core.alignment import Alignment, best_match, true_match
@@ -56,10 +57,13 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
 
     axis = axes["weight"]
     axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y's row")
-    axis.bar([offset[-1].item() + 3 * shrink], [nothing], width=0.8 * shrink, color="#666666", label="nothing matches")
+    apart = offset[-1].item() + 12
+    axis.bar([apart], [nothing], width=0.8 * shrink, color="#666666", label="nothing matches")
     if not hidden:
         axis.axvline(truth, color=_TRUTH, linestyle="--", label=f"true match, {truth:.1f} px")
     axis.set_ylim(0, 1)
+    ticks = [tick for tick in range(-160, 161, 8 if offset[-1] < 30 else 16) if abs(tick) <= offset[-1]]
+    axis.set_xticks([*ticks, apart], [*map(str, ticks), "∅"])
     axis.set_xlabel("offset from x's position to y's, image pixels")
     axis.set_ylabel("attention weight")
     seen = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
@@ -143,7 +147,5 @@ def _frame(axis, left: float, top: float, side: float, colour: str, line: str) -
     axis.add_patch(_rectangle(left - margin, top - margin, side + 2 * margin, side + 2 * margin, colour, line))
 
 
-def _rectangle(left: float, top: float, width: float, height: float, colour: str, line: str):
-    from matplotlib.patches import Rectangle
-
+def _rectangle(left: float, top: float, width: float, height: float, colour: str, line: str) -> Rectangle:
     return Rectangle((left, top), width, height, fill=False, edgecolor=colour, linestyle=line, linewidth=1.5)
