@@ -108,13 +108,13 @@ def best_match(weights: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     rows, columns = weights.shape[-2:]
     best = weights.flatten(2).argmax(-1)
     best = torch.stack([best // columns, best % columns])
-    nothing = 1 - weights.sum((-2, -1))
     if tuple(weights.shape[:2]) == tuple(size):
-        return best - torch.tensor([rows // 2, columns // 2])[:, None, None], nothing
+        return best - torch.tensor([rows // 2, columns // 2])[:, None, None], 1 - weights.sum((-2, -1))
     patch = [side // number for side, number in zip(size, (rows, columns), strict=True)]
     here = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
     offset = (best - here) * torch.tensor(patch)[:, None, None]
-    return tuple(t.repeat_interleave(patch[0], -2).repeat_interleave(patch[1], -1) for t in (offset, nothing))
+    offset = offset.repeat_interleave(patch[0], -2).repeat_interleave(patch[1], -1)
+    return offset, torch.zeros(size)  # patches have no way to say that nothing matches
 
 
 def _judge(shrink: int, offsets: Tensor, truth: Tensor, nothing: Tensor, hidden: Tensor) -> Alignment:

@@ -79,3 +79,5 @@ def test_both_attentions_can_be_measured(name, scene):
     assert [layer.shrink for layer in layers] == [8, 4, 2]
     assert all(0 <= share <= 1 for layer in layers for share in (layer.hit, layer.same_place, layer.occlusion_auc))
     assert len({layer.same_place for layer in layers}) == 3
+    if name == "cross_attention":
+        assert [layer.occlusion_auc for layer in layers] == [0.5] * 3
