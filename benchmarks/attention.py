@@ -2,8 +2,9 @@
 
 All run at the published size (192 filters, images of 128 × 256): the three attention modules of a model, forward and
 one training step; "plain" is the softmax(QKᵀ)V of the published code. Parallax attention also runs on images of
-376 × 1248, beside the 15 tiles that `cross_attention` codes such an image in. Each measurement has a process of its
-own, so that its peak memory is its own; all take turns, so that a machine whose speed drifts slows all.
+384 × 1248 ("full"; "far": with a reach that grows with the width), which `cross_attention` codes in 15 tiles. Each
+measurement has a process of its own, so that its peak memory is its own; all take turns, so that a machine whose speed
+drifts slows all.
 
     python benchmarks/attention.py                 # CPU, two threads, float32
     python benchmarks/attention.py --device cuda   # GPU: both sides in float32 and in bf16; ratios are to plain float32
@@ -28,7 +29,7 @@ from ndic_core.models.aligned import SHRINK, ParallaxAttention
 from ndic_core.models.attention import CrossAttentionModule
 from ndic_core.models.layout import Layout
 
-FULL_SIZE = (376, 1248)  # KITTI's pictures, padded to multiples of 8
+FULL_SIZE = (384, 1248)  # KITTI's pictures, padded to multiples of 16
 
 
 class PlainCrossAttentionModule(CrossAttentionModule):
@@ -52,8 +53,9 @@ class PlainCrossAttentionModule(CrossAttentionModule):
 
 def build(kind: str, args: argparse.Namespace) -> nn.ModuleList:
     """The three attention modules of a model."""
-    if kind.startswith("parallax"):
-        return ParallaxAttention(args.num_filters).cams
+    if kind.startswith("parallax"):  # a camera's disparities grow with the width of its pictures
+        r_x = 48 * FULL_SIZE[1] // args.image_size[1] if "far" in kind else 48
+        return ParallaxAttention(args.num_filters, r_x=r_x).cams
     cls = PlainCrossAttentionModule if kind.startswith("plain") else CrossAttentionModule
     height, width = args.image_size
     return nn.ModuleList(cls((height // shrink, width // shrink)) for shrink in SHRINK)
@@ -129,20 +131,18 @@ def main() -> None:
     kinds = ["plain", "fused", "parallax"]
     if args.device == "cuda":
         kinds += [f"{kind} bf16" for kind in kinds]
-    kinds += ["parallax full"]
+    kinds += ["parallax full", "parallax full far"]
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
     print(f"torch {torch.__version__}\n")
-    work = {
-        kind: in_own_process(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", "parallax full")
-    }
+    work = {kind: in_own_process(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", *kinds[-2:])}
     tiles = Layout(*FULL_SIZE, tuple(args.image_size))
     tiles = tiles.rows * tiles.columns
-    print(f"forward, GMAC: {', '.join(f'{kind} {gmac:.2f}' for kind, gmac in work.items())} ({FULL_SIZE[0]} ×")
-    print(f"{FULL_SIZE[1]}); parallax / fused {work['parallax'] / work['fused']:.3f}. To the full size parallax grows")
+    for kind, gmac in work.items():
+        print(f"{'GMAC, forward':14} {kind:17} {gmac:8.2f}   {gmac / work['fused']:.3f} of cross-attention's")
     pixels = math.prod(FULL_SIZE) / math.prod(args.image_size)
-    print(f"{work['parallax full'] / work['parallax']:.1f} ×, as the pixels do ({pixels:.1f} ×);")
-    print(f"cross-attention in tiles {tiles} × to {tiles * work['fused']:.0f} GMAC\n")
+    print(f"to {FULL_SIZE[0]} × {FULL_SIZE[1]}, {pixels:.1f} × the pixels, parallax attention grows", end=" ")
+    print(f"{work['parallax full'] / work['parallax']:.1f} ×; cross-attention takes {tiles} tiles\n")
     for task in ("forward", "training step"):
         results = {kind: [] for kind in kinds}
         for _ in range(args.rounds):
@@ -152,7 +152,7 @@ def main() -> None:
         for kind in kinds:
             seconds, memory = (statistics.median(r[key] for r in results[kind]) for key in ("seconds", "memory"))
             print(
-                f"{task:14} {kind:13} {seconds:8.3f} s  {memory:8.0f} MB"
+                f"{task:14} {kind:17} {seconds:8.3f} s  {memory:8.0f} MB"
                 f"   {plain['seconds'] / seconds:6.2f} × as fast, {memory / plain['memory']:4.0%} of the memory"
             )
 

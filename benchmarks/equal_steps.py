@@ -9,7 +9,7 @@ Few steps, small models: it shows which idea learns faster, not where each ends.
 
 import argparse
 import csv
-import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from ndic_core.evaluation import averages, evaluate, write_table
 from ndic_core.models.catalogue import MODELS
 from ndic_core.training import train
 
-STEPS_AN_EPOCH = 150
+BATCH = 4
 
 
 def link(source: Path, target: Path, validation: int) -> None:
@@ -30,6 +30,7 @@ def link(source: Path, target: Path, validation: int) -> None:
     Validation takes the last pairs that come from KITTI 2015, where `index.tsv` tells (they are stored without loss),
     in both orders like all others.
     """
+    shutil.rmtree(target, ignore_errors=True)  # another choice of pairs must not mix with this one
     names = sorted(path.name for path in (source / "image_2").iterdir())
     held_out = names
     if (source / "index.tsv").exists():
@@ -43,13 +44,12 @@ def link(source: Path, target: Path, validation: int) -> None:
             for side, folder in zip(sides, ("image_2", "image_3"), strict=True):
                 (split / side).mkdir(parents=True, exist_ok=True)
                 place = split / side / f"{Path(name).stem}{ending}{Path(name).suffix}"
-                if not place.exists():
-                    os.symlink((source / folder / name).resolve(), place)
+                place.symlink_to((source / folder / name).resolve())
 
 
 def configuration(model: str, args: argparse.Namespace, changes: dict) -> Config:
     """The teaching preset on these pairs, one size and seed for all models."""
-    epochs = -(-args.steps // STEPS_AN_EPOCH)
+    steps_an_epoch = -(-len(list((args.out / "pairs" / "train" / "left").iterdir())) // BATCH)
     return load_config(
         "teaching",
         **dict(
@@ -58,7 +58,8 @@ def configuration(model: str, args: argparse.Namespace, changes: dict) -> Config
             dataset_path=str(args.out / "pairs"),
             save_output_path=str(args.out),
             experiment_name=f"equal_steps{args.name}",
-            epochs=epochs,
+            epochs=-(-args.steps // steps_an_epoch),
+            train_batch_size=BATCH,
             validation_period=5,
             verbose_period=5,
             lr=0.001,
@@ -84,9 +85,13 @@ def main() -> None:
     parser.add_argument("--name", default="", help="appended to the experiments' names")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys to set differently")
     args = parser.parse_args()
+    if args.validation < 1:
+        parser.error("--validation: hold out 1 pair at least")
     torch.set_num_threads(args.threads)
     link(args.data, args.out / "pairs", args.validation)
     changes = {key: YAML(typ="safe").load(value) for key, _, value in (change.partition("=") for change in args.set)}
+    if isinstance(changes.get("lambda"), list):
+        parser.error("--set lambda: one number, so that what is compared is one cost")
     points = []
     for name in args.models:
         config = configuration(name, args, changes)

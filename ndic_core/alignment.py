@@ -1,36 +1,42 @@
 """How well attention points at the true match, measured where disparity is known."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
+from ndic_core.data.matches import true_match
 from ndic_core.data.street import StreetPair
+from ndic_core.errors import NDICError
 from ndic_core.models.aligned import SHRINK, AlignedNDIC
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """One layer's alignment, over all positions of all scenes.
+    """One layer's alignment, over the positions of all scenes.
 
     A position of x's features is a square of `shrink` × `shrink` pixels. It counts as visible where y shows all of
-    them, as occluded where it shows none; what is neither is left out.
+    them, as hidden where y shows none though their places lie within its borders. What is neither is left out: depth
+    edges, and what lies outside y's frame, which every attention can tell by the border alone.
 
     Attributes:
         shrink: how much smaller than the image the layer is.
-        hit: share of the visible positions whose largest weight (mean of the heads) lies within one feature pixel of
-            the true match, in row and column.
+        hit: share of the visible positions whose largest weight in y (mean of the heads, however large that of "nothing
+            matches") lies within one feature pixel of the true match, in row and column.
+        reachable: the same share if every position took the best of the places offered to it: those of its window, or,
+            for `cross_attention`, whole patches away.
         same_place: the same share for an attention that always looks at its own place.
         one_shift: the same for the one shift that hits most often: it knows the answers' average, not the picture.
-        occlusion_auc: chance that an occluded position gives "nothing matches" more weight than a visible one; 0.5
-            where the weight tells nothing, or where the attention has no such slot.
+        occlusion_auc: chance that a hidden position gives "nothing matches" more weight than a visible one; 0.5 where
+            the weight tells nothing, or where the attention has no such token; NaN where no position is hidden.
     """
 
     shrink: int
     hit: float
+    reachable: float
     same_place: float
     one_shift: float
     occlusion_auc: float
@@ -48,49 +54,61 @@ def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair], lmbda: fl
         One entry for each of the three layers.
 
     Raises:
-        NDICError: a scene has a size that the model does not take.
+        NDICError: the model aligns nothing, a scene has a size that it does not take, or no position is visible.
     """
-    offsets: list[list[Tensor]] = [[] for _ in SHRINK]
-    truths: list[list[Tensor]] = [[] for _ in SHRINK]
-    nothing: list[list[Tensor]] = [[] for _ in SHRINK]
-    hidden: list[list[Tensor]] = [[] for _ in SHRINK]
+    if not hasattr(model, "attention_maps"):
+        raise NDICError(f"{model.name} has no attention to measure: take cross_attention or parallax_attention")
+    layers = [_Layer(shrink, [], [], [], [], []) for shrink in SHRINK]
     for pair in pairs:
         maps = model.attention_maps(model.fit(pair.x[None]), model.fit(pair.y[None]), lmbda)
-        for layer, (weights, shrink) in enumerate(zip(maps, SHRINK, strict=True)):
-            truth, occluded = true_match(pair.disparity, pair.occluded, shrink)
-            found, slot = best_match(weights, truth.shape)
-            visible = truth.isfinite()
-            offsets[layer].append(found[:, visible])
-            truths[layer].append(truth[visible])
-            nothing[layer].append(torch.cat([slot[occluded], slot[visible]]))
-            hidden[layer].append(torch.arange(len(nothing[layer][-1])) < occluded.sum())
-    return [
-        _judge(shrink, *(torch.cat(parts, -1) for parts in layer))
-        for shrink, *layer in zip(SHRINK, offsets, truths, nothing, hidden, strict=True)
-    ]
+        for layer, weights in zip(layers, maps, strict=True):
+            layer.add(pair, weights)
+    return [layer.judge() for layer in layers]
 
 
-def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
-    """Where y shows what each position of x's features stands for.
+@dataclass(frozen=True)
+class _Layer:
+    """What is gathered of one layer, scene by scene."""
 
-    Args:
-        disparity: (H, W), or (B, H, W) of several pairs, pixels; x at column u is y at column u − disparity.
-        occluded: bool, in the same shape.
-        shrink: the features are this much smaller.
+    shrink: int
+    offset: list[Tensor]  # found, (2, visible positions)
+    truth: list[Tensor]
+    reachable: list[Tensor]
+    nothing_visible: list[Tensor]
+    nothing_hidden: list[Tensor]
 
-    Returns:
-        The column offset from x's position to y's, (h, w) or (B, h, w), in feature pixels, 0 or negative (of a mirrored
-        pair positive), NaN where y does not show all of the position; and bool in the same shape, whether it shows none
-        of it.
+    def add(self, pair: StreetPair, weights: Tensor) -> None:
+        truth, hidden = true_match(pair.disparity, pair.occluded, self.shrink)
+        visible = truth.isfinite()
+        columns = torch.arange(pair.disparity.shape[1])
+        beyond, _ = true_match(pair.disparity, columns - pair.disparity < 0, self.shrink)
+        offset, nothing = best_match(weights, tuple(truth.shape))
+        self.offset.append(offset[:, visible])
+        self.truth.append(truth[visible])
+        step = truth.shape[1] // weights.shape[-1] if _is_of_patches(weights) else 1
+        furthest = truth.shape[1] if step > 1 else weights.shape[-1] // 2
+        nearest = (step * (self.truth[-1] / step).round()).clamp(-furthest, furthest)
+        self.reachable.append((nearest - self.truth[-1]).abs() <= 1)
+        self.nothing_visible.append(nothing[visible])
+        self.nothing_hidden.append(nothing[hidden & beyond.isfinite()])
 
-    Example:
-        >>> disparity, occluded = torch.full((4, 8), 3.0), torch.arange(8).expand(4, 8) < 4
-        >>> true_match(disparity, occluded, 2)[0][0]
-        tensor([    nan,     nan, -1.5000, -1.5000])
-    """
-    offset = -F.avg_pool2d(disparity[None], shrink)[0] / shrink
-    share = F.avg_pool2d(occluded[None].to(disparity), shrink)[0]
-    return offset.masked_fill(share > 0, torch.nan), share == 1
+    def judge(self) -> Alignment:
+        truth = torch.cat(self.truth) if self.truth else torch.empty(0)
+        if not len(truth):
+            raise NDICError("there is no visible position to measure alignment on: give pairs that share a view")
+        offset = torch.cat(self.offset, dim=1)
+        hit = (offset[0].abs() <= 1) & ((offset[1] - truth).abs() <= 1)
+        shifts = torch.arange(int(truth.min()) - 1, int(truth.max()) + 2)
+        visible, hidden = (torch.cat(part).double().numpy() for part in (self.nothing_visible, self.nothing_hidden))
+        auc = float(mannwhitneyu(hidden, visible).statistic) / (hidden.size * visible.size) if hidden.size else math.nan
+        return Alignment(
+            self.shrink,
+            hit=hit.double().mean().item(),
+            reachable=torch.cat(self.reachable).double().mean().item(),
+            same_place=(truth.abs() <= 1).double().mean().item(),
+            one_shift=max(((shift - truth).abs() <= 1).double().mean().item() for shift in shifts),
+            occlusion_auc=auc,
+        )
 
 
 def best_match(weights: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -104,11 +122,12 @@ def best_match(weights: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         Row and column offsets, (2, h, w), in feature pixels, and the weight of "nothing matches", (h, w), on the CPU.
         Where `cross_attention` looks from patch to patch, each position looks as far as its patch does.
     """
+    of_patches = _is_of_patches(weights)
     weights = weights[0].mean(0).cpu().float()
     rows, columns = weights.shape[-2:]
     best = weights.flatten(2).argmax(-1)
     best = torch.stack([best // columns, best % columns])
-    if tuple(weights.shape[:2]) == tuple(size):
+    if not of_patches:
         return best - torch.tensor([rows // 2, columns // 2])[:, None, None], 1 - weights.sum((-2, -1))
     patch = [side // number for side, number in zip(size, (rows, columns), strict=True)]
     here = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
@@ -117,15 +136,6 @@ def best_match(weights: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return offset, torch.zeros(size)  # patches have no way to say that nothing matches
 
 
-def _judge(shrink: int, offsets: Tensor, truth: Tensor, nothing: Tensor, hidden: Tensor) -> Alignment:
-    hit = (offsets[0].abs() <= 1) & ((offsets[1] - truth).abs() <= 1)
-    shifts = torch.arange(int(truth.min()) - 1, 1)
-    nothing, hidden = nothing.double().numpy(), hidden.numpy()
-    auc = mannwhitneyu(nothing[hidden], nothing[~hidden]).statistic / (hidden.sum() * (~hidden).sum())
-    return Alignment(
-        shrink,
-        hit=hit.double().mean().item(),
-        same_place=(truth.abs() <= 1).double().mean().item(),
-        one_shift=max(((shift - truth).abs() <= 1).double().mean().item() for shift in shifts),
-        occlusion_auc=float(auc),
-    )
+def _is_of_patches(weights: Tensor) -> bool:
+    """Whether a layer's map leads from patches to patches (a window of offsets has odd sides, features even ones)."""
+    return weights.shape[2:4] == weights.shape[4:6]

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.alignment import Alignment, best_match, true_match
+from ndic_core.alignment import Alignment, best_match
+from ndic_core.data.matches import true_match
 from ndic_core.data.street import StreetPair
+from ndic_core.errors import NDICError
 from ndic_core.plotting import MODEL_STYLE
 
 _TRUTH, _FOUND = "#0072B2", "#D55E00"  # Okabe–Ito blue and vermilion
@@ -28,16 +30,25 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
         A figure: x with the position, y with the window that is searched, its true match and the place of the largest
         weight, and below the weight (mean of the heads, summed over the window's rows) over the offset in image
         pixels, with the weight of "nothing matches".
+
+    Raises:
+        NDICError: the place lies outside the picture.
     """
+    height, width = pair.x.shape[-2:]
+    if not (0 <= row < height and 0 <= column < width):
+        raise NDICError(f"({row}, {column}) lies outside a picture of {height} × {width}")
     i, j = row // shrink, column // shrink
-    window = weights[0, :, i, j].mean(0).sum(0).cpu()
-    reach = len(window) // 2
+    window = weights[0, :, i, j].mean(0).cpu()
+    (above, best_row), (reach, best) = (
+        (side // 2, shrink * (place.item() - side // 2))
+        for side, place in zip(window.shape, torch.unravel_index(window.argmax(), window.shape), strict=True)
+    )
+    window = window.sum(0)
     offset = shrink * torch.arange(-reach, reach + 1)
     nothing = 1 - window.sum().item()
     block = slice(i * shrink, (i + 1) * shrink), slice(j * shrink, (j + 1) * shrink)
     hidden = pair.occluded[block].float().mean().item()
     truth = -pair.disparity[block].mean().item()
-    best = offset[window.argmax()].item()
 
     figure = Figure(figsize=(9.0, 5.2), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
@@ -47,22 +58,22 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
         axes[name].set_axis_off()
     _frame(axes["x"], left, top, shrink, "white", "-")
     axes["x"].set_title("x: the position that asks", fontsize=10)
-    width = pair.x.shape[-1]
     first, last = max(0, left - reach * shrink), min(width, left + (reach + 1) * shrink)
-    axes["y"].add_patch(_rectangle(first, top, last - first, shrink, "white", ":"))
-    _frame(axes["y"], left + best, top, shrink, _FOUND, "-")
+    rows = (2 * above + 1) * shrink
+    axes["y"].add_patch(_rectangle(first, top - above * shrink, last - first, rows, "white", ":"))
+    _frame(axes["y"], left + best, top + best_row, shrink, _FOUND, "-")
     if not hidden:
         _frame(axes["y"], left + truth, top, shrink, _TRUTH, "--")
     axes["y"].set_title("y: the window searched, the largest weight, the true match", fontsize=10)
 
     axis = axes["weight"]
-    axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y's row")
+    axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y")
     apart = offset[-1].item() + 12
     axis.bar([apart], [nothing], width=0.8 * shrink, color="#666666", label="nothing matches")
     if not hidden:
         axis.axvline(truth, color=_TRUTH, linestyle="--", label=f"true match, {truth:.1f} px")
     axis.set_ylim(0, 1)
-    ticks = [tick for tick in range(-160, 161, 8 if offset[-1] < 30 else 16) if abs(tick) <= offset[-1]]
+    ticks = [tick for tick in range(-1600, 1601, 16 * max(1, round(offset[-1].item() / 80))) if abs(tick) <= offset[-1]]
     axis.set_xticks([*ticks, apart], [*map(str, ticks), "∅"])
     axis.set_xlabel("offset from x's position to y's, image pixels")
     axis.set_ylabel("attention weight")
@@ -110,20 +121,32 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
     """How often each model's attention points at the true match, scale by scale.
 
     Args:
-        results: from `measure_alignment`, by the model's name.
+        results: from `measure_alignment`, by the model's name; for several trainings of one model by its name, a comma
+            and some words, told apart by hatching.
 
     Returns:
-        A figure of two panels: hits, with what the best single shift would reach; and how well the weight of "nothing
-        matches" tells hidden positions from visible ones.
+        A figure of two panels: hits, with a short line for what is reachable by whole patches or within the window, and
+        a dashed one for the best single shift; and how well the weight of "nothing matches" tells hidden positions from
+        visible ones.
+
+    Raises:
+        NDICError: there is no result.
     """
+    if not results:
+        raise NDICError("there is no result to draw: give those of measure_alignment, by name")
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     hits, slots = figure.subplots(1, 2)
     bar = 0.8 / len(results)
     for n, (name, layers) in enumerate(results.items()):
         place = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
-        colour = MODEL_STYLE[name][0]
-        hits.bar(place, [100 * layer.hit for layer in layers], bar, color=colour, label=name)
-        slots.bar(place, [layer.occlusion_auc for layer in layers], bar, color=colour, label=name)
+        model, _, further = name.partition(",")
+        look = dict(color=MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
+        hits.bar(place, [100 * layer.hit for layer in layers], bar, **look)
+        slots.bar(place, [layer.occlusion_auc for layer in layers], bar, **look)
+        ends = [(p - bar / 2, p + bar / 2, 100 * layer.reachable) for p, layer in zip(place, layers, strict=True)]
+        for start, end, most in ends:
+            label = "reachable" if n == 0 and start == ends[0][0] else None
+            hits.hlines(most, start, end, color="black", linewidth=2.5, label=label)
     for i, layer in enumerate(layers):
         label = "best single shift" if i == 0 else None
         hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
@@ -132,7 +155,7 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         axis.set_xticks(range(len(layers)), [f"1/{layer.shrink}" for layer in layers])
         axis.set_xlabel("size of the features, of the image's")
         axis.legend(fontsize=9)
-    hits.set_ylim(0, 100)
+    hits.set_ylim(0, 104)
     slots.set_ylim(0, 1)
     hits.set_ylabel("visible positions, %")
     slots.set_ylabel("area under the ROC curve")

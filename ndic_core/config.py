@@ -24,10 +24,10 @@ class Parallax(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    r_x: int = Field(48, ge=0, description="a whole number of at least 0")
-    r_y: int = Field(0, ge=0, description="a whole number of at least 0")
-    heads: int = Field(2, ge=1, description="a whole number of at least 1")
-    head_width: int = Field(16, ge=1, description="a whole number of at least 1")
+    r_x: int = Field(48, ge=0, le=4096, description="a whole number from 0 to 4096")
+    r_y: int = Field(0, ge=0, le=4096, description="a whole number from 0 to 4096")
+    heads: int = Field(2, ge=1, le=1024, description="a whole number from 1 to 1024")
+    head_width: int = Field(16, ge=1, le=1024, description="a whole number from 1 to 1024")
     hyperprior: bool = Field(False, description="true or false")
 
 
@@ -139,7 +139,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _guidance_knows_the_truth(self) -> "Config":
-        if not self.guidance:
+        if not self.guidance or not self.train:
             return self
         if self.model != "parallax_attention" or self.dataset_name != "Street":
             needs = "model: parallax_attention and dataset_name: Street, whose disparity is known"

@@ -68,7 +68,8 @@ def experiment_name(config: Config) -> str:
 
 def identity(config: Config) -> dict:
     """The keys that two runs must agree in to be parts of one training."""
-    return config.model_dump(by_alias=True, exclude=_MAY_CHANGE)
+    # Guidance fades over the first half of the epochs: with more of them it would come back.
+    return config.model_dump(by_alias=True, exclude=_MAY_CHANGE - ({"epochs"} if config.guidance else set()))
 
 
 def _words(name: str, known: tuple[str, ...]) -> list[str]:

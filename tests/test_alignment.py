@@ -1,11 +1,15 @@
 """What is measured of attention, on weights and pictures whose truth is known."""
 
+import math
+
 import pytest
 import torch
 from conftest import lively
 
-from ndic_core.alignment import best_match, measure_alignment, true_match
+from ndic_core.alignment import best_match, measure_alignment
+from ndic_core.data.matches import true_match
 from ndic_core.data.street import Street, StreetPair
+from ndic_core.errors import NDICError
 
 
 class Told:
@@ -38,7 +42,7 @@ def scene() -> StreetPair:
 def test_perfect_attention_scores_perfectly(scene):
     maps = [pointing(true_match(scene.disparity, scene.occluded, shrink)[0], 30) for shrink in (8, 4, 2)]
     for layer in measure_alignment(Told(maps), [scene, scene]):
-        assert layer.hit == 1
+        assert layer.hit == layer.reachable == 1
         assert layer.occlusion_auc == 1
         assert layer.same_place <= layer.one_shift < 1
 
@@ -80,4 +84,31 @@ def test_both_attentions_can_be_measured(name, scene):
     assert all(0 <= share <= 1 for layer in layers for share in (layer.hit, layer.same_place, layer.occlusion_auc))
     assert len({layer.same_place for layer in layers}) == 3
     if name == "cross_attention":
+        assert all(layer.hit <= layer.reachable <= 0.6 for layer in layers)  # whole patches are too far away
         assert [layer.occlusion_auc for layer in layers] == [0.5] * 3
+
+
+def test_looking_beyond_the_border_finds_no_occlusion():
+    """The same weights everywhere give "nothing" more at the border, where nothing else is. That must not count."""
+    model = lively("parallax_attention", image_size=(128, 256))
+    with torch.no_grad():
+        for cam in model.cams:
+            cam.to_q.weight.zero_()
+            cam.to_q.bias.zero_()
+    for layer in measure_alignment(model, [Street().pair(i) for i in range(4)])[1:]:  # at 1/8 hardly any is hidden
+        assert layer.occlusion_auc == pytest.approx(0.5, abs=0.1)
+
+
+def test_maps_of_patches_as_small_as_a_position_are_still_maps_of_patches():
+    weights = torch.eye(16).reshape(1, 1, 4, 4, 4, 4)
+    assert (best_match(weights, (4, 4))[0] == 0).all()
+
+
+def test_what_cannot_be_measured(scene):
+    same = Street(baseline=0).pair(1)
+    layers = measure_alignment(lively("parallax_attention", image_size=(128, 256)), [same])
+    assert all(math.isnan(layer.occlusion_auc) and layer.same_place == 1 for layer in layers)
+    with pytest.raises(NDICError, match="no visible position"):
+        measure_alignment(Told([]), [])
+    with pytest.raises(NDICError, match="ndic_bls17 has no attention to measure"):
+        measure_alignment(lively("ndic_bls17"), [scene])

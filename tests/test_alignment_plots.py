@@ -6,9 +6,11 @@ from conftest import lively
 from matplotlib.colors import to_rgba
 from test_alignment import pointing
 
-from ndic_core.alignment import Alignment, measure_alignment, true_match
+from ndic_core.alignment import Alignment, measure_alignment
 from ndic_core.alignment_plots import alignment_scores, disparity_found, look_along_row
+from ndic_core.data.matches import true_match
 from ndic_core.data.street import Street
+from ndic_core.errors import NDICError
 from ndic_core.plotting import MODEL_STYLE
 
 
@@ -35,7 +37,7 @@ def test_weights_stand_at_their_offsets_and_the_truth_beside_them(scene, truth):
     layer, shrink = 1, 4
     i, j = (truth[layer] < -2).nonzero()[0].tolist()
     figure = look_along_row(scene, pointing(truth[layer], 12), shrink, i * shrink + 1, j * shrink + 2)
-    _, bars = drawn(figure, "weight in y's row")
+    _, bars = drawn(figure, "weight in y")
     (highest,) = [bar for bar in bars if bar.get_height() > 0]
     assert highest.get_height() == 1
     centre = highest.get_x() + highest.get_width() / 2
@@ -78,7 +80,7 @@ def test_disparity_found_takes_maps_of_either_attention(scene):
 
 
 def test_scores_are_bars_in_the_models_colours(scene):
-    layers = [Alignment(8, 0.5, 0.1, 0.3, 0.9), Alignment(4, 0.25, 0.1, 0.2, 0.8)]
+    layers = [Alignment(8, 0.5, 0.9, 0.1, 0.3, 0.9), Alignment(4, 0.25, 0.8, 0.1, 0.2, 0.8)]
     figure = alignment_scores({"cross_attention": layers[:2], "parallax_attention": layers[::-1]})
     hits, slots = figure.axes
     heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in hits.containers}
@@ -87,6 +89,27 @@ def test_scores_are_bars_in_the_models_colours(scene):
         colour = to_rgba(MODEL_STYLE[bars.get_label()][0])
         assert all(bar.get_facecolor() == colour for bar in bars)
     assert [bar.get_height() for bar in slots.containers[0]] == [0.9, 0.8]
+
+
+def test_two_trainings_of_one_model_can_be_compared():
+    layers = [Alignment(8, 0.5, 0.9, 0.1, 0.3, 0.9)]
+    hits, _ = alignment_scores({"parallax_attention": layers, "parallax_attention, unguided": layers}).axes
+    looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in hits.containers}
+    assert len(looks) == 2
+    with pytest.raises(NDICError, match="no result"):
+        alignment_scores({})
+
+
+def test_rows_above_and_below_are_shown_where_they_lie(scene):
+    weights = torch.zeros(1, 1, 32, 64, 3, 7)
+    weights[..., 0, 0], weights[..., 1, 6], weights[..., 2, 6] = 0.5, 0.3, 0.2
+    figure = look_along_row(scene, weights, 4, 60, 100)
+    window, best = figure.axes[1].patches[:2]
+    assert window.get_height() == 12
+    assert best.get_y() + best.get_height() / 2 == pytest.approx(60 - 4 + 2 - 0.5)
+    assert best.get_x() + best.get_width() / 2 == pytest.approx(100 - 12 + 2 - 0.5)
+    with pytest.raises(NDICError, match=r"\(128, 0\) lies outside a picture of 128 × 256"):
+        look_along_row(scene, weights, 4, 128, 0)
 
 
 def test_the_scores_are_those_that_were_measured(scene):

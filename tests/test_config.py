@@ -99,7 +99,8 @@ def test_numbers_as_people_write_them(tmp_path):
         ("model: bmshj18\nresize: [96, 256]", "resize: got [96, 256]; bmshj18 takes multiples of 64"),
         ("heads: 0\ndropout: 1", "heads: got 0; accepted is a whole number of at least 1; dropout: got 1; accepted is"),
         ("parallax: {head: 3}", "parallax: unknown key 'head': did you mean 'heads'?"),
-        ("parallax: {r_x: -1}", "parallax: r_x: got -1; accepted is a whole number of at least 0"),
+        ("parallax: {r_x: -1}", "parallax: r_x: got -1; accepted is a whole number from 0 to 4096"),
+        ("parallax: {heads: 100000000}", "parallax: heads: got 100000000; accepted is a whole number from 1 to 1024"),
         ("parallax: 3", "parallax: got 3; accepted is keys of parallax_attention, name: value"),
         (
             "model: parallax_attention\nparallax: {hyperprior: true}\nresize: [96, 256]",

@@ -158,6 +158,8 @@ def test_attention_maps_leave_the_model_as_it_was():
         (dict(name="cross_attention", image_size=(128.0, 256)), "two whole numbers"),
         (dict(name="parallax_attention", r_x=-1), "r_x must be a whole number of pixels, 0 or more; got -1"),
         (dict(name="parallax_attention", r_y=True), "r_y must be a whole number of pixels, 0 or more; got True"),
+        (dict(name="parallax_attention", r_x=2**70), "4096 is the most"),
+        (dict(name="parallax_attention", head_width=None), "head_width must be a whole number of at least 1; got None"),
         (dict(name="parallax_attention", hyperprior=1), "hyperprior must be True or False; got 1"),
         (dict(name="cross_attention", dropout=1), "dropout must be a number in"),
         (dict(name="cross_attention", image_size=(128, 250)), "two multiples of 32 .* got \\(128, 250\\)"),

@@ -63,6 +63,15 @@ def test_blocks_change_nothing(monkeypatch):
     assert torch.allclose(m(t, u), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("keys", [1, 200, 1000])
+def test_neither_do_bands_of_rows(monkeypatch, keys):
+    m = module((1, 6))
+    t, u = torch.randn(2, 2, 8, 9, 50)
+    whole = m(t, u)
+    monkeypatch.setattr(parallax, "KEYS", keys)
+    assert torch.allclose(m(t, u), whole, atol=1e-6)
+
+
 def test_nothing_beyond_the_window_matters():
     m = module((1, 3))
     t, u = torch.randn(2, 1, 8, 9, 40)

@@ -40,7 +40,7 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
             raise NDICError(f"{name} has no option {option!r}: it takes {', '.join(sorted(accepted))}")
     if isinstance(options.get("lmbda"), list):
         options["lmbda"] = tuple(options["lmbda"])
-    _check_values({"num_filters": num_filters, **options})
+    _check_values(name, {"num_filters": num_filters, **options})
     return cls(num_filters=num_filters, **options)
 
 
@@ -67,7 +67,7 @@ def untrained_model(name: str):
     return model
 
 
-def _check_values(options: dict) -> None:
+def _check_values(name: str, options: dict) -> None:
     for key, value in options.items():
         if key == "image_size":
             if len(value) != 2 or not all(_is_whole(side) for side in value):
@@ -85,7 +85,9 @@ def _check_values(options: dict) -> None:
         elif key in ("r_x", "r_y"):
             if not _is_whole(value, least=0):
                 raise NDICError(f"{key} must be a whole number of pixels, 0 or more; got {value!r}")
-        elif not _is_whole(value) and not (key == "head_width" and value is None):
+            if value > 4096:
+                raise NDICError(f"{key} is {value} pixels; 4096 is the most, as wide as the largest square picture")
+        elif not _is_whole(value) and not (key == "head_width" and value is None and name == "cross_attention"):
             raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
 
 

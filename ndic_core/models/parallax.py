@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ndic_core.models.transforms import conv
 
 BLOCK = 32  # columns of x whose windows are attended to together
+KEYS = 2**20  # most keys in memory at a time, copied for every window they are in; rows beyond that wait
 
 
 class ParallaxAttentionModule(nn.Module):
@@ -26,7 +27,8 @@ class ParallaxAttentionModule(nn.Module):
     Attention along the row is PASSRnet's parallax attention (Wang et al., CVPR 2019, section 3.2) and ECSIC's
     (Wödlinger et al. 2023, arXiv 2307.10284); a bounded window, relative positions and the token are ours. Work and
     memory grow with the number of pixels, not with its square: rows are cut into blocks, and each block of queries
-    meets the keys of its own windows.
+    meets the keys of its own windows. (With one camera at twice the resolution disparities
+    are twice as large, too: a reach that grows with the picture makes the work grow faster.)
 
     Args:
         channels: of the features.
@@ -52,11 +54,16 @@ class ParallaxAttentionModule(nn.Module):
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         """Aligned features of `y`, (B, N, h, w), from features `t` of x and `u` of y in the same shape."""
-        b, _, h, w = t.shape
-        q, k, v, bias = self._blocks(t, u)
-        out = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))
-        out = out.transpose(1, 2).reshape(b, h, -1, self.to_out.in_features)[:, :, :w]
-        return self.to_out(out).permute(0, 3, 1, 2)
+        (b, _, h, w), r_y = t.shape, self.reach[0]
+        q, kv = self._rows(t, u)
+        bias = self._bias(q.shape[3]).to(q.dtype)
+        band = max(1, KEYS // (b * q.shape[2] * bias.shape[-1]))
+        parts = []
+        for i in range(0, h, band):
+            windows = self._windows(q[:, i : i + band], kv[:, i : i + band + 2 * r_y])
+            out = F.scaled_dot_product_attention(*windows, bias).transpose(1, 2)
+            parts.append(out.reshape(b, -1, q.shape[2] * q.shape[3], q.shape[4])[:, :, :w])
+        return self.to_out(torch.cat(parts, dim=1)).permute(0, 3, 1, 2)
 
     def attention(self, t: Tensor, u: Tensor) -> Tensor:
         """Where each position of x looks in y.
@@ -70,8 +77,8 @@ class ParallaxAttentionModule(nn.Module):
             "nothing matches". Outside y's borders they are 0.
         """
         b, _, h, w = t.shape
-        q, k, _, bias = self._blocks(t, u)
-        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + bias, dim=-1)
+        q, k, _ = self._windows(*self._rows(t, u))
+        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + self._bias(q.shape[2]), dim=-1)
         block, rows, columns = q.shape[2], *(2 * r + 1 for r in self.reach)
         # A window starts one key further right for each query of the block: with lines one longer, they lie in columns.
         windows = weights[..., :-1].unflatten(-1, (rows, -1)).transpose(2, 3)
@@ -81,25 +88,28 @@ class ParallaxAttentionModule(nn.Module):
         windows = windows.reshape(b, self.heads, h, -1, rows, columns)[:, :, :, :w]
         return windows * self._inside(h, w, windows)
 
-    def _blocks(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries, keys and values of every block, (B·h·blocks, heads, length, head_width), and the pairs' bias."""
-        w = t.shape[-1]
+    def _rows(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries in blocks, (B, h, blocks, block, inner), and keys with values, padded by the reach."""
+        _, _, h, w = t.shape
         block = min(BLOCK, w)
         r_y, r_x = self.reach
+        short = -w % block
         q = self._projected(t, self.norm_x, self.to_q)
         kv = self._projected(u, self.norm_y, self.to_kv)
-        short = -w % block
         q = F.pad(q, (0, 0, 0, short)).unflatten(2, (-1, block))
-        nothing = self.nothing.to(kv.dtype)
-        # Padded with zeros around a difference: beyond the borders stands the token itself.
-        kv = F.pad(kv - nothing, (0, 0, r_x, r_x + short, r_y, r_y)) + nothing
+        beyond = (r_x, r_x + short, r_y, r_y)
+        inside = F.pad(torch.ones(h, w, 1, dtype=torch.bool, device=kv.device), (0, 0, *beyond))
+        return q, torch.where(inside, F.pad(kv, (0, 0, *beyond)), self.nothing.to(kv.dtype))
+
+    def _windows(self, q: Tensor, kv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every block in some rows, (B·rows·blocks, heads, length, head_width)."""
+        block, (r_y, r_x) = q.shape[3], self.reach
         kv = kv.unfold(2, block + 2 * r_x, block).unfold(1, 2 * r_y + 1, 1)  # (B, h, blocks, 2·inner, keys, rows)
         kv = kv.permute(0, 1, 2, 5, 4, 3).flatten(3, 4)
-        kv = torch.cat([kv, nothing.expand(*kv.shape[:3], 1, -1)], dim=3)
-        q, k, v = (
+        kv = torch.cat([kv, self.nothing.to(kv.dtype).expand(*kv.shape[:3], 1, -1)], dim=3)
+        return tuple(
             part.flatten(0, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, *kv.chunk(2, dim=-1))
         )
-        return q, k, v, self._bias(block)
 
     @staticmethod
     def _projected(features: Tensor, norm: nn.LayerNorm, to: nn.Conv2d) -> Tensor:
