@@ -26,11 +26,12 @@ def main() -> None:
     scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
     for path in args.weights:
         model = load_checkpoint(path)
-        print(f"{path.name}: {model.name}")
+        print(f"{path}: {model.name}")
         for layer in measure_alignment(model, scenes):
             print(
                 f"  1/{layer.shrink}: {layer.hit:5.1%} of visible positions within one feature pixel "
-                f"(always straight {layer.same_place:5.1%}, best single shift {layer.one_shift:5.1%}); "
+                f"(reachable {layer.reachable:6.1%}, always straight {layer.same_place:5.1%}, "
+                f"best single shift {layer.one_shift:5.1%}); "
                 f'"nothing matches" finds occlusions with AUC {layer.occlusion_auc:.3f}'
             )
 

@@ -154,9 +154,11 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
     for axis in (hits, slots):
         axis.set_xticks(range(len(layers)), [f"1/{layer.shrink}" for layer in layers])
         axis.set_xlabel("size of the features, of the image's")
-        axis.legend(fontsize=9)
-    hits.set_ylim(0, 104)
-    slots.set_ylim(0, 1)
+        axis.legend(fontsize=9, loc="upper left", ncols=2)
+    hits.set_ylim(0, 145)  # room for the legends
+    hits.set_yticks(range(0, 101, 20))
+    slots.set_ylim(0, 1.45)
+    slots.set_yticks([0, 0.25, 0.5, 0.75, 1])
     hits.set_ylabel("visible positions, %")
     slots.set_ylabel("area under the ROC curve")
     hits.set_title("largest weight within one feature pixel of the true match", fontsize=10)
