@@ -15,6 +15,7 @@ class ModelInfo:
         side_info: whether the decoder needs the correlated image `y`.
         multiple_of: image sides must be multiples of this (at the default patch grid).
         transmitted: the latents that are sent, in the order of the stream's likelihoods.
+            (`multiple_of` and this are a model's defaults: with a hyperprior `parallax_attention` has others.)
         title: what it is, in a few words.
         source: the paper.
     """
@@ -102,7 +103,7 @@ _ENTRIES = (
         side_info=True,
         multiple_of=16,
         transmitted=("x",),
-        title="the same, aligned along the row only",
+        title="ndic_bls17 with decoder features of y aligned along the row",
         source="this project",
     ),
 )
