@@ -64,7 +64,7 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
     _frame(axes["y"], left + best, top + best_row, shrink, _FOUND, "-")
     if not hidden:
         _frame(axes["y"], left + truth, top, shrink, _TRUTH, "--")
-    axes["y"].set_title("y: the window searched, the largest weight, the true match", fontsize=10)
+    axes["y"].set_title("y: window, largest weight, true match", fontsize=10)
 
     axis = axes["weight"]
     axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y")
