@@ -1,5 +1,6 @@
 """On what a training runs: a GPU or the CPU, one process or several, in which precision."""
 
+import atexit
 import os
 
 import torch
@@ -38,7 +39,15 @@ def launch(config: Config) -> Fabric:
         strategy=strategy,
     )
     fabric.launch()
+    if world > 1:
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """Fabric does this for NCCL only, and gloo's threads, left running, may abort the interpreter as it ends."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def in_bf16(config: Config, device: torch.device) -> bool:

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -52,7 +53,8 @@ def test_links_and_other_odd_entries_are_all_named(tmp_path):
 def patched(path: Path, name: str, offset: int, value: bytes) -> Path:
     """Overwrite bytes of an entry's record in the central directory."""
     content = bytearray(path.read_bytes())
-    start = content.rindex(name.encode()) - 46 + offset
+    record = re.compile(rb"PK\x01\x02.{42}" + re.escape(name.encode()), re.DOTALL)  # a name alone may occur by chance
+    start = record.search(content).start() + offset
     content[start : start + len(value)] = value
     path.write_bytes(content)
     return path
