@@ -10,8 +10,10 @@ import torch
 
 from ndic_core.alignment import measure_alignment
 from ndic_core.checkpoints import load_checkpoint
+from ndic_core.data.matches import true_match
 from ndic_core.data.street import Street
 from ndic_core.data.street_pairs import FIRST_INDEX
+from ndic_core.models.aligned import SHRINK
 
 
 def main() -> None:
@@ -24,6 +26,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     street = Street(size=tuple(args.image_size))
     scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
+    for shrink in SHRINK:
+        positions = [true_match(scene.disparity, scene.occluded, shrink) for scene in scenes]
+        partly = torch.stack([offset.isnan() & ~hidden for offset, hidden in positions]).float().mean()
+        print(f"1/{shrink}: y shows {partly:.1%} of the positions only in part; they are left out")
     for path in args.weights:
         model = load_checkpoint(path)
         print(f"{path}: {model.name}")
