@@ -8,7 +8,6 @@ Few steps, small models: it shows which idea learns faster, not where each ends.
 """
 
 import argparse
-import csv
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ruamel.yaml import YAML
 
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
+from ndic_core.data.mixed import held_out
 from ndic_core.evaluation import averages, evaluate, write_table
 from ndic_core.models.catalogue import MODELS
 from ndic_core.training import train
@@ -27,19 +27,13 @@ BATCH = 4
 def link(source: Path, target: Path, validation: int) -> None:
     """`target/train` and `target/val`, each with left/ and right/, of links to the pictures of `source`.
 
-    Validation takes the last pairs that come from KITTI 2015, where `index.tsv` tells (they are stored without loss),
-    in both orders like all others.
+    Validation takes the pairs that `held_out` names, in both orders like all others.
     """
     shutil.rmtree(target, ignore_errors=True)  # another choice of pairs must not mix with this one
     names = sorted(path.name for path in (source / "image_2").iterdir())
-    held_out = names
-    if (source / "index.tsv").exists():
-        with (source / "index.tsv").open(encoding="utf-8", newline="") as file:
-            origin = {row["id"]: row["set"] for row in csv.DictReader(file, delimiter="\t")}
-        held_out = [name for name in names if origin[Path(name).stem].startswith("kitti2015")]
-    held_out = set(held_out[-validation:])
+    out = held_out(source, validation)
     for name in names:
-        split = target / ("val" if name in held_out else "train")
+        split = target / ("val" if Path(name).stem in out else "train")
         for ending, sides in (("", ("left", "right")), ("_swapped", ("right", "left"))):
             for side, folder in zip(sides, ("image_2", "image_3"), strict=True):
                 (split / side).mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler
 
 from ndic_core.config import Config
+from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.guidance import guidance_weight
 
@@ -21,13 +22,15 @@ class Batch(NamedTuple):
         x, y: images, (B, 3, H, W) in [0, 1].
         rates: (B,) from 0 to below 1, on the CPU: where in the range of a variable-rate model each image is trained.
         guidance: weight of the loss that guides attention.
-        disparity: (B, H, W), for that loss, see `Pairs`; None where the weight is 0.
+        known: positions in the batch of the pairs that know their disparity; empty where that weight is 0.
+        disparity: (len(known), H, W), theirs, see `Pairs`; None where there are none.
     """
 
     x: Tensor
     y: Tensor
     rates: Tensor
     guidance: float
+    known: list[int]
     disparity: Tensor | None
 
 
@@ -40,7 +43,7 @@ class Batches:
         fabric: what it runs on; its processes share every batch.
     """
 
-    def __init__(self, pairs: Pairs, config: Config, fabric: Fabric):
+    def __init__(self, pairs: Pairs | MixedPairs, config: Config, fabric: Fabric):
         self.pairs, self.config, self.fabric = pairs, config, fabric
 
     def __len__(self) -> int:
@@ -52,17 +55,20 @@ class Batches:
         rng = np.random.default_rng([self.config.seed, epoch])
         flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
         rates = torch.from_numpy(rng.random(len(self.pairs)))
+        pairs = self.pairs.in_epoch(epoch)
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
                 continue
-            x, y = (images.to(self.fabric.device) for images in self.pairs.batch(chosen))
+            x, y = (images.to(self.fabric.device) for images in pairs.batch(chosen))
             flip = flips[chosen].to(x.device)[:, None, None]
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
-            guidance, disparity = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs), None
-            if guidance:
-                disparity = self.pairs.truth(chosen).to(x.device)
-                disparity = torch.where(flip, -disparity.flip(-1), disparity)  # mirrored, y's things lie to the right
-            yield Batch(x, y, rates[chosen], guidance, disparity)
+            guidance = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
+            known, disparity = pairs.known(chosen) if guidance else [], None
+            if known:
+                disparity = pairs.truth([chosen[i] for i in known]).to(x.device)
+                # Mirrored, y's things lie to the right.
+                disparity = torch.where(flip[known], -disparity.flip(-1), disparity)
+            yield Batch(x, y, rates[chosen], guidance, known, disparity)
 
     def _sampler(self, epoch: int) -> BatchSampler:
         """Gives the indices of this process's share of every batch."""

@@ -22,6 +22,7 @@ from ndic_core.models.catalogue import MODELS
 from ndic_core.models.codec import Codec
 from ndic_core.models.coding import fingerprint
 from ndic_core.models.factory import build_model
+from ndic_core.warm_start import SIMPLER, start_from
 
 
 def save_checkpoint(model: Codec, path: str | os.PathLike, half: bool = False) -> None:
@@ -74,23 +75,32 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
 def load_weights(model: Codec, path: str | os.PathLike) -> None:
     """Fill a model with the weights of a checkpoint, ours or a published one, to train it on.
 
-    Weights of one rate fit another rate, and a variable-rate model, whose gains stay as they are.
+    Weights of one rate fit another rate, and a variable-rate model, whose gains stay as they are; those of a range of
+    rates fit another range, as another distortion needs: its lowest lambda starts with the gains of their lowest, its
+    highest with those of their highest. Some models also start from simpler ones: see `warm_start`.
 
     Args:
         model: to be filled.
         path: of the file.
 
     Raises:
-        NDICError: the checkpoint is missing or damaged, of another model or size, or of another range of rates.
+        NDICError: the checkpoint is missing or damaged, of a model or size that this one cannot start from, or of a
+            range of rates where this one has a single one.
     """
     given = load_checkpoint(path, model.config.get("image_size"))
+    simpler = given.name in SIMPLER.get(model.name, ())
     trained_for = ("lmbda", "dropout")
     for key, wanted in model.config.items():
-        if key not in trained_for and given.config.get(key) != wanted:
+        may_differ = key in trained_for or (simpler and key != "num_filters")
+        if not may_differ and given.config.get(key) != wanted:
             raise NDICError(f"{path} has {key} {given.config.get(key)}, the configuration says {wanted}: change one")
-    if given.gain is not None and given.lambdas != model.lambdas:
-        raise NDICError(f"{path} holds variable-rate weights: set lambda: [{given.lambdas[0]:g}, {given.lambdas[1]:g}]")
-    model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
+    if given.gain is not None and model.gain is None:
+        low, high = given.lambdas
+        raise NDICError(f"{path} holds variable-rate weights: set lambda: [{low:g}, {high:g}], or another range")
+    if simpler:
+        start_from(model, given)
+    else:
+        model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
 
 
 def load_pretrained(name: str) -> Codec:
@@ -108,6 +118,19 @@ def load_pretrained(name: str) -> Codec:
             f"untrained ones (--untrained)"
         )
     return load_checkpoint(file)
+
+
+def stored_fingerprint(path: str | os.PathLike) -> str:
+    """The fingerprint that a checkpoint of ours carries, 64 hexadecimal digits, without loading its weights.
+
+    Raises:
+        NDICError: the file is damaged or none of ours.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return str(json.loads((file.metadata() or {})["ndic"])["fingerprint"])
+    except Exception as error:
+        raise NDICError(f"{path} is truncated, damaged or no checkpoint of this package") from error
 
 
 def _load_ours(path: Path) -> Codec:

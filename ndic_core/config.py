@@ -13,7 +13,7 @@ from ruamel.yaml import YAML, YAMLError
 from ndic_core.errors import NDICError
 from ndic_core.models.catalogue import CATALOGUE, MODELS
 
-DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Folder")
+DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
 Side = Annotated[int, Field(ge=16)]
 Positive = Annotated[float, Field(gt=0)]
@@ -141,8 +141,8 @@ class Config(BaseModel):
     def _guidance_knows_the_truth(self) -> "Config":
         if not self.guidance or not self.train:
             return self
-        if self.model != "parallax_attention" or self.dataset_name != "Street":
-            needs = "model: parallax_attention and dataset_name: Street, whose disparity is known"
+        if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
+            needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
             raise ValueError(f"guidance: got {self.guidance}; it needs {needs}")
         for knob in ("time_offset", "vertical_misalignment"):
             if self.street.get(knob):

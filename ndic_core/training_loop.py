@@ -172,13 +172,12 @@ class Training:
     def _step(self, batch: Batch) -> tuple[dict, dict[str, Tensor]]:
         """One step of the optimizer on a batch; what guides attention is in no reported loss."""
         config, x, y, lmbda = self.config, batch.x, batch.y, self._lambdas(batch.rates)
-        guided = batch.disparity is not None
         autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
-        with autocast, self.model.watched() if guided else nullcontext() as maps:
+        with autocast, self.model.watched(batch.known) if batch.known else nullcontext() as maps:
             out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
         loss = terms["loss"]
-        if guided:
+        if batch.known:
             loss = loss + batch.guidance * guidance_loss(maps, batch.disparity)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)

@@ -89,7 +89,7 @@ def test_numbers_as_people_write_them(tmp_path):
         ("model: resnet", "model: got 'resnet'; accepted is bls17, bmshj18_factorized"),
         (
             "dataset_name: KITTI",
-            "dataset_name: got 'KITTI'; accepted is KITTI_Stereo, KITTI_General, Cityscape, Street or Folder",
+            "dataset_name: got 'KITTI'; accepted is KITTI_Stereo, KITTI_General, Cityscape, Street, Mixed or Folder",
         ),
         ("distortion_loss: PSNR", "distortion_loss: got 'PSNR'; accepted is MS-SSIM or MSE"),
         ("dataset_path: null", "dataset_path: got None; accepted is a path in quotes"),
@@ -107,7 +107,10 @@ def test_numbers_as_people_write_them(tmp_path):
             "resize: got [96, 256]; parallax_attention takes multiples of 64",
         ),
         ("guidance: -1", "guidance: got -1; accepted is a number of at least 0"),
-        ("guidance: 1", "guidance: got 1.0; it needs model: parallax_attention and dataset_name: Street, whose"),
+        (
+            "guidance: 1",
+            "guidance: got 1.0; it needs model: parallax_attention and dataset_name: Street (or Mixed), whose",
+        ),
         (
             GUIDED + "dataset_name: KITTI_Stereo",
             "guidance: got 0.5; it needs model: parallax_attention and dataset_name",

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from ndic_core.config import Config
 from ndic_core.data import cityscape, folder, kitti
+from ndic_core.data.mixed import MixedPairs, real_pairs
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street_pairs import load_street
 from ndic_core.errors import NDICError
 
 
-def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
+def load_split(config: Config, split: str, progress: bool = True) -> Pairs | MixedPairs:
     """The pairs that a configuration names, decoded, cropped and resized (or rendered), from the cache where possible.
 
     Args:
@@ -35,12 +36,16 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs:
     folder.check_split(split)
     size = tuple(config.resize)
     name = config.dataset_name
-    if name == "Street":
-        street = _street(size, config.street)
-        counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
-        return load_street(street, split, counts[split], progress, truth=config.guidance > 0 and split == "train")
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
+    if name in ("Street", "Mixed"):
+        real = None if name == "Street" else real_pairs(root, split, size, progress)
+        if real is not None and split == "val":
+            return real
+        counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
+        truth = config.guidance > 0 and split == "train"
+        street = load_street(_street(size, config.street), split, counts[split], progress, truth)
+        return street if real is None else MixedPairs(real, street, size, config.seed)
     if name == "KITTI_Stereo":
         return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "KITTI_General":

@@ -41,21 +41,25 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
     """
     check_split(split)
     if isinstance(root, tuple):
-        return _block(_matched(Path(root[0]), Path(root[1])), split, f"{root[0]} and {root[1]}")
+        return _block(matched(Path(root[0]), Path(root[1])), split, f"{root[0]} and {root[1]}")
     root = Path(root)
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
     splits = [name for name in SPLITS if (root / name).is_dir()]
     if not splits:
-        return _block(_matched(root / "left", root / "right"), split, str(root))
+        return _block(matched(root / "left", root / "right"), split, str(root))
     if split not in splits:
         have = " and ".join(f"{name}/" for name in splits)
         raise NDICError(f"{root} has {have} but no {split}/: put pairs into {split}/left and {split}/right")
-    return _matched(root / split / "left", root / split / "right")
+    return matched(root / split / "left", root / split / "right")
 
 
-def _matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Pictures of two folders with the same name (without ending), sorted."""
+def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
+    """Pictures of two folders with the same name (without ending), sorted.
+
+    Raises:
+        NDICError: a folder is missing or empty, or a picture has no partner (all are named).
+    """
     gone = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
     if gone:
         raise NDICError(

@@ -74,6 +74,10 @@ class Pairs(torch.utils.data.Dataset):
         x, y = pixels.permute(0, 1, 4, 2, 3).float() / 255
         return x, y
 
+    def known(self, indices: Sequence[int]) -> list[int]:
+        """Which of `indices`, by their places among them, know their disparity: all or none."""
+        return [] if self.disparity is None else list(range(len(indices)))
+
     def truth(self, indices: Sequence[int]) -> Tensor:
         """Disparities of some pairs that know them, (B, H, W), as in `disparity`."""
         return torch.from_numpy(self.disparity[list(indices)]).float()
@@ -82,6 +86,10 @@ class Pairs(torch.utils.data.Dataset):
         """Hold the pixels on a GPU with room for them, so that no batch waits for a transfer; elsewhere no change."""
         if device.type == "cuda" and self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
             self._pixels = torch.from_numpy(np.array(self.images)).to(device)
+        return self
+
+    def in_epoch(self, epoch: int) -> "Pairs":
+        """What an epoch of training sees: these pairs do not change."""
         return self
 
     def first(self, count: int) -> "Pairs":

@@ -1,7 +1,7 @@
 """Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -66,14 +66,19 @@ class AlignedNDIC(NDIC):
         return maps
 
     @contextmanager
-    def watched(self) -> Iterator[list[Tensor]]:
+    def watched(self, images: Sequence[int] | slice = slice(None)) -> Iterator[list[Tensor]]:
         """Within it, every `forward` appends each module's `attention` to the list it gives; without, nobody pays.
 
         Gradients pass through `ParallaxAttentionModule`'s.
+
+        Args:
+            images: of the batch, by their numbers, whose attention is wanted.
         """
         maps: list[Tensor] = []
         hooks = [
-            cam.register_forward_hook(lambda cam, features, _: maps.append(cam.attention(*features)))
+            cam.register_forward_hook(
+                lambda cam, features, _: maps.append(cam.attention(*(part[images] for part in features)))
+            )
             for cam in self.cams
         ]
         try:

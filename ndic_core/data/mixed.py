@@ -1,0 +1,142 @@
+"""What shipped weights are trained on: real pairs, cropped and coloured anew each time, among those of the street."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from ndic_core.data.folder import matched
+from ndic_core.data.pairs import Pairs, load_pairs
+from ndic_core.errors import NDICError
+
+ROOM = (1.5, 3.3)  # a real picture is kept at 1.5 times the height it is trained at, 3.3 times as wide as high: KITTI's
+SMALLEST = 0.78  # the lowest crop, of that height: a little nearer than a test looks
+STREET_SHARE = 0.25  # of an epoch
+VALIDATION = 30  # real pairs held out
+
+
+class MixedPairs:
+    """Real pairs in both orders among pairs of the street; every epoch shows other parts and colours of them.
+
+    A pair is cropped at one place and to one scale in both its pictures, so that its disparities stay horizontal, and
+    resized; then brightness, contrast and saturation change, alike in both, and brightness a little more in y alone, as
+    two cameras differ. The street's pairs are whole; an epoch takes its share of them, the next epoch the next ones.
+
+    Args:
+        real: larger than `size`.
+        street: of `size`.
+        size: height and width that batches have.
+        seed: what is drawn follows from it, the epoch and the pair's number.
+
+    Example:
+        >>> images = np.zeros((2, 48, 160, 3), np.uint8)
+        >>> real = Pairs(images, np.array([[0, 1], [1, 0]]), ["a", "b"])
+        >>> street = Pairs(images[:, :32, :64], np.array([[0, 1]]), ["c"])
+        >>> mixed = MixedPairs(real, street, (32, 64), seed=0)
+        >>> len(mixed), mixed.in_epoch(3).batch([0, 2])[0].shape
+        (3, torch.Size([2, 3, 32, 64]))
+    """
+
+    def __init__(self, real: Pairs, street: Pairs, size: tuple[int, int], seed: int):
+        self.real, self.street, self.size, self.seed = real, street, size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Pairs of an epoch."""
+        return round(len(self.real) / (1 - STREET_SHARE))
+
+    def in_epoch(self, epoch: int) -> "MixedPairs":
+        """What `epoch`, counted from 0, sees."""
+        self.epoch = epoch
+        return self
+
+    def to(self, device: torch.device) -> "MixedPairs":
+        """As `Pairs.to`."""
+        self.real.to(device)
+        self.street.to(device)
+        return self
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """x and y of some pairs as this epoch shows them, (B, 3, H, W) each in [0, 1], on the device of `to`."""
+        views = torch.stack([self._pair(i) for i in indices])
+        return views[:, 0], views[:, 1]
+
+    def known(self, indices: Sequence[int]) -> list[int]:
+        """Which of `indices`, by their places among them, know their disparity: the street's, where asked for."""
+        return [place for place, i in enumerate(indices) if i >= len(self.real) and self.street.known([0])]
+
+    def truth(self, indices: Sequence[int]) -> Tensor:
+        """Disparities of pairs that know them, (B, H, W), as in `Pairs.truth`."""
+        return self.street.truth([self._scene(i) for i in indices])
+
+    def _scene(self, i: int) -> int:
+        """Which pair of the street is shown as number `i` of this epoch."""
+        per_epoch = len(self) - len(self.real)
+        return (self.epoch * per_epoch + i - len(self.real)) % len(self.street)
+
+    def _pair(self, i: int) -> Tensor:
+        """x and y, (2, 3, H, W)."""
+        rng = np.random.default_rng([self.seed, self.epoch, i])
+        if i < len(self.real):
+            views = torch.cat(self.real.batch([i]))
+            height, width = self.real.size
+            h = round(height * rng.uniform(SMALLEST, 1))
+            w = min(width, round(h * self.size[1] / self.size[0]))
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            views = transforms.resized_crop(views, top, left, h, w, self.size, antialias=True)
+        else:
+            views = torch.cat(self.street.batch([self._scene(i)]))
+        for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
+            views = change(views, rng.uniform(0.8, 1.2))
+        views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
+        return views
+
+
+def real_pairs(root: Path, split: str, size: tuple[int, int], progress: bool = True) -> Pairs:
+    """The real pairs of a folder with `image_2/` and `image_3/`, in both orders.
+
+    Args:
+        root: of the folder; pictures of the same name are partners.
+        split: "val" for those held out, see `held_out`, at `size` from the largest centre; "train" for the others, with
+            room for crops.
+        size: height and width.
+        progress: show a bar on stderr while pictures are prepared for the first time.
+
+    Raises:
+        NDICError: pictures are missing or odd (all are named), or the split is "test": these are for training.
+    """
+    if split == "test":
+        raise NDICError(
+            "dataset_name: Mixed is to train on and has no pairs to test on; for another folder's left and right "
+            "pictures set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
+        )
+    out = held_out(root)
+    chosen = [pair for pair in matched(root / "image_2", root / "image_3") if (pair[0].stem in out) == (split == "val")]
+    both = [order for left, right in chosen for order in ((left, right), (right, left))]
+    if split == "train":
+        height = round(ROOM[0] * size[0])
+        size = (height, round(ROOM[1] * height))
+    return load_pairs(both, size, scene_of=lambda path: path.stem, progress=progress)
+
+
+def held_out(root: Path, count: int = VALIDATION) -> set[str]:
+    """Names, without ending, of the pairs to validate on: the last `count` of them, never random ones (neighbours look
+    alike); where `index.tsv` tells origins, the last that come from KITTI 2015, which are stored without loss.
+
+    Raises:
+        NDICError: pictures are missing, or none would be left to train on.
+    """
+    names = [left.stem for left, _ in matched(root / "image_2", root / "image_3")]
+    index = root / "index.tsv"
+    candidates = names
+    if index.exists():
+        with index.open(encoding="utf-8", newline="") as file:
+            origin = {row["id"]: row["set"] for row in csv.DictReader(file, delimiter="\t")}
+        candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
+    if len(names) <= count:
+        raise NDICError(f"{root} has {len(names)} pairs; {count} are held out to validate on, so more are needed")
+    return set(candidates[-count:])

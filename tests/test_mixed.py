@@ -1,0 +1,169 @@
+"""The mixture that weights are trained on: real pairs drawn anew each epoch, among pairs of the street."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import quiet, same_weights, teaching
+from lightning_fabric import Fabric
+from PIL import Image
+
+import ndic_core as ndic
+from ndic_core.batches import Batches
+from ndic_core.data.datasets import load_split
+from ndic_core.data.mixed import MixedPairs, held_out
+from ndic_core.data.pairs import Pairs
+
+SIZE = (32, 64)
+
+
+@pytest.fixture(scope="session")
+def real_folder(tmp_path_factory) -> Path:
+    """34 pairs as wide as KITTI's; a pixel's red tells its column, its green its row; y lies 6 pixels further left."""
+    root = tmp_path_factory.mktemp("real")
+    columns = np.arange(160 + 6)
+    picture = np.zeros((48, 166, 3), np.uint8)
+    picture[..., 0] = columns
+    picture[..., 1] = 4 * np.arange(48)[:, None]
+    for folder, left in (("image_2", 0), ("image_3", 6)):
+        (root / folder).mkdir()
+        for i in range(34):
+            view = picture[:, left : left + 160].copy()
+            view[..., 2] = i
+            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
+    return root
+
+
+def mixed(real_folder, tmp_path, **changes):
+    """A configuration of 2 + 2 pairs to train and 60 to validate: 8 + 3 of an epoch."""
+    data = dict(dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1])
+    return teaching(real_folder, tmp_path, **{**data, **changes})
+
+
+def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street(real_folder, tmp_path):
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
+    assert (len(pairs.real), len(pairs)) == (8, 11)
+    assert sorted(pairs.real.names) == sorted(
+        f"{a}/{i:03d}.png with {b}/{i:03d}.png"
+        for a, b in (("image_2", "image_3"), ("image_3", "image_2"))
+        for i in range(4)
+    )
+    seen = [pairs.in_epoch(epoch)._scene(i) for epoch in range(5) for i in range(8, 11)]
+    assert seen == [0, 1, 2, 3, 4] * 3  # every scene of the street in turn
+
+
+def test_validation_is_the_pairs_held_out_whole_and_unchanged(real_folder, tmp_path):
+    pairs = load_split(mixed(real_folder, tmp_path), "val", progress=False)
+    assert isinstance(pairs, Pairs)
+    assert len(pairs) == 60
+    assert pairs.size == SIZE
+    numbers = {round(255 * pairs[i][0][2].mean().item()) for i in range(60)}
+    assert numbers == set(range(4, 34))
+
+
+def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
+    for folder in ("image_2", "image_3"):
+        (tmp_path / folder).mkdir()
+        for i in range(6):
+            (tmp_path / folder / f"{i}.webp").touch()
+    assert held_out(tmp_path, 2) == {"4", "5"}
+    with (tmp_path / "index.tsv").open("w", newline="") as file:
+        rows = csv.writer(file, delimiter="\t")
+        rows.writerow(["id", "set", "path"])
+        rows.writerows([i, "kitti2015_a/1" if i < 4 else "kitti_road/1", ""] for i in range(6))
+    assert held_out(tmp_path, 2) == {"2", "3"}
+    with pytest.raises(ndic.NDICError, match="6 pairs; 6 are held out"):
+        held_out(tmp_path, 6)
+
+
+def test_there_is_nothing_to_test_on(real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
+        load_split(mixed(real_folder, tmp_path), "test", progress=False)
+
+
+def test_both_pictures_are_cropped_alike(real_folder, tmp_path, monkeypatch):
+    """Rows stay rows, and every disparity is the same number of columns of the crop."""
+    from ndic_core.data import mixed as module
+
+    for change in ("brightness", "contrast", "saturation"):
+        monkeypatch.setattr(module.transforms, f"adjust_{change}", lambda image, factor: image)
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
+    places = set()
+    for epoch in range(4):
+        x, y = pairs.in_epoch(epoch).batch(range(8))
+        assert x.shape == y.shape == (8, 3, *SIZE)
+        assert torch.allclose(x[:, 1], y[:, 1], atol=1e-3)
+        for i in range(8):
+            scale = 255 * (x[i, 0, :, -1] - x[i, 0, :, 0]).mean().item() / 63  # pixels of the file a column
+            assert 0.78 * 48 / 32 - 0.1 < scale < 48 / 32 + 0.05
+            sign = 1 if pairs.real.names[i].startswith("image_2") else -1
+            assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(6 * sign, abs=0.3)
+            places.add((round(255 * x[i, 0].min().item()), round(255 * x[i, 1].min().item() / 4)))
+    assert len(places) > 20
+    assert {bool(row) for _, row in places} == {False, True}
+
+
+def test_colours_change_alike_but_brightness_a_little_in_y_alone():
+    images = np.full((4, 48, 160, 3), (200, 100, 50), np.uint8)
+    real = Pairs(images, np.array([[0, 1], [2, 3]]), ["a", "b"])
+    street = Pairs(images[:2, :32, :64], np.array([[0, 1]]), ["c"])
+    pairs = MixedPairs(real, street, SIZE, seed=1)
+    ratios, colours = [], []
+    for epoch in range(20):
+        x, y = pairs.in_epoch(epoch).batch(range(len(pairs)))
+        assert x.min() >= 0
+        assert max(x.max(), y.max()) <= 1
+        ratios += (y[:, 1] / x[:, 1]).mean((1, 2)).tolist()
+        colours += [tuple(image.mean((1, 2)).tolist()) for image in x]
+    assert 0.95 <= min(ratios) < 0.97
+    assert 1.03 < max(ratios) <= 1.05 + 1e-6
+    assert len(set(colours)) == len(colours)
+
+
+def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path):
+    def drawn(epoch: int, numbers=(1, 9), **changes):
+        return load_split(mixed(real_folder, tmp_path, **changes), "train", False).in_epoch(epoch).batch(numbers)
+
+    assert torch.equal(drawn(2)[0], drawn(2)[0])
+    assert torch.equal(drawn(2)[0][1], drawn(2, numbers=(9,))[0][0])
+    assert not torch.equal(drawn(2)[0], drawn(3)[0])
+    assert not torch.equal(drawn(2)[0], drawn(2, seed=1)[0])
+
+
+def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
+    config = mixed(
+        real_folder, tmp_path, model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0)
+    )
+    pairs = load_split(config, "train", progress=False)
+    batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
+    known = 0
+    for batch in batches.of_epoch(0):
+        assert (batch.disparity is None) == (not batch.known)
+        assert len(batch.known) == (0 if batch.disparity is None else len(batch.disparity))
+        for place, disparity in zip(batch.known, batch.disparity if batch.known else (), strict=True):
+            known += 1
+            columns = torch.arange(64) - disparity
+            near = disparity.isfinite() & (columns >= 0) & (columns <= 63)
+            y = batch.y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
+            aligned = (y - batch.x[place]).abs().mean(0)[near].mean()
+            assert aligned < (batch.y[place] - batch.x[place]).abs().mean()
+    assert known == 3
+    plain = load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    assert plain.known(range(11)) == []
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_path):
+    changes = dict(model="parallax_attention", guidance=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2)
+    whole = quiet(mixed(real_folder, tmp_path / "a", **changes))
+    config = mixed(real_folder, tmp_path / "b", **changes)
+    stopped = quiet(config.model_copy(update={"max_minutes": 1e-6})).stopped
+    assert stopped == "max_minutes"
+    again = quiet(config)
+    assert same_weights(whole.model, again.model)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(ndic.NDICError, match=r"image_2/ and .*image_3/ not found"):
+        load_split(ndic.load_config("pretrain_start", dataset_path=str(tmp_path)), "train", progress=False)
