@@ -105,7 +105,7 @@ def curve(
     )
 
 
-@app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --untrained")
+@app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --lmbda 1e-4")
 def encode(
     image: Annotated[Path, typer.Argument(help="The picture to send, of any size.")],
     out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
@@ -136,7 +136,7 @@ def encode(
     typer.echo(f"{image} ({height} x {width}) -> {out}: {len(stream)} bytes, {bpp:.4f} bpp, {seconds:.1f} s")
 
 
-@app.command(epilog="Example: ndic decode left.ndic out.png --side-info right.png --untrained")
+@app.command(epilog="Example: ndic decode left.ndic out.png --side-info right.png")
 def decode(
     stream: Annotated[Path, typer.Argument(metavar="IN", help="The .ndic file to read.")],
     out: Annotated[Path, typer.Argument(help="The picture to write, best as .png.")],
@@ -197,7 +197,7 @@ def models():
         )
     Console().print(table)
     print("y: whether the decoder uses a side image. sides: of the images a model takes as they are; encode pads (or")
-    print("tiles) any other. weights: whether trained ones ship; --weights and --untrained work for every model.")
+    print("tiles) any other. weights: whether trained ones ship; --weights takes others.")
 
 
 @app.command(epilog="Example: ndic demo demo.png")

@@ -93,6 +93,9 @@ class Config(BaseModel):
     )
     street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
 
+    # Real pairs of dataset_name Mixed that are not to be trained on
+    leave_out: list[str] = Field([], description="a list of names in quotes, without ending")
+
     # How training goes on
     seed: int = Field(0, ge=0, lt=2**32, description="a whole number from 0 to below 2**32")
     resume: bool = Field(True, description="true or false")
@@ -133,6 +136,8 @@ class Config(BaseModel):
     def _values_go_together(self) -> "Config":
         if isinstance(self.lmbda, list) and self.lmbda[0] >= self.lmbda[1]:
             raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
+        if self.dataset_name == "Mixed" and self.test:
+            raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
         if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
             raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         return self

@@ -12,6 +12,7 @@ from ndic_core.bd_rate import bd_rate
 from ndic_core.checkpoints import load_checkpoint, load_pretrained
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
+from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import curve, write_table
@@ -53,6 +54,8 @@ def draw_curves(
         NDICError: weights or data are amiss, or a file cannot be written.
     """
     pairs = load_split(config, split)
+    if isinstance(pairs, MixedPairs):
+        raise NDICError("split train of dataset_name: Mixed changes with every epoch: take val")
     pairs = pairs if count is None else pairs.first(count)
     device = "cuda" if config.cuda and torch.cuda.is_available() else "cpu"
     rows = []

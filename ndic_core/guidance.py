@@ -33,7 +33,7 @@ def guidance_weight(config: Config, done: float) -> float:
 
 
 def guidance_loss(maps: Sequence[Tensor], disparity: Tensor) -> Tensor:
-    """How far attention is from the truth: the mean over layers of
+    """How far attention is from the truth, over the pairs of a batch that know it: the mean over layers of
 
         −(Σ_visible log(p + 1e-4) + Σ_hidden log(p₀ + 1e-4)) / number of these positions
 

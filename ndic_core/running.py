@@ -80,7 +80,10 @@ def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
     if config.load_weight and not config.train:
         model = initial_model(config)
         given = load_checkpoint(config.weight_path, tuple(config.resize))
-        if Path(config.weight_path).suffix == ".safetensors" and given.lambdas != model.lambdas:  # .pt do not tell
+        if given.name != model.name:  # good to start a training from, not to be tested as another model
+            raise NDICError(f"{config.weight_path} has model {given.name}, the configuration says {model.name}")
+        tells = given.gain is not None or Path(config.weight_path).suffix == ".safetensors"  # published ones do not
+        if tells and given.lambdas != model.lambdas:
             told = given.lambdas[0] if given.gain is None else list(given.lambdas)
             raise NDICError(f"{config.weight_path} was trained for lambda: {told}; the configuration says otherwise")
         return model

@@ -38,7 +38,9 @@ def real_folder(tmp_path_factory) -> Path:
 
 def mixed(real_folder, tmp_path, **changes):
     """A configuration of 2 + 2 pairs to train and 60 to validate: 8 + 3 of an epoch."""
-    data = dict(dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1])
+    data = dict(
+        dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1], test=False
+    )
     return teaching(real_folder, tmp_path, **{**data, **changes})
 
 
@@ -52,6 +54,7 @@ def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street
     )
     seen = [pairs.in_epoch(epoch)._scene(i) for epoch in range(5) for i in range(8, 11)]
     assert seen == [0, 1, 2, 3, 4] * 3  # every scene of the street in turn
+    assert pairs.epoch == 0
 
 
 def test_validation_is_the_pairs_held_out_whole_and_unchanged(real_folder, tmp_path):
@@ -74,13 +77,35 @@ def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
         rows.writerow(["id", "set", "path"])
         rows.writerows([i, "kitti2015_a/1" if i < 4 else "kitti_road/1", ""] for i in range(6))
     assert held_out(tmp_path, 2) == {"2", "3"}
-    with pytest.raises(ndic.NDICError, match="6 pairs; 6 are held out"):
+    with pytest.raises(ndic.NDICError, match=r"6 pairs, 4 of them from KITTI 2015 by index.tsv; 6 are held out"):
         held_out(tmp_path, 6)
+
+
+def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
+    config = mixed(real_folder, tmp_path, leave_out=["001", "030"])
+    pairs = load_split(config, "train", progress=False)
+    assert {name[8:11] for name in pairs.real.names} == {"000", "002", "003"}
+    assert len(load_split(config, "val", progress=False)) == 60
+    with pytest.raises(ndic.NDICError, match=r"leave_out: .* has no pairs 1\.png, 77; name them without"):
+        load_split(mixed(real_folder, tmp_path, leave_out=["77", "1.png"]), "train", progress=False)
+
+
+def test_the_recipes_leave_out_what_results_are_measured_on(shared):
+    """Frames of one drive are in both folders, and two pairs to validate on are there a second time."""
+    config = ndic.load_config("pretrain_start")
+    root = shared / "data" / "kitti_train"
+    with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
+        drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
+    assert set(config.leave_out) == {*drive, "224", "242"}
+    for model in ndic.MODELS:
+        assert ndic.load_config(f"pretrain_{model}").leave_out == config.leave_out
 
 
 def test_there_is_nothing_to_test_on(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
         load_split(mixed(real_folder, tmp_path), "test", progress=False)
+    with pytest.raises(ndic.NDICError, match="test: dataset_name: Mixed has no pairs to test on; set test: False"):
+        mixed(real_folder, tmp_path, test=True)
 
 
 def test_both_pictures_are_cropped_alike(real_folder, tmp_path, monkeypatch):
@@ -165,5 +190,8 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(ndic.NDICError, match=r"image_2/ and .*image_3/ not found"):
+    with pytest.raises(
+        ndic.NDICError,
+        match=r"image_2/ and .*image_3/ not found: left views belong into image_2/ and right views into image_3/",
+    ):
         load_split(ndic.load_config("pretrain_start", dataset_path=str(tmp_path)), "train", progress=False)

@@ -16,6 +16,8 @@ STEPS = [(model, simpler) for model, all_simpler in SIMPLER.items() for simpler 
 def test_the_picture_is_the_simpler_models(name, simpler):
     given = lively(simpler, lmbda=RANGE)
     torch.manual_seed(1)
+    torch.nn.init.normal_(given.gain.log_gain)
+    torch.nn.init.normal_(given.gain.log_inverse)
     options = dict(attention_width=16, heads=2) if name == "cross_attention" else {}
     model = ndic.build_model(name, num_filters=8, image_size=(64, 64), lmbda=RANGE, **options).eval()
     x, y = torch.rand(2, 2, 3, 64, 64)

@@ -39,7 +39,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     if name in ("Street", "Mixed"):
-        real = None if name == "Street" else real_pairs(root, split, size, progress)
+        real = None if name == "Street" else real_pairs(root, split, size, config.leave_out, progress)
         if real is not None and split == "val":
             return real
         counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))

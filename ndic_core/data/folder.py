@@ -63,7 +63,7 @@ def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     gone = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
     if gone:
         raise NDICError(
-            f"{' and '.join(gone)} not found: dataset_path needs left views in left/ and right views in right/"
+            f"{' and '.join(gone)} not found: left views belong into {left.name}/ and right views into {right.name}/"
         )
     xs, ys = _by_stem(left), _by_stem(right)
     if not xs and not ys:

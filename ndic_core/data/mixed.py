@@ -1,7 +1,8 @@
 """What shipped weights are trained on: real pairs, cropped and coloured anew each time, among those of the street."""
 
+import copy
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ class MixedPairs:
     def __init__(self, real: Pairs, street: Pairs, size: tuple[int, int], seed: int):
         self.real, self.street, self.size, self.seed = real, street, size, seed
         self.epoch = 0
+        self.device = torch.device("cpu")
 
     def __len__(self) -> int:
         """Pairs of an epoch."""
@@ -51,18 +53,20 @@ class MixedPairs:
 
     def in_epoch(self, epoch: int) -> "MixedPairs":
         """What `epoch`, counted from 0, sees."""
-        self.epoch = epoch
-        return self
+        pairs = copy.copy(self)
+        pairs.epoch = epoch
+        return pairs
 
     def to(self, device: torch.device) -> "MixedPairs":
         """As `Pairs.to`."""
         self.real.to(device)
         self.street.to(device)
+        self.device = device  # one may find room there and the other not
         return self
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """x and y of some pairs as this epoch shows them, (B, 3, H, W) each in [0, 1], on the device of `to`."""
-        views = torch.stack([self._pair(i) for i in indices])
+        views = torch.stack([self._pair(i).to(self.device) for i in indices])
         return views[:, 0], views[:, 1]
 
     def known(self, indices: Sequence[int]) -> list[int]:
@@ -80,7 +84,7 @@ class MixedPairs:
 
     def _pair(self, i: int) -> Tensor:
         """x and y, (2, 3, H, W)."""
-        rng = np.random.default_rng([self.seed, self.epoch, i])
+        rng = np.random.default_rng([self.seed, self.epoch, i + 1])  # without the last, what mirrors pairs is drawn
         if i < len(self.real):
             views = torch.cat(self.real.batch([i]))
             height, width = self.real.size
@@ -96,7 +100,9 @@ class MixedPairs:
         return views
 
 
-def real_pairs(root: Path, split: str, size: tuple[int, int], progress: bool = True) -> Pairs:
+def real_pairs(
+    root: Path, split: str, size: tuple[int, int], leave_out: Collection[str] = (), progress: bool = True
+) -> Pairs:
     """The real pairs of a folder with `image_2/` and `image_3/`, in both orders.
 
     Args:
@@ -104,10 +110,12 @@ def real_pairs(root: Path, split: str, size: tuple[int, int], progress: bool = T
         split: "val" for those held out, see `held_out`, at `size` from the largest centre; "train" for the others, with
             room for crops.
         size: height and width.
+        leave_out: names, without ending, of pairs not to train on: the same pictures are tested on, for example.
         progress: show a bar on stderr while pictures are prepared for the first time.
 
     Raises:
-        NDICError: pictures are missing or odd (all are named), or the split is "test": these are for training.
+        NDICError: pictures are missing or odd (all are named), `leave_out` names one that isn't there, or the split
+            is "test": these are for training.
     """
     if split == "test":
         raise NDICError(
@@ -115,7 +123,11 @@ def real_pairs(root: Path, split: str, size: tuple[int, int], progress: bool = T
             "pictures set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
         )
     out = held_out(root)
-    chosen = [pair for pair in matched(root / "image_2", root / "image_3") if (pair[0].stem in out) == (split == "val")]
+    found = {left.stem: (left, right) for left, right in matched(root / "image_2", root / "image_3")}
+    if unknown := sorted(set(leave_out) - found.keys()):
+        raise NDICError(f"leave_out: {root} has no pairs {', '.join(unknown)}; name them without their ending")
+    train = found.keys() - out - set(leave_out)
+    chosen = [pair for name, pair in found.items() if name in (out if split == "val" else train)]
     both = [order for left, right in chosen for order in ((left, right), (right, left))]
     if split == "train":
         height = round(ROOM[0] * size[0])
@@ -135,8 +147,9 @@ def held_out(root: Path, count: int = VALIDATION) -> set[str]:
     candidates = names
     if index.exists():
         with index.open(encoding="utf-8", newline="") as file:
-            origin = {row["id"]: row["set"] for row in csv.DictReader(file, delimiter="\t")}
+            origin = {row.get("id"): row.get("set") or "" for row in csv.DictReader(file, delimiter="\t")}
         candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
-    if len(names) <= count:
-        raise NDICError(f"{root} has {len(names)} pairs; {count} are held out to validate on, so more are needed")
+    if len(names) <= count or len(candidates) < count:
+        origin = "" if candidates is names else f", {len(candidates)} of them from KITTI 2015 by index.tsv"
+        raise NDICError(f"{root} has {len(names)} pairs{origin}; {count} are held out to validate on: more are needed")
     return set(candidates[-count:])
