@@ -18,7 +18,6 @@ from ndic_core.data.pairs import Pairs
 from ndic_core.files import write_whole
 from ndic_core.metrics import MS_SSIM_SMALLEST, bits, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.codec import Codec, evaluating
-from ndic_core.models.coding import LEVELS
 from ndic_core.models.transmission import decode, encode
 
 SIDE_INFO = ("true", "swapped", "absent")
@@ -65,8 +64,6 @@ def evaluate(
     device = model.device
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
-    low, high = model.lambdas
-    exact_lmbda = low if level is None else low * (high / low) ** (level / LEVELS)
     model.coding(level)  # tables are made once for given weights; not part of the time an image takes
     rows = []
     for i in tqdm(range(len(pairs)), "test", unit="image", disable=None if progress else True, leave=False):
@@ -86,7 +83,7 @@ def evaluate(
             rows.append(
                 dict(
                     model=model.name,
-                    lmbda=exact_lmbda,
+                    lmbda=model.lmbda_at(level),
                     image=i,
                     name=pairs.names[i],
                     side_info=kind,

@@ -104,6 +104,11 @@ class Codec(nn.Module):
         position = 0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)
         return round(LEVELS * min(max(position, 0), 1))
 
+    def lmbda_at(self, level: int | None) -> float:
+        """The lambda that a rate level stands for, the only one of weights of one rate."""
+        low, high = self.lambdas
+        return low if level is None else low * (high / low) ** (level / LEVELS)
+
     def analyse(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
         """The latent to send, before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
         return scaled(self.analysis_x(channels_last(x)), gain)

@@ -1,0 +1,221 @@
+"""What the shipped weights earn, on real bytes: the tables and figures of the README.
+
+Measured are KITTI 2015 pairs that no training saw, in both orders, every file decoded with the right y, with another
+scene's and with a grey picture; pairs of different moments of one drive, cameras that are not synchronised, as in KITTI
+General; and the generated street. Beside them JPEG, JPEG 2000, WebP and AVIF, as whole files and less what a file of a
+plain grey picture takes. What was measured before is kept: `--models` measures some anew.
+
+    python benchmarks/results.py DATA                       # DATA holds kitti2015_test/ and kitti_sequence/,
+                                                            # each with image_2/ and image_3/, original pixels
+    python benchmarks/results.py DATA --models ndic_bls17   # only these anew
+"""
+
+import argparse
+import csv
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ndic_core import classical
+from ndic_core.bd_rate import bd_rate
+from ndic_core.checkpoints import load_pretrained, stored_fingerprint
+from ndic_core.curves import classical_curves
+from ndic_core.data.folder import matched
+from ndic_core.data.kitti import CROP
+from ndic_core.data.pairs import Pairs, load_pairs
+from ndic_core.data.street import Street
+from ndic_core.data.street_pairs import load_street
+from ndic_core.errors import NDICError
+from ndic_core.evaluation import SIDE_INFO, curve, write_table
+from ndic_core.files import make_folder, shipped_weights, write_whole
+from ndic_core.models.catalogue import CATALOGUE, MODELS
+from ndic_core.plotting import rate_distortion
+from ndic_core.published_points import POINTS as PUBLISHED
+
+SIZE = (128, 256)
+KITTI, SEQUENCE, STREET = "KITTI 2015", "unsynchronised", "street"
+POINTS = 7  # lambdas of each model
+RATES = (0.07, 0.22)  # bpp, where qualities are compared
+APART = (1, 2, 3)  # moments between x and y of an unsynchronised pair
+# (model, against, BD-rate in MS-SSIM that is aimed at, percent)
+TARGETS = (
+    ("ndic_bls17", "bmshj18_factorized", -20.0),
+    ("cross_attention", "ndic_bls17", -35.6),
+    ("cross_attention", "bmshj18", -57.0),
+    ("parallax_attention", "cross_attention", -20.0),
+)
+COMPARED = ("parallax_attention", "cross_attention", "bmshj18_factorized")  # with the classical codecs
+BEGIN, END = "<!-- results: written by benchmarks/results.py -->", "<!-- end of results -->"
+
+
+def data_sets(root: Path) -> dict[str, Pairs]:
+    """All that is measured on, by name."""
+    test = matched(root / "kitti2015_test" / "image_2", root / "kitti2015_test" / "image_3")
+    both = [order for left, right in test for order in ((left, right), (right, left))]
+    moments = matched(root / "kitti_sequence" / "image_2", root / "kitti_sequence" / "image_3")
+    later = [(moments[t], moments[t + gap]) for gap in APART for t in range(len(moments) - gap)]
+    apart = [order for now, then in later for order in ((now[0], then[1]), (now[1], then[0]))]
+    return {
+        KITTI: load_pairs(both, SIZE, CROP, scene_of=lambda picture: picture.stem),
+        SEQUENCE: load_pairs(apart, SIZE, CROP, scene_of=lambda picture: "one drive"),
+        STREET: load_street(Street(size=SIZE), "test", 32),
+    }
+
+
+def measured(name: str, pairs: Pairs, side_info: Sequence[str]) -> list[dict]:
+    """The points of a model, or of all classical codecs, with what a plain picture takes less."""
+    if name != "classical":
+        points = curve(load_pretrained(name), pairs, POINTS, side_info=side_info)
+        made_by = {"fingerprint": stored_fingerprint(shipped_weights(name)), "threads": torch.get_num_threads()}
+        return [made_by | row for row in points]
+    grey = torch.full((3, *SIZE), 0.5)
+    rows = classical_curves(pairs)
+    for row in rows:
+        header = len(classical.encode(row["model"], grey, row["quality"]))
+        row["bpp_less_header"] = row["bpp"] - 8 * header / (SIZE[0] * SIZE[1])
+    return rows
+
+
+def chosen(rows: list[dict], data: str, model: str, side_info: str = "true") -> list[dict]:
+    """One curve."""
+    return [
+        row
+        for row in rows
+        if (row["data"], row["model"]) == (data, model) and (row.get("side_info") or "true") == side_info
+    ]
+
+
+def saving(rows: list[dict], data: str, model: str, anchor: str, metric: str = "ms_ssim_db", rate: str = "bpp") -> str:
+    """BD-rate of a model against another, or why there is none; `rate` is the anchor's."""
+    anchor_points = [row | {"bpp": row[rate]} for row in chosen(rows, data, anchor)]
+    points = chosen(rows, data, model)
+    if not (anchor_points and points):
+        return "–"
+    try:
+        return f"{bd_rate(anchor_points, points, metric):+.1f} %"
+    except NDICError as error:
+        return "no quality in common" if "in common" in str(error) else "a curve that does not rise"
+
+
+def quality(points: list[dict], bpp: float) -> str:
+    """MS-SSIM in dB at a rate, on straight lines between the points; a dash outside them."""
+    rates, db = zip(*sorted((row["bpp"], row["ms_ssim_db"]) for row in points), strict=True)
+    return f"{np.interp(bpp, rates, db):.2f}" if rates[0] <= bpp <= rates[-1] else "–"
+
+
+def tables(rows: list[dict]) -> str:
+    """All tables, in Markdown."""
+    models = [name for name in MODELS if chosen(rows, KITTI, name)]
+    rates = " | ".join(f"at {rate} bpp" for rate in RATES)
+    lines = [
+        f"| KITTI 2015, MS-SSIM in dB | rates offered | {rates} | another scene's y | no y |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in models:
+        points = chosen(rows, KITTI, name)
+        bpp = [row["bpp"] for row in points]
+        cells = [f"`{name}`", f"{min(bpp):.3f} to {max(bpp):.3f}", *(quality(points, rate) for rate in RATES)]
+        for kind in SIDE_INFO[1:]:
+            other = chosen(rows, KITTI, name, kind)
+            cells.append(" and ".join(quality(other, rate) for rate in RATES) if other else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    for name, points in PUBLISHED["ms_ssim_db"].items():
+        points = [{"bpp": bpp, "ms_ssim_db": db} for bpp, db in points]
+        bpp = [row["bpp"] for row in points]
+        cells = [f"{name}, published: KITTI Stereo, estimated rate", f"{min(bpp):.3f} to {max(bpp):.3f}"]
+        lines.append(f"| {' | '.join([*cells, *(quality(points, rate) for rate in RATES), '', ''])} |")
+    lines += ["", "| BD-rate in MS-SSIM, negative: bits saved | aim | KITTI 2015 | in PSNR | unsynchronised | street |"]
+    lines.append("|---|---|---|---|---|---|")
+    for model, anchor, aim in TARGETS:
+        cells = [f"`{model}` against `{anchor}`", f"{aim:+.1f} %", saving(rows, KITTI, model, anchor)]
+        cells.append(saving(rows, KITTI, model, anchor, "psnr"))
+        cells += [saving(rows, data, model, anchor) for data in (SEQUENCE, STREET)]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"| KITTI 2015, BD-rate in MS-SSIM against | {' | '.join(f'`{name}`' for name in COMPARED)} |"]
+    lines.append("|---" * (len(COMPARED) + 1) + "|")
+    for codec in classical.CODECS:
+        for rate, what in (("bpp", "whole files"), ("bpp_less_header", "less a grey picture's file")):
+            cells = [saving(rows, KITTI, model, codec, rate=rate) for model in COMPARED]
+            lines.append(f"| {codec}, {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict], out: Path) -> None:
+    """The figures."""
+    kitti = [row for row in rows if row["data"] == KITTI]
+    right = [row for row in kitti if (row.get("side_info") or "true") == "true"]
+    # Beyond 0.6 bpp no model offers anything.
+    right = [row for row in right if row["bpp"] < 0.6]
+    sided = [row for row in kitti if row["model"] in CATALOGUE and CATALOGUE[row["model"]].side_info]
+    title = "KITTI 2015, 22 pairs in both orders, 128 × 256; trained for MS-SSIM"
+    published = f"{title}\n(hollow: published, on KITTI Stereo's test split)"
+    figures = {
+        "ms_ssim": rate_distortion(right, "ms_ssim_db", published=True, title=published),
+        "psnr": rate_distortion(right, "psnr", title=title),
+    }
+    if sided:
+        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nWhat y is worth")
+    for name, figure in figures.items():
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+        write_whole(out / f"{name}.png", buffer.getvalue())
+
+
+def read_table(path: Path) -> list[dict]:
+    """The rows of an earlier run; none where there was none."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: _value(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
+    parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], default=[*MODELS, "classical"])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--readme", type=Path, help="also write the tables into this file, between its marks")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    make_folder(args.out)
+    table = args.out / "results.csv"
+    rows = read_table(table)
+    for data, pairs in data_sets(args.data).items() if args.models else ():
+        for name in args.models:
+            new = [
+                {"data": data, **row} for row in measured(name, pairs, SIDE_INFO if data == KITTI else SIDE_INFO[:1])
+            ]
+            again = {(row["data"], row["model"]) for row in new}
+            rows = [row for row in rows if (row["data"], row["model"]) not in again] + new
+            write_table(rows, table)
+            print(f"{data}, {name}: {len(new)} points", flush=True)
+    order = [*MODELS, *classical.CODECS]
+    rows.sort(key=lambda row: ((KITTI, SEQUENCE, STREET).index(row["data"]), order.index(row["model"])))
+    write_table(rows, table)
+    draw(rows, args.out)
+    text = tables(rows)
+    print(text)
+    if args.readme:
+        marks = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+        page = args.readme.read_text(encoding="utf-8")
+        if not marks.search(page):
+            parser.error(f"{args.readme} has no lines {BEGIN} and {END} to write between")
+        write_whole(args.readme, marks.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page).encode())
+
+
+if __name__ == "__main__":
+    main()
