@@ -190,6 +190,9 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="also write the tables into this file, between its marks")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
+    marks = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if args.readme and not marks.search(args.readme.read_text(encoding="utf-8")):
+        parser.error(f"{args.readme} has no lines {BEGIN} and {END} to write between")
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / "results.csv"
@@ -210,10 +213,7 @@ def main() -> None:
     text = tables(rows)
     print(text)
     if args.readme:
-        marks = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
         page = args.readme.read_text(encoding="utf-8")
-        if not marks.search(page):
-            parser.error(f"{args.readme} has no lines {BEGIN} and {END} to write between")
         write_whole(args.readme, marks.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page).encode())
 
 

@@ -128,15 +128,20 @@ def stored_fingerprint(path: str | os.PathLike) -> str:
     """
     try:
         with safe_open(path, "pt") as file:
-            return str(json.loads((file.metadata() or {})["ndic"])["fingerprint"])
+            return str(_about(file)["fingerprint"])
     except Exception as error:
         raise NDICError(f"{path} is truncated, damaged or no checkpoint of this package") from error
+
+
+def _about(file) -> dict:
+    """What an open checkpoint of ours says of itself: configuration and fingerprint."""
+    return json.loads((file.metadata() or {})["ndic"])
 
 
 def _load_ours(path: Path) -> Codec:
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["ndic"])
+            about = _about(file)
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config, digest = dict(about["config"]), about["fingerprint"]
     except Exception as error:  # hostile bytes fail in many ways, none of which runs code

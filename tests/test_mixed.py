@@ -12,6 +12,7 @@ from PIL import Image
 
 import ndic_core as ndic
 from ndic_core.batches import Batches
+from ndic_core.curves import draw_curves
 from ndic_core.data.datasets import load_split
 from ndic_core.data.mixed import MixedPairs, held_out
 from ndic_core.data.pairs import Pairs
@@ -99,6 +100,11 @@ def test_the_recipes_leave_out_what_results_are_measured_on(shared):
     assert set(config.leave_out) == {*drive, "224", "242"}
     for model in ndic.MODELS:
         assert ndic.load_config(f"pretrain_{model}").leave_out == config.leave_out
+
+
+def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: take val"):
+        draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], ["bls17"], split="train")
 
 
 def test_there_is_nothing_to_test_on(real_folder, tmp_path):

@@ -131,6 +131,27 @@ def test_weights_are_tested_at_the_lambda_they_were_trained_for(own_folder, tmp_
     assert {row["lmbda"] for row in rows} == {0.01}
 
 
+def test_weights_are_not_tested_as_another_models(own_folder, tmp_path):
+    """A training may start from a simpler model's; what it had not would be tested as it was drawn."""
+    from ndic_core.running import assess
+
+    file = tmp_path / "simpler.safetensors"
+    ndic.save_checkpoint(ndic.build_model("bmshj18_factorized", num_filters=8, lmbda=0.01), file)
+    config = teaching(own_folder, tmp_path, lmbda=0.01, train=False, load_weight=True, weight_path=str(file))
+    with pytest.raises(ndic.NDICError, match="has model bmshj18_factorized, the configuration says ndic_bls17"):
+        assess(config)
+
+
+def test_ranges_are_compared_whatever_a_file_is_called(own_folder, tmp_path):
+    from ndic_core.running import assess
+
+    file = tmp_path / "given.ckpt"
+    ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=(0.01, 0.1)), file)
+    given = dict(train=False, load_weight=True, weight_path=str(file))
+    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: \[0\.01, 0\.1\]"):
+        assess(teaching(own_folder, tmp_path, lmbda=[0.01, 1.0], **given))
+
+
 def test_the_street_needs_no_file(tmp_path, capsys):
     out = tmp_path / "outputs"
     small = ["model=ndic_bls17", "num_filters=4", "resize=[32, 64]", "street_pairs=[3, 1, 2]", "epochs=1"]
