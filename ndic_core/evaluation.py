@@ -90,7 +90,7 @@ def evaluate(
                     bytes=len(stream),
                     bpp=8 * len(stream) / pixels,
                     bpp_estimated=estimate,
-                    **_quality(x.cpu(), x_hat),
+                    **quality(x.cpu(), x_hat),
                     encode_seconds=encode_seconds,
                     decode_seconds=decode_seconds,
                 )
@@ -209,7 +209,8 @@ def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
     return None
 
 
-def _quality(x: Tensor, x_hat: Tensor) -> dict:
+def quality(x: Tensor, x_hat: Tensor) -> dict:
+    """psnr (dB), ms_ssim and ms_ssim_db (None below 97 pixels) of one picture (3, H, W) and its reconstruction."""
     row = {"psnr": psnr(x[None], x_hat[None]).item(), "ms_ssim": None, "ms_ssim_db": None}
     if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
         similarity = ms_ssim(x[None], x_hat[None])

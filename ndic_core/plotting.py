@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ndic_core.errors import NDICError
@@ -34,6 +35,7 @@ CODEC_STYLE = {
 _PUBLISHED_STYLE = MODEL_STYLE | {"DSIN": ("#0072B2", "X")}  # what has only been published
 _SIDE_INFO = {"true": ("-", ""), "swapped": ("--", ", another scene's y"), "absent": (":", ", no y")}
 _QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
+_FINE = 120  # dots per inch of figures with small type
 _RATES = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]  # what is written at the axis
 
 
@@ -132,6 +134,86 @@ def rate_distortion(
         raise NDICError(f"a rate is measured or estimated, not {rate!r}")
     figure = Figure(figsize=(9.0, 4.8), layout="constrained")
     axis = figure.subplots()
+    _draw_curves(axis, rows, metric, rate)
+    shown = _curves(published_rows(metric), metric, _PUBLISHED_STYLE) if published else {}
+    for (name, _), points in shown.items():
+        colour, marker = _PUBLISHED_STYLE[name]
+        look = dict(marker=marker, markersize=8, markerfacecolor="none", markeredgewidth=1.3)
+        axis.plot(*points, linestyle="none", color=colour, zorder=4, label=f"{name}, published (estimated)", **look)
+    _label_axes(axis, metric, rate)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=3.2)
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def tradeoff(x: "Tensor", sent: Mapping, curves: Iterable[Mapping], limit: float = 64.0) -> Figure:
+    """One picture at one rate: what arrives, where it is wrong, and where this lies on the models' curves.
+
+    The error's colours are the same for every call, so that figures can be compared as a slider moves.
+
+    Args:
+        x: (3, H, W) in [0, 1], the picture sent; sides above 96 pixels.
+        sent: what came of it, from `sending.send`.
+        curves: rows of the same picture sent at several rates, by this model and others.
+        limit: error, in steps of 8-bit pictures, where the colours end.
+
+    Returns:
+        A figure of x, x̂, |x − x̂| (mean of the channels) with its scale, and MS-SSIM in dB over the measured rate with
+        a ring at this point. Pictures are not interpolated.
+
+    Raises:
+        NDICError: x and x_hat have different shapes, or a row cannot be drawn (see `rate_distortion`).
+    """
+    x, x_hat = x.detach().cpu(), sent["x_hat"]
+    if x.shape != x_hat.shape:
+        raise NDICError(f"x and x_hat must have one shape; x is {tuple(x.shape)}, x_hat is {tuple(x_hat.shape)}")
+    wide = 512 / _FINE  # inches, so that each pixel of a picture 256 pixels wide becomes 2 × 2
+    tall = wide * x.shape[-2] / x.shape[-1]
+    height = 2 * tall + 1.6
+    figure = Figure(figsize=(9.0, height), dpi=_FINE, layout="none")
+    places = {
+        "x": (0.12, tall + 1.0, wide, tall),
+        "x_hat": (4.62, tall + 1.0, wide, tall),
+        "error": (0.12, 0.65, wide, tall),
+        "scale": (0.12, 0.48, wide, 0.1),
+        "curves": (5.25, 0.55, 3.64, tall + 0.1),
+    }
+    axes = {name: figure.add_axes((p[0] / 9, p[1] / height, p[2] / 9, p[3] / height)) for name, p in places.items()}
+    colour, _ = MODEL_STYLE[sent["model"]]
+    rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bits per pixel (measured)"
+    title = f"{sent['model']} at λ = {sent['lmbda']:.2e}: {rate}"
+    figure.text(0.5, 1 - 0.05 / height, title, fontsize=11, weight="bold", ha="center", va="top")
+    for name, picture in (("x", x), ("x_hat", x_hat)):
+        axes[name].imshow(picture.permute(1, 2, 0).numpy(), interpolation="none")
+    error = 255 * (x - x_hat).abs().mean(0)
+    shown = axes["error"].imshow(error.numpy(), cmap="magma", vmin=0, vmax=limit, interpolation="none")
+    bar = figure.colorbar(shown, cax=axes["scale"], orientation="horizontal", extend="max")
+    bar.set_label("in steps of a picture of 8 bits, on one scale for all rates", fontsize=9)
+    bar.ax.tick_params(labelsize=9)
+    titles = {
+        "x": "x, the picture sent",
+        "x_hat": f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}",
+        "error": "error |x − x̂|, mean of the channels",
+        "curves": f"ring: MS-SSIM {sent['ms_ssim_db']:.2f} dB at {sent['bpp']:.3f} bits per pixel",
+    }
+    for name, words in titles.items():
+        axes[name].set_title(words, fontsize=10)
+        if name != "curves":
+            axes[name].set_axis_off()
+
+    axis = axes["curves"]
+    _draw_curves(axis, curves, "ms_ssim_db", "measured")
+    look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, color=colour, zorder=5)
+    axis.plot(sent["bpp"], sent["ms_ssim_db"], "o", label="_here", **look)
+    _label_axes(axis, "ms_ssim_db", "measured")
+    axis.set_xlabel("measured rate of this picture (bits per pixel)", fontsize=9)
+    axis.set_ylabel("MS-SSIM (dB)", fontsize=9)
+    axis.tick_params(labelsize=9)
+    axis.legend(loc="lower right", fontsize=8, handlelength=2.4)
+    return figure
+
+
+def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) -> None:
     for (name, side_info), points in _curves(rows, metric, MODEL_STYLE | CODEC_STYLE).items():
         if name in CODEC_STYLE:
             colour, dashes = CODEC_STYLE[name]
@@ -144,14 +226,6 @@ def rate_distortion(
             look = dict(color=colour, linestyle=line, marker=marker, markersize=size, linewidth=1.6, zorder=3)
             label = name + condition
         axis.plot(*points, label=label, **look)
-    shown = _curves(published_rows(metric), metric, _PUBLISHED_STYLE) if published else {}
-    for (name, _), points in shown.items():
-        colour, marker = _PUBLISHED_STYLE[name]
-        look = dict(marker=marker, markersize=8, markerfacecolor="none", markeredgewidth=1.3)
-        axis.plot(*points, linestyle="none", color=colour, zorder=4, label=f"{name}, published (estimated)", **look)
-    _label_axes(axis, metric, rate)
-    axis.set_title(title, fontsize=10)
-    return figure
 
 
 def _curves(rows: Iterable[Mapping], metric: str, styles: Iterable[str]) -> dict[tuple[str, str], tuple]:
@@ -187,4 +261,3 @@ def _label_axes(axis, metric: str, rate: str) -> None:
     axis.set_xlabel(f"rate of x, {rate} ({how}), in bits per pixel, logarithmic")
     axis.set_ylabel(_QUALITY[metric])
     axis.grid(alpha=0.25)
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=3.2)

@@ -6,7 +6,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import CODEC_STYLE, MODEL_STYLE, rate_distortion, side_by_side
+from ndic_core.plotting import CODEC_STYLE, MODEL_STYLE, rate_distortion, side_by_side, tradeoff
 from ndic_core.published_points import POINTS
 
 
@@ -138,3 +138,47 @@ def test_side_by_side_without_side_image_or_room_for_ms_ssim():
     assert len(titles) == 3
     assert "dB PSNR" in titles[1]
     assert "MS-SSIM" not in titles[1]
+
+
+def sent_as(model, x_hat, bpp=0.2):
+    return row(model, bpp, 24.0) | dict(lmbda=3e-5, bytes=round(bpp * 4096), ms_ssim=0.9369, x_hat=x_hat)
+
+
+def test_tradeoff_shows_picture_error_and_place_on_the_curve(pair):
+    x, _ = pair
+    x_hat = (x + 0.1).clamp(0, 1)
+    figure = drawn(tradeoff(x, sent_as("cross_attention", x_hat), ROWS[:2], limit=50))
+    axes = {axis.get_title(): axis for axis in figure.axes}
+    assert [text.get_text() for text in figure.texts] == [
+        "cross_attention at λ = 3.00e-05: 819 bytes, 0.200 bits per pixel (measured)"
+    ]
+    shown = axes["x̂: PSNR 24.00 dB, MS-SSIM 0.9369"].get_images()[0]
+    assert np.allclose(shown.get_array(), x_hat.permute(1, 2, 0))
+    error = axes["error |x − x̂|, mean of the channels"].get_images()[0]
+    assert np.allclose(error.get_array(), 255 * (x - x_hat).abs().mean(0))
+    assert error.get_clim() == (0, 50)
+    lines = {line.get_label(): line for line in figure.axes[-1].get_lines()}
+    assert (lines["_here"].get_xdata(), lines["_here"].get_ydata()) == ([0.2], [12.0])
+    assert lines["_here"].get_color() == lines["cross_attention"].get_color() == MODEL_STYLE["cross_attention"][0]
+    assert "measured" in figure.axes[-1].get_xlabel()
+
+
+def test_the_error_keeps_its_scale(pair):
+    x, _ = pair
+    for distance in (0.01, 0.2):
+        figure = tradeoff(x, sent_as("bls17", (x + distance).clamp(0, 1)), ROWS)
+        (error,) = (axis for axis in figure.axes if axis.get_title().startswith("error"))
+        assert error.get_images()[0].get_clim() == (0, 64)
+
+
+def test_pictures_of_256_pixels_are_shown_in_whole_pixels(pair):
+    figure = drawn(tradeoff(pair[0], sent_as("bls17", pair[1]), ROWS))
+    for axis in figure.axes:
+        for image in axis.get_images():
+            assert image.get_interpolation() == "none"
+            assert image.get_window_extent().width == pytest.approx(512)
+
+
+def test_tradeoff_of_two_shapes(pair):
+    with pytest.raises(NDICError, match="one shape"):
+        tradeoff(pair[0], sent_as("bls17", torch.zeros(3, 64, 64)), ROWS)
