@@ -1,9 +1,13 @@
 """What `make notebooks` and `make badges` write."""
 
+from base64 import b64decode
+from io import BytesIO
+
 import nbformat
 import pytest
 from build import repository, run, set_repository
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 LINKS = "https://colab.research.google.com/github/a.b/c/blob/main/x https://github.com/a.b/c ndic"
 KERNEL = {"name": "python3", "display_name": "My own (3.11)", "language": "python"}
@@ -37,6 +41,21 @@ def test_a_notebook_is_saved_bare_and_always_the_same(save):
     assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3]
     assert notebook.cells[2].outputs[0].text == "42\n"
     assert list(notebook.cells[3].outputs[0].data) == ["text/plain"]
+
+
+@pytest.mark.parametrize(("alpha", "mode"), [(255, "RGB"), (200, "RGBA")])
+def test_pictures_become_lighter_and_keep_every_pixel(save, alpha, mode):
+    picture = Image.effect_noise((90, 60), 40).convert("RGBA")
+    picture.putalpha(alpha)
+    given = BytesIO()
+    picture.save(given, "PNG")
+    path = save("from IPython.display import Image", f"Image({given.getvalue()!r})")
+    run(path)
+    kept = b64decode(nbformat.read(path, as_version=4).cells[2].outputs[0].data["image/png"])
+    assert len(kept) <= len(given.getvalue())
+    with Image.open(BytesIO(kept)) as image:
+        assert image.mode == mode
+        assert image.convert("RGBA").tobytes() == picture.tobytes()
 
 
 def test_what_must_not_be_committed_is_refused(save):
