@@ -77,17 +77,24 @@ def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) 
         raise NDICError(f"the number to reach is bytes, bpp, psnr or ms_ssim_db, not {key!r}")
     if model.gain is None:
         raise NDICError(f"these weights of {model.name} have one rate: there is none to search for")
-    tried: dict[int, dict] = {}
+    tried: dict[int, float] = {}
 
     def measured(level: int) -> float:
-        tried[level] = tried.get(level) or send(model, x, y, model.lmbda_at(level))
-        return tried[level][key]
+        if level not in tried:
+            lmbda = model.lmbda_at(level)
+            if key in ("bytes", "bpp"):  # nothing need be decoded
+                size = len(encode(model, x, lmbda))
+                tried[level] = size if key == "bytes" else 8 * size / x[0].numel()
+            else:
+                tried[level] = send(model, x, y, lmbda)[key]
+        return tried[level]
 
     low, high = measured(0), measured(LEVELS)
     if not low <= target <= high:
         raise NDICError(f"{model.name} sends this picture with {key} from {low:.4g} to {high:.4g}, not {target:.4g}")
     bisect_left(range(LEVELS + 1), target, key=measured)  # tries the levels on both sides of the target
-    return min(tried.values(), key=lambda sent: abs(sent[key] - target))
+    nearest = min(tried, key=lambda level: abs(tried[level] - target))
+    return send(model, x, y, model.lmbda_at(nearest))
 
 
 def table(rows: Sequence[Mapping], *keys: str) -> str:
