@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ndic_core.bit_maps import bit_maps
 from ndic_core.data.pairs import Pairs
 from ndic_core.files import write_whole
-from ndic_core.metrics import MS_SSIM_SMALLEST, bits, ms_ssim, ms_ssim_db, psnr
-from ndic_core.models.codec import Codec, evaluating
+from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
+from ndic_core.models.codec import Codec
 from ndic_core.models.transmission import decode, encode
 
 SIDE_INFO = ("true", "swapped", "absent")
@@ -72,7 +73,7 @@ def evaluate(
         start = time.perf_counter()
         stream = encode(model, x, lmbda)
         encode_seconds = time.perf_counter() - start
-        estimate = _estimated_bits(model, x, level) / pixels
+        estimate = sum(part.sum().item() for part in bit_maps(model, x, lmbda).values()) / pixels
         for kind in side_info if model.info.side_info else ("true",):
             side = _side_image(kind, pairs, i, y)
             if side is None:
@@ -183,17 +184,6 @@ def write_table(rows: Sequence[dict], path: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_whole(path, out.getvalue().encode())
-
-
-@torch.no_grad()
-def _estimated_bits(model: Codec, x: Tensor, level: int | None) -> float:
-    """By the likelihoods, at the rate level that the stream names."""
-    coding = model.coding(level)
-    tiles = model.layout(*x.shape[-2:]).split(x)
-    gain = None if coding.gain is None else coding.gain.expand(len(tiles), -1)
-    with evaluating(model):
-        _, likelihoods = model.prior_x(model.analyse(tiles, gain), gain)
-    return sum(bits(part).sum().item() for part in likelihoods)
 
 
 def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
