@@ -8,7 +8,6 @@ import ndic_core as ndic
 from ndic_core.bit_maps import STEP, bit_maps, over_image
 from ndic_core.errors import NDICError
 from ndic_core.metrics import bits
-from ndic_core.rates import lmbda_for_bytes
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
@@ -77,20 +76,3 @@ def test_bad_arguments_are_named():
         over_image(torch.rand(8, 2, 2), 16, 32, 32)
     with pytest.raises(NDICError, match="does not cover an image of 40 × 32"):
         over_image(torch.rand(2, 2), 16, 40, 32)
-
-
-@pytest.mark.parametrize("name", ["bls17", "bmshj18", "cross_attention"])
-def test_a_file_of_the_wanted_size(name, pair):
-    model = ndic.load_pretrained(name)  # only a trained prior's estimate is the size of the file
-    x, _ = pair
-    low, high = (len(ndic.encode(model, x, lmbda)) for lmbda in model.lambdas)
-    for share in (0.3, 0.7):
-        size = round(low + share * (high - low))
-        assert len(ndic.encode(model, x, lmbda_for_bytes(model, x, size))) == pytest.approx(size, rel=0.03)
-    assert lmbda_for_bytes(model, x, 10**9) == pytest.approx(model.lambdas[1])
-    assert lmbda_for_bytes(model, x, 0) == pytest.approx(model.lambdas[0])
-
-
-def test_one_rate_cannot_be_chosen():
-    with pytest.raises(NDICError, match="bls17 offer one rate only"):
-        lmbda_for_bytes(lively("bls17"), torch.rand(3, 32, 32), 500)
