@@ -1,0 +1,129 @@
+"""Three numbers for what two variables have in common; only one of them is the mutual information.
+
+Gács–Körner K  ≤  mutual information I  ≤  Wyner C
+"""
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from ndic_core.errors import NDICError
+from ndic_core.theory.entropy import binary_entropy, entropies, entropy
+
+
+def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
+    """The entropy of what x and y can both compute, each alone.
+
+    Draw a line between each value of x and each value of y that can occur together. What both can name is the connected
+    part of this graph in which they are, and nothing finer.
+
+    Source: P. Gács and J. Körner, "Common information is far less than mutual information", Problems of Control and
+    Information Theory 2, 1973.
+
+    Args:
+        joint: (number of values of x, number of values of y), probabilities.
+
+    Returns:
+        K in bits, the part that each value of x names, and the part that each value of y names.
+
+    Example:
+        >>> bits, of_x, of_y = gacs_korner([[0.5, 0.0], [0.0, 0.5]])
+        >>> float(bits), of_x.tolist(), of_y.tolist()
+        (1.0, [0, 1], [0, 1])
+    """
+    joint = np.asarray(joint, dtype=float)
+    entropy(joint)  # refuses what is no law
+    lines = np.block([[np.zeros((len(joint),) * 2), joint], [joint.T, np.zeros((joint.shape[1],) * 2)]])
+    parts, part = connected_components(csr_array(lines > 0), directed=False)
+    of_x, of_y = part[: len(joint)], part[len(joint) :]
+    return entropy(np.bincount(of_x, weights=joint.sum(1), minlength=parts)), of_x, of_y
+
+
+def wyner_flipped_bit(p: float) -> float:
+    """Wyner's common information of a fair bit and its flip, in bits: 1 + h(p) − 2 h(a) with p = 2 a (1 − a).
+
+    Source: A. Wyner, "The common information of two dependent random variables", IEEE Trans. Inf. Theory 21, 1975.
+
+    Args:
+        p: probability of a flip, 0 to 1/2.
+
+    Example:
+        >>> round(float(wyner_flipped_bit(0.1)), 4)
+        0.8728
+    """
+    return 1 + binary_entropy(p) - 2 * binary_entropy(_half_flip(p))
+
+
+def wyner_variable(p: float) -> np.ndarray:
+    """The W that attains it: a fair bit, of which x and y are flips, each by itself, with probability a.
+
+    Returns:
+        (2, 2, 2) probabilities of (w, x, y).
+    """
+    a = _half_flip(p)
+    flips = np.array([[1 - a, a], [a, 1 - a]])
+    return 0.5 * flips[:, :, None] * flips[:, None, :]
+
+
+def _half_flip(p: float) -> float:
+    """a such that two flips of probability a make one of probability p."""
+    if not 0 <= p <= 0.5:
+        raise NDICError(f"a flip has a probability from 0 to 1/2 here, not {p}")
+    return (1 - np.sqrt(1 - 2 * p)) / 2
+
+
+def explains(triple: np.ndarray) -> tuple[float, float]:
+    """What a variable w says of a pair, and what the pair still has in common once w is known.
+
+    Args:
+        triple: (values of w, values of x, values of y), probabilities.
+
+    Returns:
+        I(X, Y; W) and I(X; Y | W) in bits. Wyner's common information is the least I(X, Y; W) over all w for which
+        I(X; Y | W) is 0.
+
+    Example:
+        >>> told, left = explains(wyner_variable(0.1))
+        >>> round(float(told), 4), bool(abs(left) < 1e-12)
+        (0.8728, True)
+    """
+    weights = triple.sum((1, 2))
+    given = [(weight, entropies(pair / weight)) for weight, pair in zip(weights, triple, strict=True) if weight > 0]
+    told = entropy(triple.sum(0)) - sum(weight * pair.pair for weight, pair in given)
+    return told, sum(weight * pair.mutual for weight, pair in given)
+
+
+def gaussian_mutual(rho):
+    """Mutual information of two Gaussian variables of correlation rho, in bits."""
+    return -np.log2(1 - np.square(rho)) / 2
+
+
+def explains_gaussian(covariance) -> tuple[float, float]:
+    """`explains` for Gaussian variables, from the covariance (3, 3) of (w, x, y).
+
+    Example:
+        >>> a = 0.5**0.5  # x = a w + noise, y = a w + other noise: correlation a² = 0.5
+        >>> told, left = explains_gaussian([[1, a, a], [a, 1, a * a], [a, a * a, 1]])
+        >>> round(float(told), 4), bool(abs(left) < 1e-9)
+        (0.7925, True)
+    """
+    covariance = np.asarray(covariance, dtype=float)
+
+    def size(*which) -> float:
+        return np.log2(np.linalg.det(covariance[np.ix_(which, which)])) / 2
+
+    w, x, y = 0, 1, 2
+    return size(w) + size(x, y) - size(w, x, y), size(w, x) + size(w, y) - size(w) - size(w, x, y)
+
+
+def wyner_gaussian(rho):
+    """Wyner's common information of two Gaussian variables of correlation rho from 0 to below 1: ½ log2((1+ρ)/(1−ρ)).
+
+    Source: G. Xu, W. Liu and B. Chen, "A lossy source coding interpretation of Wyner's common information", IEEE Trans.
+    Inf. Theory 62, 2016.
+
+    Example:
+        >>> round(float(wyner_gaussian(0.5)), 4), round(float(gaussian_mutual(0.5)), 4)
+        (0.7925, 0.2075)
+    """
+    return np.log2((1 + np.asarray(rho)) / (1 - np.asarray(rho))) / 2

@@ -1,0 +1,111 @@
+"""What belief propagation can do on a code without end: density evolution, with a crowd of messages for the density."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ndic_core.errors import NDICError
+
+_WEIGHT = 3  # checks of a bit, as in `LDPC`
+_CLOSE = 1e-3  # share of wrong bits from which the rest goes by itself
+
+
+def evolve(ratios: np.ndarray, rate: float, iterations: int = 300, crowd: int = 20_000, seed: int = 0) -> Iterator:
+    """The share of wrong bits after each iteration of belief propagation on endlessly long syndromes.
+
+    On a long random code the messages that meet at a check, or at a bit, are independent draws from one law, which
+    changes from iteration to iteration. A crowd of messages stands for that law: each new one is made of some drawn
+    from the last crowd, as `LDPC.iterate` makes it from its neighbours. Signs are such that a positive message is
+    right.
+
+    Source: T. Richardson and R. Urbanke, "The capacity of low-density parity-check codes under message-passing
+    decoding", IEEE Trans. Inf. Theory 47, 2001; a crowd in place of a density.
+
+    Args:
+        ratios: (K,) log-likelihood ratios as the decoder has them before the syndrome, for true bits: log P(the true
+            bit) / P(the other one).
+        rate: checks per bit, above 0, up to 1.
+        iterations: at most so many.
+        crowd: how many messages stand for the law.
+        seed: of the draws.
+
+    Yields:
+        Shares in [0, 1], the first one before any message.
+    """
+    if not 0 < rate <= 1:
+        raise NDICError(f"a rate of {rate} checks per bit: it must be above 0, and 1 at most")
+    rng = np.random.default_rng(seed)
+    ratios = np.asarray(ratios, dtype=np.float32)
+    smaller = int(_WEIGHT / rate)  # checks have so many bits, or one more
+    larger_checks = _WEIGHT / rate - smaller
+    larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * crowd)  # messages that come from these
+    to_bits = np.zeros(crowd, dtype=np.float32)
+    for _ in range(iterations + 1):
+        prior = rng.choice(ratios, crowd)
+        incoming = [to_bits[rng.integers(crowd, size=crowd)] for _ in range(_WEIGHT)]
+        yield float((prior + sum(incoming) < 0).mean())
+        tanh = np.tanh((prior + sum(incoming[1:])) / 2)
+        product = np.ones(crowd, dtype=np.float32)
+        for _ in range(smaller - 1):
+            product *= tanh[rng.integers(crowd, size=crowd)]
+        product[:larger] *= tanh[rng.integers(crowd, size=larger)]
+        to_bits = 2 * np.arctanh(np.clip(product, -1 + 1e-7, 1 - 1e-7))
+
+
+def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
+    """Whether belief propagation ends without wrong bits; arguments as those of `evolve`.
+
+    Example:
+        >>> bool(succeeds(flip_ratios(0.07), rate=0.5)), bool(succeeds(flip_ratios(0.1), rate=0.5))
+        (True, False)
+    """
+    return any(wrong < _CLOSE for wrong in evolve(ratios, rate, **how))
+
+
+def flip_ratios(p: float, count: int = 20_000) -> np.ndarray:
+    """Log-likelihood ratios of true bits that are seen through flips of probability p, in their true proportions.
+
+    Example:
+        >>> flip_ratios(0.25, count=4).round(3)
+        array([-1.099,  1.099,  1.099,  1.099], dtype=float32)
+    """
+    ratio = np.full(count, np.log((1 - p) / p), dtype=np.float32)
+    ratio[: round(p * count)] *= -1
+    return ratio
+
+
+def flip_threshold(rate: float, precision: float = 5e-4, **how) -> float:
+    """The largest probability of a flip at which syndromes of this rate still decode.
+
+    Args:
+        rate: checks per bit.
+        precision: of the answer.
+        how: see `evolve`.
+
+    Returns:
+        The threshold; below it belief propagation on a long code succeeds, above it fails.
+    """
+    return _bisect(lambda p: not succeeds(flip_ratios(p), rate, **how), 0.0, 0.5, precision)
+
+
+def needed_rate(ratios: np.ndarray, precision: float = 5e-3, **how) -> float:
+    """The smallest rate of syndromes, checks per bit, at which bits with these log-likelihood ratios decode.
+
+    Args:
+        ratios: see `evolve`.
+        precision: of the answer.
+        how: see `evolve`.
+
+    Returns:
+        From the entropy that the ratios leave, which no code can undercut, up to 1; 0.02 at least.
+    """
+    entropy = np.logaddexp2(0, -np.asarray(ratios) / np.log(2)).mean()
+    return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, precision)
+
+
+def _bisect(holds, low: float, high: float, precision: float) -> float:
+    """Where a statement that fails at `low` and holds at `high` changes."""
+    while high - low > precision:
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

@@ -1,0 +1,85 @@
+"""Entropies in bits: of a flip, of a pair of variables, and the rates that Slepian and Wolf allow for the pair."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import entr
+
+from ndic_core.errors import NDICError
+
+
+def binary_entropy(p):
+    """h(p), the entropy of a bit that is 1 with probability p; of a number or of an array.
+
+    Example:
+        >>> round(float(binary_entropy(0.11)), 4)
+        0.4999
+    """
+    return (entr(p) + entr(1 - np.asarray(p))) / np.log(2)
+
+
+def entropy(law) -> float:
+    """Entropy of a law, given as an array of probabilities of any shape.
+
+    Raises:
+        NDICError: not a law: a negative entry, or a sum other than 1.
+
+    Example:
+        >>> float(entropy([0.5, 0.25, 0.25]))
+        1.5
+    """
+    law = np.asarray(law, dtype=float)
+    if (law < 0).any() or not np.isclose(law.sum(), 1):
+        raise NDICError(f"probabilities are not negative and sum to 1; these sum to {law.sum():g}, least {law.min():g}")
+    return entr(law).sum() / np.log(2)
+
+
+class Entropies(NamedTuple):
+    """What a joint law of x and y says of rates, in bits."""
+
+    x: float  # H(X)
+    y: float  # H(Y)
+    pair: float  # H(X, Y)
+
+    @property
+    def x_given_y(self) -> float:
+        return self.pair - self.y
+
+    @property
+    def y_given_x(self) -> float:
+        return self.pair - self.x
+
+    @property
+    def mutual(self) -> float:
+        return self.x + self.y - self.pair
+
+    def allows(self, rate_x: float, rate_y: float) -> bool:
+        """Whether two encoders that never speak may send x and y at these rates, to one decoder, without loss.
+
+        Source: D. Slepian and J. Wolf, "Noiseless coding of correlated information sources", IEEE Trans. Inf. Theory
+        19, 1973.
+        """
+        needed = (self.x_given_y, self.y_given_x, self.pair)
+        return all(rate >= least - 1e-12 for rate, least in zip((rate_x, rate_y, rate_x + rate_y), needed, strict=True))
+
+
+def entropies(joint) -> Entropies:
+    """The entropies of a joint law.
+
+    Args:
+        joint: (number of values of x, number of values of y), probabilities.
+
+    Example:
+        >>> both = entropies(flipped_bit(0.1))
+        >>> round(float(both.pair), 4), round(float(both.x_given_y), 4), both.allows(0.5, 1.0)
+        (1.469, 0.469, True)
+    """
+    joint = np.asarray(joint, dtype=float)
+    return Entropies(x=entropy(joint.sum(1)), y=entropy(joint.sum(0)), pair=entropy(joint))
+
+
+def flipped_bit(p: float) -> np.ndarray:
+    """The doubly symmetric binary source: x a fair coin, y the same but flipped with probability p. (2, 2)."""
+    if not 0 <= p <= 1:
+        raise NDICError(f"a probability lies between 0 and 1, not {p}")
+    return np.array([[1 - p, p], [p, 1 - p]]) / 2

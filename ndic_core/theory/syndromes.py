@@ -1,0 +1,78 @@
+"""Binning by a small linear code: the syndrome names the bin, and the bin's word nearest to y is taken."""
+
+from itertools import product
+
+import numpy as np
+
+from ndic_core.errors import NDICError
+
+
+class SyndromeCode:
+    """Words of n bits, thrown into 2^m bins by m parities.
+
+    The words of a bin lie far from each other (as far as the code's words do), so a y that is near x tells which of
+    them x is.
+
+    Source: A. Wyner, "Recent results in the Shannon theory", IEEE Trans. Inf. Theory 20, 1974; S. Pradhan and
+    K. Ramchandran, "Distributed source coding using syndromes (DISCUS)", IEEE Trans. Inf. Theory 49, 2003.
+
+    Args:
+        parities: (m, n) of 0 and 1: row i has a 1 at each bit of the i-th parity. All bins are tabulated: n is 16 at
+            most.
+
+    Raises:
+        NDICError: not such a matrix, or more than 16 bits.
+
+    Example:
+        >>> HAMMING.syndrome([0, 0, 0, 0, 1, 0, 0])
+        array([1, 0, 1], dtype=uint8)
+        >>> HAMMING.decode([1, 0, 1], y=[0, 0, 0, 1, 1, 0, 0])
+        array([0, 0, 0, 0, 1, 0, 0], dtype=uint8)
+    """
+
+    def __init__(self, parities):
+        self.parities = np.asarray(parities, dtype=np.uint8)
+        if self.parities.ndim != 2 or self.parities.max() > 1 or self.parities.shape[1] > 16:
+            raise NDICError("parities are a matrix of 0 and 1 with a column for each of at most 16 bits")
+        self.words = np.array(list(product((0, 1), repeat=self.parities.shape[1])), dtype=np.uint8)
+        self.bins = {}
+        for word in self.words:
+            self.bins.setdefault(tuple(self.syndrome(word).tolist()), []).append(word)
+        self.bins = {syndrome: np.array(words) for syndrome, words in sorted(self.bins.items())}
+
+    def syndrome(self, word) -> np.ndarray:
+        """What is sent for a word (n,): its m parities."""
+        word = np.asarray(word, dtype=np.uint8)
+        if word.shape != self.parities.shape[1:]:
+            raise NDICError(f"a word of this code has {self.parities.shape[1]} bits, not shape {word.shape}")
+        return self.parities @ word % 2
+
+    def decode(self, syndrome, y) -> np.ndarray:
+        """The word of the bin that differs from y in the fewest bits; the first of these where there are several."""
+        key = tuple(np.asarray(syndrome).tolist())
+        if key not in self.bins:
+            raise NDICError(f"no word has the syndrome {key}")
+        words = self.bins[key]
+        return words[(words != np.asarray(y)).sum(1).argmin()]
+
+
+# The example of DISCUS: three bits, bins {000, 111}, {001, 110}, {010, 101}, {011, 100}.
+DISCUS = SyndromeCode([[1, 1, 0], [1, 0, 1]])
+
+# Hamming (7, 4): the columns count from 1 to 7, so the syndrome of a single flip says where it is.
+HAMMING = SyndromeCode([[n >> bit & 1 for n in range(1, 8)] for bit in (2, 1, 0)])
+
+
+def nearby(code: SyndromeCode, flips: int) -> np.ndarray:
+    """The joint law of a fair word x and a y that lies anywhere within so many flips, each place as likely as any.
+
+    Returns:
+        (2^n, 2^n) probabilities, indexed by the words of `code.words`.
+
+    Example:
+        >>> law = nearby(DISCUS, flips=1)
+        >>> law.shape, int((law > 0).sum())
+        ((8, 8), 32)
+    """
+    near = (code.words[:, None] != code.words[None]).sum(-1) <= flips
+    return near / near.sum()

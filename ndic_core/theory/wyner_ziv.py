@@ -1,0 +1,176 @@
+"""How many bits x needs at a distortion when the decoder has y: the bounds, and what scalar quantisers can reach."""
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from ndic_core.errors import NDICError
+from ndic_core.theory.entropy import binary_entropy
+
+
+def gaussian_rate(distortion, variance: float = 1.0):
+    """Rate–distortion function of a Gaussian variable, ½ log2(variance / D), in bits.
+
+    With the variance of x given y it is the Wyner–Ziv function, too: for Gaussian x = y + noise and squared error an
+    encoder that knows y needs no fewer bits than one that does not.
+
+    Source: A. Wyner and J. Ziv, "The rate-distortion function for source coding with side information at the decoder",
+    IEEE Trans. Inf. Theory 22, 1976; Gaussian case in A. Wyner, Information and Control 38, 1978.
+
+    Args:
+        distortion: mean squared error, above 0; a number or an array.
+        variance: of x, or of x given y.
+
+    Example:
+        >>> round(float(gaussian_rate(0.01, conditional_variance(0.1))), 3)
+        1.592
+    """
+    return np.maximum(0.0, np.log2(variance / np.asarray(distortion)) / 2)
+
+
+def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
+    """What an encoder without y reaches if it describes u = x + blur, and its decoder knows u and y.
+
+    The description costs I(x; u), of which binning saves I(y; u), since y tells so much of u. Computed from the
+    covariance of (x, y, u).
+
+    Args:
+        blur: variance of what the description adds to x, above 0.
+        noise: variance of what y adds to x, above 0.
+
+    Returns:
+        Bits per sample, and mean squared error of E[x | y, u].
+
+    Example:
+        >>> rate, distortion = gaussian_scheme(blur=0.02, noise=0.1)
+        >>> bool(np.isclose(rate, gaussian_rate(distortion, conditional_variance(0.1))))
+        True
+    """
+    if not (blur > 0 and noise > 0):
+        raise NDICError(f"blur and noise have variances above 0, not {blur} and {noise}")
+    covariance = np.ones((3, 3)) + np.diag([0, noise, blur])
+
+    def told(i, j) -> float:
+        pair = covariance[np.ix_([i, j], [i, j])]
+        return np.log2(covariance[i, i] * covariance[j, j] / np.linalg.det(pair)) / 2
+
+    x, y, u = 0, 1, 2
+    known = covariance[np.ix_([y, u], [y, u])]
+    distortion = 1 - covariance[x, [y, u]] @ np.linalg.solve(known, covariance[[y, u], x])
+    return told(x, u) - told(y, u), distortion
+
+
+def conditional_variance(noise: float) -> float:
+    """Variance of x given y, where x has variance 1 and y is x with noise of this variance.
+
+    Example:
+        >>> round(conditional_variance(0.1), 4)
+        0.0909
+    """
+    return noise / (1 + noise)
+
+
+def binary_rate(distortion, p: float):
+    """Wyner–Ziv function of a fair bit, in bits, when y is the bit flipped with probability p.
+
+    Up to the critical distortion it is h(p∗D) − h(D), with p∗D = p(1−D) + D(1−p); from there to (p, 0), where nothing
+    is sent and y is taken for x, a straight line: part of the time one does this, part of the time that.
+
+    Source: Wyner and Ziv 1976.
+
+    Args:
+        distortion: share of wrong bits, from 0; a number or an array.
+        p: probability of a flip, above 0 and below 1/2.
+
+    Example:
+        >>> round(float(binary_rate(0.05, p=0.25)), 4), round(float(binary_conditional_rate(0.05, p=0.25)), 4)
+        (0.5622, 0.5249)
+    """
+    distortion, critical = np.asarray(distortion, dtype=float), critical_distortion(p)
+    line = _curve(critical, p) * (p - distortion) / (p - critical)
+    return np.where(distortion <= critical, _curve(distortion, p), np.maximum(line, 0.0))
+
+
+def binary_conditional_rate(distortion, p: float):
+    """The same if the encoder knows y, too: h(p) − h(D)."""
+    return np.maximum(0.0, binary_entropy(p) - binary_entropy(np.minimum(distortion, p)))
+
+
+def critical_distortion(p: float) -> float:
+    """Where the tangent through (p, 0) touches h(p∗D) − h(D).
+
+    Example:
+        >>> round(critical_distortion(0.25), 3)
+        0.088
+    """
+    if not 0 < p < 0.5:
+        raise NDICError(f"a flip has a probability above 0 and below 1/2 here, not {p}")
+
+    def slope(d):
+        mixed = p + d - 2 * p * d
+        return (1 - 2 * p) * np.log2((1 - mixed) / mixed) - np.log2((1 - d) / d)
+
+    return brentq(lambda d: _curve(d, p) + slope(d) * (p - d), 1e-12, p * (1 - 1e-6))
+
+
+def _curve(distortion, p: float):
+    return binary_entropy(p + distortion - 2 * p * distortion) - binary_entropy(distortion)
+
+
+def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
+    """Rate and distortion of a uniform quantiser of x if its index were coded in H(index | y) bits, as none quite is.
+
+    Computed by summing over the cells, and over y at the nodes of a Gauss–Hermite rule.
+
+    Args:
+        step: width of the cells, in standard deviations of x.
+        noise: variance of y's noise; without side information where infinite.
+
+    Returns:
+        Bits per sample, and mean squared error when the decoder takes the mean of x given cell and y.
+
+    Example:
+        >>> rate, distortion = ideal_quantiser(step=0.05, noise=0.1)
+        >>> round(float(rate - gaussian_rate(distortion, conditional_variance(0.1))), 4)
+        0.2546
+    """
+    variance = 1.0 if np.isinf(noise) else conditional_variance(noise)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    means = nodes[:, None] * np.sqrt(1 - variance)  # E[x | y] is Gaussian with what variance is left
+    share, _, spread = cell_statistics(cells(step), means, variance, step)
+    rate = -(share * np.log2(np.maximum(share, 1e-300))).sum(1)
+    weights = weights / weights.sum()
+    return weights @ rate, weights @ (share * spread).sum(1)
+
+
+def cells(step: float, reach: float = 7.0) -> np.ndarray:
+    """Indices of all cells of this width within so many standard deviations of x."""
+    if not 0 < step < 100:
+        raise NDICError(f"the step of a quantiser is above 0 and below 100 standard deviations, not {step}")
+    last = int(np.ceil(reach / step))
+    return np.arange(-last, last + 1)
+
+
+def cell_statistics(index, mean, variance: float, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probability, mean and variance of a Gaussian variable in cells [(i − ½) step, (i + ½) step].
+
+    Args:
+        index: of the cells; broadcast with `mean`.
+        mean: of the variable.
+        variance: of the variable.
+        step: width of the cells.
+
+    Returns:
+        Three arrays; in cells too far out to have a probability, mean and variance are those of an even law.
+    """
+    deviation = np.sqrt(variance)
+    centre = (np.asarray(index) * step - mean) / deviation
+    low, high = centre - step / deviation / 2, centre + step / deviation / 2
+    mirror = centre > 0  # the upper tail is computed from below, where the differences keep their digits
+    share = np.where(mirror, norm.cdf(-low) - norm.cdf(-high), norm.cdf(high) - norm.cdf(low))
+    seen = share > 1e-12
+    safe = np.where(seen, share, 1.0)
+    first = (norm.pdf(low) - norm.pdf(high)) / safe
+    second = 1 + (low * norm.pdf(low) - high * norm.pdf(high)) / safe
+    first, spread = np.where(seen, first, centre), np.where(seen, second - first**2, (high - low) ** 2 / 12)
+    return share, mean + deviation * first, variance * spread
