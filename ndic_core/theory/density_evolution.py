@@ -1,6 +1,6 @@
 """What belief propagation can do on a code without end: density evolution, with a crowd of messages for the density."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _WEIGHT = 3  # checks of a bit, as in `LDPC`
 _CLOSE = 1e-3  # share of wrong bits from which the rest goes by itself
 
 
-def evolve(ratios: np.ndarray, rate: float, iterations: int = 300, crowd: int = 20_000, seed: int = 0) -> Iterator:
+def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, crowd: int = 20_000, seed: int = 0) -> Iterator:
     """The share of wrong bits after each iteration of belief propagation on endlessly long syndromes.
 
     On a long random code the messages that meet at a check, or at a bit, are independent draws from one law, which
@@ -85,10 +85,10 @@ def flip_threshold(rate: float, precision: float = 5e-4, **how) -> float:
     Returns:
         The threshold; below it belief propagation on a long code succeeds, above it fails.
     """
-    return _bisect(lambda p: not succeeds(flip_ratios(p), rate, **how), 0.0, 0.5, precision)
+    return sum(_bisect(lambda p: not succeeds(flip_ratios(p), rate, **how), 0.0, 0.5, precision)) / 2
 
 
-def needed_rate(ratios: np.ndarray, precision: float = 5e-3, **how) -> float:
+def needed_rate(ratios: np.ndarray, precision: float = 1e-2, **how) -> float:
     """The smallest rate of syndromes, checks per bit, at which bits with these log-likelihood ratios decode.
 
     Args:
@@ -100,12 +100,12 @@ def needed_rate(ratios: np.ndarray, precision: float = 5e-3, **how) -> float:
         From the entropy that the ratios leave, which no code can undercut, up to 1; 0.02 at least.
     """
     entropy = np.logaddexp2(0, -np.asarray(ratios) / np.log(2)).mean()
-    return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, precision)
+    return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, precision)[1]
 
 
-def _bisect(holds, low: float, high: float, precision: float) -> float:
-    """Where a statement that fails at `low` and holds at `high` changes."""
+def _bisect(holds: Callable[[float], bool], low: float, high: float, precision: float) -> tuple[float, float]:
+    """Two numbers, no further apart than this: at the lower one the statement fails, at the higher one it holds."""
     while high - low > precision:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+    return low, high

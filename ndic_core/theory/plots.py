@@ -58,14 +58,17 @@ def slepian_wolf_region(joint, title: str = "") -> Figure:
     axis.set_xlabel("rate of x, bits per symbol")
     axis.set_ylabel("rate of y, bits per symbol")
     for value, text in ((both.x_given_y, "H(X|Y)"), (both.x, "H(X)")):
-        axis.annotate(f"{text}\n{value:.4f}", (value, 0), xytext=(5, 6), textcoords="offset points", fontsize=9)
+        aside = dict(xytext=(-5, 6), ha="right") if text == "H(X|Y)" and value > right / 4 else dict(xytext=(5, 6))
+        axis.annotate(f"{text}\n{value:.4f}", (value, 0), textcoords="offset points", fontsize=9, **aside)
         axis.axvline(value, color="#999999", linewidth=0.8, linestyle=":", zorder=0)
     axis.set_title(title)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9, frameon=False)
     return figure
 
 
-def waterfall(flips: Sequence[float], curves: Mapping[str, Sequence[float]], threshold: float, limit: float) -> Figure:
+def waterfall(
+    flips: Sequence[float], curves: Mapping[str, Sequence[float]], threshold: float, limit: float, title: str = ""
+) -> Figure:
     """Share of lost blocks over the probability of a flip.
 
     Args:
@@ -73,6 +76,7 @@ def waterfall(flips: Sequence[float], curves: Mapping[str, Sequence[float]], thr
         curves: for each label as many shares in [0, 1].
         threshold: what density evolution promises to endless blocks.
         limit: where no code of this rate can do any better.
+        title: of the figure.
 
     Returns:
         A figure with both lines drawn in.
@@ -86,6 +90,7 @@ def waterfall(flips: Sequence[float], curves: Mapping[str, Sequence[float]], thr
     axis.axvline(limit, color=_BLACK, linestyle=":", label=f"Slepian–Wolf limit, {limit:.3f}")
     axis.set_xlabel("probability of a flip, p")
     axis.set_ylabel("share of blocks lost")
+    axis.set_title(title)
     axis.set_ylim(-0.04, 1.04)
     axis.grid(alpha=0.25)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9, frameon=False)
@@ -129,7 +134,8 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
     cells = np.arange(sent - 40 * bins, sent + 40 * bins + 1, bins)
     share = norm.cdf((cells + 0.5) * step, mean, deviation) - norm.cdf((cells - 0.5) * step, mean, deviation)
     likeliest = share.max() / share.sum()
-    axis.set_title(f"cells take turns in {bins} bins; number {sent % bins} sent: its likeliest cell has {likeliest:.1%}")
+    turns = "all cells share one bin" if bins == 1 else f"cells take turns in {bins} bins"
+    axis.set_title(f"{turns}; {sent % bins} is sent: its likeliest cell has {likeliest:.1%}")
     axis.set_xlim(-3, 3)
     axis.set_ylim(-0.14 * top, top)
     axis.set_yticks([])
@@ -203,22 +209,4 @@ def binary_rates(p: float) -> Figure:
     axis.set_title(f"y is x with flips of probability {p:g}")
     axis.grid(alpha=0.25)
     axis.legend(loc="upper right", fontsize=9, frameon=False)
-    return figure
-
-
-def common_informations(p: Sequence[float], rows: Mapping[str, Sequence[float]]) -> Figure:
-    """Kinds of common information of a fair bit and its flip, over the probability of the flip.
-
-    Args:
-        p: probabilities of a flip.
-        rows: for each label as many numbers of bits.
-    """
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    axis = figure.subplots()
-    for (label, bits), colour, line in zip(rows.items(), (_VERMILION, _BLACK, _BLUE), ("--", "-", ":"), strict=False):
-        axis.plot(p, bits, line, color=colour, label=label)
-    axis.set_xlabel("probability of a flip, p")
-    axis.set_ylabel("bits")
-    axis.grid(alpha=0.25)
-    axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9, frameon=False)
     return figure

@@ -1,0 +1,91 @@
+"""Entropies of any law, what is no law, and the figures at the ends of their sliders."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import entropy as scipy_entropy
+
+from ndic_core.errors import NDICError
+from ndic_core.theory import plots
+from ndic_core.theory.common_information import explains, gacs_korner, wyner_variable
+from ndic_core.theory.entropy import entropies, entropy, flipped_bit
+from ndic_core.theory.wyner_ziv import cells, critical_distortion, gaussian_scheme
+
+LAWS = arrays(float, (3, 4), elements=st.floats(0, 1)).filter(lambda a: a.sum() > 0.1).map(lambda a: a / a.sum())
+
+
+@given(LAWS)
+def test_entropies_of_any_pair(law):
+    both = entropies(law)
+    assert both.pair == pytest.approx(scipy_entropy(law.ravel(), base=2), abs=1e-9)
+    assert -1e-9 <= both.x_given_y <= both.x + 1e-9
+    common, _, _ = gacs_korner(law)
+    assert common <= both.mutual + 1e-9
+    # x itself, as w, explains everything and tells H(X): Wyner's least can only be smaller.
+    told, left = explains(np.stack([np.where(np.arange(3)[:, None] == i, law, 0) for i in range(3)]))
+    assert (told, left) == pytest.approx((both.x, 0), abs=1e-9)
+
+
+@given(st.floats(0, 2), st.floats(0, 2))
+def test_region_has_three_sides(rate_x, rate_y):
+    both = entropies(flipped_bit(0.1))
+    h = both.x_given_y
+    assert both.allows(rate_x, rate_y) == (min(rate_x, rate_y) >= h - 1e-12 and rate_x + rate_y >= 1 + h - 1e-12)
+    assert both.allows(both.x, both.y_given_x)
+    assert both.allows(both.x_given_y, both.y)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.49, 0.5])
+def test_region_is_drawn(p):
+    figure = plots.slepian_wolf_region(flipped_bit(p), "title")
+    assert f"{entropies(flipped_bit(p)).pair:.4f}" in figure.axes[0].get_legend().get_texts()[-1].get_text()
+
+
+@pytest.mark.parametrize("bins", [1, 4, 8])
+@pytest.mark.parametrize("y", [-1.5, 1.5])
+def test_more_bins_are_surer(bins, y):
+    def surest(bins):
+        return float(plots.nested_quantiser(0.35, bins, 0.1, y).axes[0].get_title().split()[-1].strip("%"))
+
+    assert surest(bins) >= surest(max(bins - 1, 1))
+    assert surest(8) > 99.9
+
+
+@pytest.mark.parametrize("noise", [0.01, 1.0])
+def test_gaussian_rates_are_drawn(noise):
+    axis = plots.gaussian_rates(noise, measured=[(0.01, 2.0)]).axes[0]
+    assert len(axis.get_legend().get_texts()) == 5
+    assert len(plots.gaussian_rates(noise).axes[0].get_legend().get_texts()) == 4
+
+
+@pytest.mark.parametrize("p", [0.01, 0.49])
+def test_binary_rates_are_drawn(p):
+    text = plots.binary_rates(p).axes[0].get_legend().get_texts()[-1].get_text()
+    assert f"{critical_distortion(p):.3f}" in text
+
+
+def test_waterfall_is_drawn():
+    axis = plots.waterfall([0.07, 0.09], {"a": [0, 1], "b": [0.1, 1]}, threshold=0.084, limit=0.11, title="t").axes[0]
+    assert [text.get_text()[:9] for text in axis.get_legend().get_texts()] == ["a", "b", "threshold", "Slepian–W"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: entropy([0.5, 0.6]),
+        lambda: entropy([1.5, -0.5]),
+        lambda: gacs_korner([[1.0, 1.0]]),
+        lambda: flipped_bit(1.1),
+        lambda: wyner_variable(0.6),
+        lambda: critical_distortion(0.5),
+        lambda: gaussian_scheme(0, 0.1),
+        lambda: cells(0),
+        lambda: plots.nested_quantiser(0.3, 9, 0.1, 0.0),
+    ],
+    ids=range(9),
+)
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(NDICError):
+        wrong()
