@@ -8,18 +8,14 @@ import time
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 
+from ndic_core.data.matches import warp
 from ndic_core.data.street import Street, StreetPair
 
 
 def warp_psnr(pair: StreetPair) -> float:
     """PSNR in dB of x against y read at column − disparity, where x is not occluded."""
-    height, width = pair.disparity.shape
-    columns = (torch.arange(width) - pair.disparity + 0.5) / width * 2 - 1
-    rows = ((torch.arange(height) + 0.5) / height * 2 - 1)[:, None].expand(height, width)
-    grid = torch.stack([columns, rows], -1)[None]
-    warped = F.grid_sample(pair.y[None], grid, "bicubic", "border", align_corners=False)[0]
+    warped = warp(pair.y, pair.disparity)
     return -10 * (warped - pair.x)[:, ~pair.occluded].square().mean().log10().item()
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ndic_core import NDICError
+from ndic_core.data.matches import warp
 from ndic_core.data.street import Street
 
 SMALL = Street(size=(64, 128))
@@ -37,15 +38,6 @@ def real_views(shared):
 @pytest.fixture(scope="module")
 def generated_views(pairs):
     return [(pair.x * 255).round().byte().permute(1, 2, 0).numpy() for pair in pairs]
-
-
-def warp(y: torch.Tensor, disparity: torch.Tensor) -> torch.Tensor:
-    """y read at column u − disparity, bicubic along the rows."""
-    height, width = disparity.shape
-    columns = (torch.arange(width) - disparity + 0.5) / width * 2 - 1
-    rows = ((torch.arange(height) + 0.5) / height * 2 - 1)[:, None].expand(height, width)
-    grid = torch.stack([columns, rows], -1)[None]
-    return torch.nn.functional.grid_sample(y[None], grid, "bicubic", "border", align_corners=False)[0]
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -55,6 +55,54 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     return load_pairs(folder.pairs(root, split), size, progress=progress)
 
 
+def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, progress: bool = False) -> Pairs:
+    """Some pairs of whatever data set a folder holds, to look at: the left view is x, the right one y.
+
+    Of a KITTI or Cityscapes folder that `data_prep` made these are test pairs (of Cityscapes val, if that is all there
+    is), of own pictures all there are (or those in `test/`); a folder that just holds KITTI's `image_2/` and `image_3/`
+    will do as well.
+
+    Args:
+        root: the folder.
+        size: height and width to resize to.
+        most: if there are more, so many of them, evenly spread.
+        progress: show a bar on stderr while pictures are prepared for the first time.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        NDICError: no data set is there, or pictures are missing or odd (all are named).
+
+    Example:
+        >>> find_pairs(Path("nowhere"))
+        Traceback (most recent call last):
+        ndic_core.errors.NDICError: there is no folder nowhere: check its name
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise NDICError(f"there is no folder {root}: check its name")
+    below = set(folder.subfolders(root))
+    crop = None  # the largest centre
+    if {"image_2", "image_3"} <= below:
+        paths = folder.matched(root / "image_2", root / "image_3")
+    elif below & set(kitti.SCENES):
+        paths, crop = kitti.stereo_pairs(root, "test", lists=False)[::2], kitti.CROP  # not the swapped ones
+    elif set(cityscape.SIDES) <= below:
+        paths = cityscape.pairs(root, "test" if (root / cityscape.SIDES[0] / "test").is_dir() else "val")
+    elif {"left", "right"} <= below:
+        paths = folder.matched(root / "left", root / "right")
+    elif "test" in below:
+        paths = folder.pairs(root, "test")
+    else:
+        raise NDICError(
+            f"{root} holds no pairs: expected are image_2 and image_3, {' or '.join(kitti.SCENES)}, "
+            f"{' and '.join(cityscape.SIDES)}, or left and right"
+        )
+    paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
+    return load_pairs(paths, size, crop, progress=progress)
+
+
 def _street(size: tuple[int, int], knobs: dict) -> Street:
     known = [field.name for field in fields(Street) if field.name != "size"]
     for knob in knobs:

@@ -1,4 +1,4 @@
-"""Where y shows what x shows, at the scale of features: from a known disparity."""
+"""Where y shows what x shows, from a known disparity: pixel by pixel, and at the scale of features."""
 
 import torch
 import torch.nn.functional as F
@@ -26,3 +26,27 @@ def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor
     offset = -F.avg_pool2d(disparity[None], shrink)[0] / shrink
     share = F.avg_pool2d(occluded[None].to(disparity), shrink)[0]
     return offset.masked_fill(share > 0, torch.nan), share == 1
+
+
+def warp(y: Tensor, disparity: Tensor, drop: Tensor | None = None) -> Tensor:
+    """y as seen from x: at every position of x what y shows at its match, read between pixels by bicubic weights.
+
+    Args:
+        y: (C, H, W).
+        disparity: (H, W), pixels; the match of column u is column u − disparity. Beyond y's border, its last column is
+            repeated.
+        drop: (H, W), pixels that the match lies further down; 0 where None.
+
+    Returns:
+        (C, H, W). Where the match is a whole number of pixels away, y's own values.
+
+    Example:
+        >>> y = torch.arange(8.0).expand(1, 2, 8)
+        >>> warp(y, torch.full((2, 8), 3.0))[0, 0]
+        tensor([0., 0., 0., 0., 1., 2., 3., 4.])
+    """
+    height, width = disparity.shape
+    across, down = torch.arange(width) - disparity, torch.arange(height)[:, None].expand(height, width)
+    down = down if drop is None else down + drop
+    grid = torch.stack([(across + 0.5) / width * 2 - 1, (down + 0.5) / height * 2 - 1], -1)
+    return F.grid_sample(y[None].double(), grid[None].double(), "bicubic", "border", align_corners=False)[0].to(y)

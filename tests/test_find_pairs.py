@@ -1,0 +1,62 @@
+"""`find_pairs` tells from a folder's content what it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ndic_core import NDICError
+from ndic_core.data.datasets import find_pairs
+
+SCENE = "data_scene_flow_multiview/testing"
+CITY = "{0}/val/ulm/ulm_{1}_{0}.png"
+LAYOUTS = {
+    "KITTI's folders": ("image_2/{}.png", "image_3/{}.png"),
+    "prepared KITTI": (SCENE + "/image_2/{:06d}_10.png", SCENE + "/image_3/{:06d}_10.png"),
+    "Cityscapes": (CITY.format("leftImg8bit", "{}"), CITY.format("rightImg8bit", "{}")),
+    "own": ("left/{}.png", "right/{}.png"),
+    "own, split": ("test/left/{}.png", "test/right/{}.png"),
+}
+
+
+def paint(file: Path, level: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((370, 740, 3), level, np.uint8)).save(file)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_found_with_the_left_view_as_x(tmp_path, layout):
+    left, right = LAYOUTS[layout]
+    for i in range(3):
+        paint(tmp_path / left.format(i), 10 + i)
+        paint(tmp_path / right.format(i), 200 + i)
+    pairs = find_pairs(tmp_path, size=(32, 64))
+    x, y = pairs.batch(range(len(pairs)))
+    assert torch.equal((x[:, 0, 0, 0] * 255).round(), torch.tensor([10.0, 11, 12]))
+    assert torch.equal((y[:, 0, 0, 0] * 255).round(), torch.tensor([200.0, 201, 202]))
+    assert pairs.size == (32, 64)
+    assert pairs.disparity is None
+
+
+def test_of_many_some_are_taken_evenly(tmp_path):
+    for i in range(10):
+        paint(tmp_path / f"left/{i}.png", i)
+        paint(tmp_path / f"right/{i}.png", i)
+    x, _ = find_pairs(tmp_path, size=(32, 64), most=5).batch(range(5))
+    assert torch.equal((x[:, 0, 0, 0] * 255).round(), torch.tensor([0.0, 2, 4, 6, 8]))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "holidays").mkdir()
+    with pytest.raises(NDICError, match="expected are image_2 and image_3"):
+        find_pairs(tmp_path)
+    with pytest.raises(NDICError, match="no folder"):
+        find_pairs(tmp_path / "nowhere")
+
+
+def test_real_pairs_are_read(shared):
+    pairs = find_pairs(shared / "data" / "kitti2015_test", most=2)
+    assert len(pairs) == 2
+    assert pairs[1][0].shape == (3, 128, 256)
