@@ -47,7 +47,7 @@ def stereo_pair(
     Returns:
         A figure of four panels, pictures without interpolation.
     """
-    figure = Figure(figsize=(9.0, 4.8), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
     _picture(axes["x"], x, "x, the left view")
     _picture(axes["y"], y, "y, the right view")
@@ -75,7 +75,7 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
     Returns:
         A figure of four panels: y and the prediction above, x less either of them below.
     """
-    figure = Figure(figsize=(9.0, 4.8), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["y", "predicted"], ["apart", "left"]])
     _picture(axes["y"], y, "y")
     _picture(axes["predicted"], predicted, "y, moved by the disparity")

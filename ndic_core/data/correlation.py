@@ -77,23 +77,25 @@ def best_match(
         raise NDICError(f"columns={columns}, rows={rows}, patch={patch}: a range, 0 or more, and an odd number from 3")
     height, width = x.shape[1:]
     half = patch // 2
-    weights = torch.ones(patch, patch, dtype=x.dtype)
-    if causal:
-        weights[half, half:] = 0
-        weights[half + 1 :] = 0
-    weights = (weights / weights.sum())[None, None]
+    # Rows and columns of the surroundings, counted from their corner: a square, or the part of it decoded before.
+    areas = [(0, half, 0, patch), (half, half + 1, 0, half)] if causal else [(0, patch, 0, patch)]
+    samples = sum((bottom - top) * (end - start) for top, bottom, start, end in areas)
 
     left, right = max(high, 0), max(-low, 0)
     wide = F.pad(y[None], (left, right, rows, rows), mode="replicate")[0]
-    least = torch.full((height, width), torch.inf, dtype=x.dtype)
+    least = torch.full((height, width), torch.inf, dtype=torch.double)
     disparity, drop = torch.zeros(2, height, width, dtype=torch.long)
     for d in range(low, high + 1):
         for down in range(-rows, rows + 1):
             candidate = wide[:, rows + down : rows + down + height, left - d : left - d + width]
-            error = (x - candidate).square().mean(0)
-            error = F.conv2d(F.pad(error[None, None], [half] * 4, mode="replicate"), weights)[0, 0]
+            error = (x - candidate).square().mean(0).double()
+            # Sums over all rectangles at once: differences of sums from the corner, exact enough in double precision.
+            corner = F.pad(F.pad(error[None, None], [half] * 4, mode="replicate")[0, 0], (1, 0, 1, 0))
+            corner = corner.cumsum(0).cumsum(1)
+            error = sum(_sums(corner, *area, (height, width)) for area in areas) / samples
             better = error < least
-            least[better], disparity[better], drop[better] = error[better], d, down
+            least = torch.where(better, error, least)
+            disparity, drop = disparity.masked_fill(better, d), drop.masked_fill(better, down)
     return Match(disparity, drop, least)
 
 
@@ -165,6 +167,13 @@ def conditional_entropy(
 
 
 _CERTAIN = 1 / (2 * math.pi * math.e)  # variance below which the Gaussian's bits would be negative
+
+
+def _sums(corner: Tensor, top: int, bottom: int, start: int, end: int, size: tuple[int, int]) -> Tensor:
+    """Sums over a rectangle at every position, from the sums over all that lies above and left of a place."""
+    height, width = size
+    down = corner[bottom : bottom + height] - corner[top : top + height]
+    return down[:, end : end + width] - down[:, start : start + width]
 
 
 def _neighbours(x: Tensor) -> Tensor:
