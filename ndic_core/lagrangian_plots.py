@@ -99,4 +99,9 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
         axis.legend(fontsize=9, frameon=False, loc="upper right")
     figure.axes[0].set_ylim(bottom=0)
     figure.axes[1].set_yscale("log")
+    low, high = figure.axes[1].get_ylim()
+    written = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
+    figure.axes[1].set_yticks([value for value in written if low <= value <= high])
+    figure.axes[1].set_yticks([], minor=True)
+    figure.axes[1].yaxis.set_major_formatter("{x:g}")
     return figure
