@@ -12,7 +12,7 @@ from ndic_core.errors import NDICError
 _RATE, _DISTORTION, _BEST = "#0072B2", "#D55E00", "#009E73"  # Okabe–Ito blue, vermilion, green
 
 
-def tradeoff(
+def lagrangian(
     points: Sequence[Mapping], lmbda: float, picture: Tensor | None = None, title: str = "", metric: str = "MS-SSIM"
 ) -> Figure:
     """What a lambda asks for: among all that a codec can do, the point where R + λ · 255² · D is smallest.

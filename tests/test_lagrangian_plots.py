@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ndic_core.errors import NDICError
-from ndic_core.lagrangian_plots import loss_terms, tradeoff
+from ndic_core.lagrangian_plots import lagrangian, loss_terms
 
 POINTS = [dict(bpp=r, distortion=0.01 / r) for r in (0.05, 0.1, 0.2, 0.4)]
 
@@ -17,12 +17,12 @@ def marked(figure):
 @pytest.mark.parametrize("point", POINTS)
 def test_the_point_that_lambda_asks_for_is_marked(point):
     # R + a/R is smallest at R = sqrt(a)
-    figure = tradeoff(POINTS, point["bpp"] ** 2 / 0.01 / 255**2)
+    figure = lagrangian(POINTS, point["bpp"] ** 2 / 0.01 / 255**2)
     assert marked(figure) == pytest.approx((point["bpp"], point["distortion"]))
 
 
 def test_the_best_line_touches_and_no_point_lies_below():
-    figure = tradeoff(POINTS, 0.04 / 0.01 / 255**2)
+    figure = lagrangian(POINTS, 0.04 / 0.01 / 255**2)
     (best,) = [line for line in figure.axes[0].lines if line.get_label().startswith("R +")]
     (r0, r1), (d0, d1) = best.get_data()
     gaps = [p["distortion"] - (d0 + (p["bpp"] - r0) * (d1 - d0) / (r1 - r0)) for p in POINTS]
@@ -31,7 +31,7 @@ def test_the_best_line_touches_and_no_point_lies_below():
 
 
 def test_the_picture_is_clipped_and_titled():
-    figure = tradeoff(POINTS, 1e-4, torch.full((3, 4, 8), 1.5), "a title")
+    figure = lagrangian(POINTS, 1e-4, torch.full((3, 4, 8), 1.5), "a title")
     assert figure.axes[1].get_title() == "a title"
     assert figure.axes[1].get_images()[0].get_array().max() == 1
 
@@ -47,8 +47,8 @@ def test_terms_are_weighted_and_smoothed():
 
 def test_nothing_to_show_is_refused():
     with pytest.raises(NDICError, match="at least one point"):
-        tradeoff([], 1e-4)
+        lagrangian([], 1e-4)
     with pytest.raises(NDICError, match="above 0"):
-        tradeoff(POINTS, 0)
+        lagrangian(POINTS, 0)
     with pytest.raises(NDICError, match="25 or more"):
         loss_terms([1.0], [1.0], 0.1)
