@@ -81,17 +81,18 @@ def best_match(
     areas = [(0, half, 0, patch), (half, half + 1, 0, half)] if causal else [(0, patch, 0, patch)]
     samples = sum((bottom - top) * (end - start) for top, bottom, start, end in areas)
 
-    left, right = max(high, 0), max(-low, 0)
-    wide = F.pad(y[None], (left, right, rows, rows), mode="replicate")[0]
+    # One row and column more above and left, so that every rectangle has a place outside its corner.
+    left, right, before = max(high, 0), max(-low, 0), half + 1
+    wide = F.pad(y[None], (left + before, right + half, rows + before, rows + half), mode="replicate")[0]
+    x = F.pad(x[None], (before, half, before, half), mode="replicate")[0]
+    tall, broad = x.shape[1:]
     least = torch.full((height, width), torch.inf, dtype=torch.double)
     disparity, drop = torch.zeros(2, height, width, dtype=torch.long)
     for d in range(low, high + 1):
         for down in range(-rows, rows + 1):
-            candidate = wide[:, rows + down : rows + down + height, left - d : left - d + width]
-            error = (x - candidate).square().mean(0).double()
+            candidate = wide[:, rows + down : rows + down + tall, left - d : left - d + broad]
             # Sums over all rectangles at once: differences of sums from the corner, exact enough in double precision.
-            corner = F.pad(F.pad(error[None, None], [half] * 4, mode="replicate")[0, 0], (1, 0, 1, 0))
-            corner = corner.cumsum(0).cumsum(1)
+            corner = (x - candidate).square().mean(0).cumsum(0, dtype=torch.double).cumsum(1)
             error = sum(_sums(corner, *area, (height, width)) for area in areas) / samples
             better = error < least
             least = torch.where(better, error, least)
