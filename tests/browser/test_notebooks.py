@@ -1,0 +1,139 @@
+"""The notebooks in JupyterLab, in headless Chromium: they run, and what a key or a click moves is seen to move."""
+
+import os
+
+import nbformat
+import pytest
+from build import HERE
+from lab_browser import (
+    MOVE,
+    SLIDER,
+    copy_without_outputs,
+    find_browser,
+    jupyter_lab,
+    opened,
+    press,
+    problems_in,
+    wait_for_picture,
+)
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import expect, sync_playwright
+
+LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))
+
+NO_BROWSER = "no browser found: `apt install chromium` or `.venv/bin/playwright install chromium`"
+
+
+# All that costs time is there once, and only as long as this file's tests: an event loop runs with it, and would be in
+# the way of others.
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        path = find_browser(playwright)
+        if path is None:
+            (pytest.fail if os.environ.get("NDIC_BROWSER") == "required" else pytest.skip)(NO_BROWSER)
+        with playwright.chromium.launch(executable_path=path) as browser:
+            yield browser
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def address(chromium, folder):
+    with jupyter_lab(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def page(chromium):
+    with chromium.new_page(viewport={"width": 1280, "height": 1024}) as page:
+        yield page
+
+
+SETUP = """
+import sys
+from IPython.display import Javascript
+from matplotlib.figure import Figure
+from ndic_core.notebook import start
+from ndic_core.widgets import ClickImage, explore
+
+def titled(title):
+    figure = Figure((2, 1))
+    figure.subplots().set_title(title)
+    return figure
+
+start()
+"""
+
+
+@pytest.fixture
+def small(folder):
+    """Save a notebook of these code cells."""
+
+    def small(*cells):
+        notebook = new_notebook(cells=[new_code_cell(source) for source in (SETUP, *cells)])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, folder / "small.ipynb")
+        return "small.ipynb"
+
+    return small
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_explorer_moves(path, folder, address, page):
+    with opened(page, address, copy_without_outputs(path, folder)) as complaints:
+        assert problems_in(page, complaints) == []
+
+
+def test_a_click_on_a_picture_moves_two_sliders_and_the_figure(small, address, page):
+    picture = "ClickImage([[[0.5] * 100] * 50] * 3, row=10, column=20, description='grey')"
+    with opened(page, address, small(f"explore(lambda place: titled(str(place)), place={picture})")) as complaints:
+        explorer = page.locator(".widget-interact")
+        readouts = explorer.locator(".widget-readout")
+        first = wait_for_picture(explorer, None)
+        expect(readouts).to_have_text(["10", "20"], timeout=MOVE)
+
+        grey = explorer.get_by_alt_text("grey")
+        box = grey.bounding_box()
+        grey.click(position={"x": 0.755 * box["width"], "y": 0.51 * box["height"]})
+        second = wait_for_picture(explorer, first)
+        expect(readouts).to_have_text(["25", "75"], timeout=MOVE)
+
+        press(explorer.locator(SLIDER).first)
+        assert wait_for_picture(explorer, second) not in (None, first)
+        expect(readouts).to_have_text(["26", "75"], timeout=MOVE)
+        mark = explorer.locator("img + div").evaluate("mark => [mark.style.top, mark.style.left]")
+        assert mark == ["53%", "75.5%"]
+        assert complaints == []
+
+
+def test_what_goes_wrong_is_seen(small, address, page):
+    flaws = small(
+        "explore(lambda n: titled('always this'), n=(1, 3))",
+        "explore(lambda n: titled(1 / (3 - n)), n=(1, 3))",
+        "explore(lambda: titled('nothing to move'))",
+        "explore(lambda all_right=True: titled(all_right), all_right=['a list', True])",
+        "explore(lambda text='a', all_right=3: titled(all_right), all_right=(1, 3))",
+        "print('careful', file=sys.stderr)",
+        'Javascript(\'console.error("logged"); setTimeout(() => { throw Error("thrown") })\')',
+        "Javascript('fetch(\"https://example.org/\").catch(() => null)')",
+        "{}['key']",
+        "'never run'",
+    )
+    with opened(page, address, flaws) as complaints:
+        said = sorted(problems_in(page, complaints, patience=30_000))
+    expected = [
+        "asks for https://example.org/",
+        "cell 10: 'key'",
+        "cell 7: careful",
+        "console: Failed to load resource",
+        "console: logged",
+        "console: thrown",
+        "explorer 1 of 5: no new picture",
+        "explorer 2 of 5: ZeroDivisionError: division by zero",
+        "explorer 3 of 5: nothing that a key moves",
+    ]
+    assert [problem[: len(start)] for problem, start in zip(said, expected, strict=True)] == expected
