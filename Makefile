@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo notebooks badges lock
+.PHONY: lab test demo notebooks badges colab lock
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/.ready
@@ -25,6 +25,11 @@ notebooks: $(VENV)/.ready
 # Where the notebooks' Colab badges lead: `make badges REPO=owner/name`.
 badges: $(VENV)/.ready
 	$(BIN)/python notebooks/build.py badges $(REPO)
+
+# Run notebooks as Colab would, by hand: `make colab RUNTIME=python3.13 NOTEBOOKS=notebooks/01_topic.ipynb`, or all.
+RUNTIME ?= $(PYTHON)
+colab: $(VENV)/.ready
+	$(BIN)/python notebooks/colab.py --python $(RUNTIME) $(NOTEBOOKS)
 
 # requirements.lock names every package, so nothing is left to resolve; uv installs it in half a minute.
 $(VENV)/.ready: requirements.lock pyproject.toml

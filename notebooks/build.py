@@ -51,6 +51,13 @@ class _SilentOutput(OutputWidget):
         pass
 
 
+def client(notebook: NotebookNode, folder: Path, **options) -> NotebookClient:
+    """What runs a notebook in this folder; cells may take as long as they need."""
+    made = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(folder)}}, **options)
+    made.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _SilentOutput
+    return made
+
+
 def run(path: Path) -> None:
     """Run a notebook from a clean kernel and save it with what it shows, and with nothing that changes by itself.
 
@@ -58,10 +65,8 @@ def run(path: Path) -> None:
         SystemExit: a cell failed, or shows what must not be committed; the file is as it was.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}})
-    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _SilentOutput
     try:
-        client.execute()
+        client(notebook, path.parent).execute()
     except CellExecutionError as error:
         raise SystemExit(f"{path.name}: {error}") from None
     state = notebook.metadata.pop("widgets", {}).get(_WIDGETS, {}).get("state", {})

@@ -1,0 +1,118 @@
+"""Notebooks on Colab, from end to end: `make colab RUNTIME=python3.12`. Run by hand, it downloads some 3 GB.
+
+    a runtime with Colab's packages ─▶ a notebook, opened alone ─▶ its setup cell ─▶ all the rest ─▶ has a package moved?
+
+Takes the last commit, not the working tree. Colab itself is imitated: its packages, its module, an empty folder to
+work in. `--system` and the address to clone are replaced in the setup cell; all else is run as it stands.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+from build import HERE, client, repository
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+RUNTIME = Path(__file__).with_name("colab_runtime.txt")
+PAGE = ("ipykernel", "ipython", "ipywidgets", "jupyter_client", "tornado", "traitlets")  # what Colab's page speaks to
+
+# A runtime that has been used already, with the one thing that Colab's module does for widgets: it marks those shown.
+COLAB = """
+import sys, types
+import numpy, torch
+
+def mark(message):
+    if "application/vnd.jupyter.widget-view+json" in message["content"].get("data", {}):
+        message["content"]["metadata"]["custom widgets"] = True
+    return message
+
+output = types.ModuleType("google.colab.output")
+output.enable_custom_widget_manager = lambda: get_ipython().display_pub.register_hook(mark)
+sys.modules |= {"google.colab": types.ModuleType("google.colab"), "google.colab.output": output}
+"""
+SAME = "assert sys.modules['numpy'] is numpy and sys.modules['torch'] is torch"
+
+
+BIN = Path(sys.executable).parent  # where the Makefile puts uv
+
+
+def uv(*arguments: str) -> str:
+    """What uv prints, without this project's settings."""
+    return subprocess.run([BIN / "uv", "--no-config", *arguments], check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def packages(python: Path) -> dict[str, str]:
+    """Name and version of all that is installed."""
+    listed = json.loads(uv("pip", "list", "--quiet", "--format=json", "--python", str(python)))
+    return {package["name"]: package["version"] for package in listed}
+
+
+def make_runtime(folder: Path, version: str) -> Path:
+    """An environment like Colab's, and a kernel in it: its Python."""
+    uv("venv", "--quiet", "--python", version, str(folder / "runtime"))
+    python = folder / "runtime" / "bin" / "python"
+    wanted = [line for line in RUNTIME.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    if subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 12))"]).returncode:
+        # Not every package has these versions for another Python, so the newest are taken.
+        wanted = [line if line.startswith(PAGE) else line.partition("==")[0] for line in wanted]
+    uv("pip", "install", "--quiet", "--python", str(python), *wanted)
+    kernel = folder / "kernels" / "colab"
+    kernel.mkdir(parents=True)
+    start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.joinpath("kernel.json").write_text(json.dumps(dict(argv=start, display_name="Colab", language="python")))
+    return python
+
+
+def prepared(path: Path, python: Path) -> NotebookNode:
+    """A notebook as Colab runs it, its setup cell twice."""
+    notebook = nbformat.read(path, as_version=4)
+    first = next(index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    setup = notebook.cells[first].source
+    here = HERE.parent.as_uri()
+    for theirs, ours in (("--system", f"--python {python}"), (f"https://github.com/{repository()}", here)):
+        assert theirs in setup, f"no {theirs} in the setup cell"
+        setup = setup.replace(theirs, ours)
+    notebook.cells[first : first + 1] = [new_code_cell(source) for source in (COLAB, setup, setup, SAME)]
+    return notebook
+
+
+def run(path: Path, python: Path, content: Path) -> None:
+    """Run a notebook to its end, and look for the mark on a widget that Colab would else not show."""
+    notebook = prepared(path, python)
+    client(notebook, content, kernel_name="colab").execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    if "ClickImage(" in path.read_text(encoding="utf-8"):
+        assert any("custom widgets" in output.metadata for output in shown), f"{path.name}: Colab shows no ClickImage"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable, help="of the runtime: a version, a command or a path")
+    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(HERE.glob("[0-9_]*.ipynb"), reverse=True))
+    arguments = parser.parse_args()
+    with TemporaryDirectory(prefix="colab-") as name:
+        folder = Path(name)
+        python = make_runtime(folder, arguments.python)
+        os.environ |= {"JUPYTER_PATH": name, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        before = packages(python)
+        print(*(f"{package}=={version}" for package, version in before.items()))
+        (folder / "content").mkdir()
+        for path in arguments.notebooks:
+            run(path, python, folder / "content")
+            print("ran", path.name, flush=True)
+        after = packages(python)
+        moved = {package: after.get(package) for package in before if after.get(package) != before[package]}
+        print("added:", *(f"{package}=={after[package]}" for package in after if package not in before))
+        if moved:
+            raise SystemExit(f"moved: {moved}, from {[before[package] for package in moved]}")
+        print("nothing moved")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What the setup cell does on Colab, and that one command changes where it and the badges lead.
+
+Offline, so nothing is installed here; `make colab` does that, by hand.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from types import ModuleType
+
+import matplotlib
+import nbformat
+import pytest
+import torch
+from build import HERE, NOTEBOOKS, repository, set_repository
+from IPython.core.inputtransformer2 import TransformerManager
+
+INSTALL = [
+    f"!git clone --quiet --depth 1 https://github.com/{repository()} ndic",
+    "%cd -q ndic",  # uv reads there that numpy 2 may stay
+    "!uv pip install --system --quiet -e . anywidget",
+]
+
+
+class Shell:
+    """Notes what a cell asks of IPython, and does none of it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def system(self, command):
+        self.asked.append(f"!{command}")
+
+    def run_line_magic(self, name, arguments):
+        self.asked.append(f"%{name} {arguments}")
+
+
+@pytest.fixture
+def set_up(monkeypatch):
+    """Run the setup cell, the same in all notebooks; what it asked of IPython."""
+    cells = nbformat.read(HERE / "_template.ipynb", as_version=4).cells
+    source = next(cell.source for cell in cells if cell.cell_type == "code")
+    find, threads = importlib.util.find_spec, torch.get_num_threads()
+
+    def set_up(colab, installed):
+        absent = [] if installed else ["ndic_core"]
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else find(name))
+        if colab:
+            monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+        shell = Shell()
+        exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
+        return shell.asked
+
+    with matplotlib.rc_context():
+        yield set_up
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("colab", "installed", "asked"), [(True, False, INSTALL), (True, True, []), (False, True, []), (False, False, [])]
+)
+def test_only_colab_installs_and_only_once(set_up, colab, installed, asked):
+    assert set_up(colab, installed) == asked
+
+
+def test_colab_is_told_of_the_widget_that_it_does_not_know():
+    # anywidget does so by itself, once per process.
+    colab = "import sys, types; output = sys.modules['google.colab.output'] = types.ModuleType('output')"
+    told = "output.enable_custom_widget_manager = lambda: print('told')"
+    shown = "from ndic_core.widgets import ClickImage; ClickImage([[[0.5]]] * 3)"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{colab}\n{told}\n{shown}"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "told\n"
+
+
+def test_every_notebook_follows_the_one_place(tmp_path):
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(HERE.parent / name, tmp_path)
+    shutil.copytree(HERE, tmp_path / "notebooks")
+    set_repository("some-one/ndic.colab", tmp_path)
+    for notebook in NOTEBOOKS:
+        text = (tmp_path / "notebooks" / notebook.relative_to(HERE)).read_text(encoding="utf-8")
+        assert "https://github.com/some-one/ndic.colab ndic" in text
+        if notebook.parent == HERE:
+            assert f"/github/some-one/ndic.colab/blob/main/notebooks/{notebook.name})" in text
+    changed = [tmp_path / "pyproject.toml", tmp_path / "README.md", *tmp_path.rglob("*.ipynb")]
+    assert [path.name for path in changed if repository() in path.read_text(encoding="utf-8")] == []
