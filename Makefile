@@ -26,10 +26,9 @@ notebooks: $(VENV)/.ready
 badges: $(VENV)/.ready
 	$(BIN)/python notebooks/build.py badges $(REPO)
 
-# Run notebooks as Colab would, by hand: `make colab RUNTIME=python3.13 NOTEBOOKS=notebooks/01_topic.ipynb`, or all.
-RUNTIME ?= $(PYTHON)
+# Run the last commit's notebooks as Colab would, in a runtime of this PYTHON; by hand, it downloads some 3 GB.
 colab: $(VENV)/.ready
-	$(BIN)/python notebooks/colab.py --python $(RUNTIME) $(NOTEBOOKS)
+	$(BIN)/python notebooks/colab.py --python $(PYTHON) $(NOTEBOOKS)
 
 # requirements.lock names every package, so nothing is left to resolve; uv installs it in half a minute.
 $(VENV)/.ready: requirements.lock pyproject.toml

@@ -1,6 +1,6 @@
-"""Notebooks on Colab, from end to end: `make colab RUNTIME=python3.12`. Run by hand, it downloads some 3 GB.
+"""Notebooks on Colab, from end to end: `make colab PYTHON=python3.12`. Run by hand, it downloads some 3 GB.
 
-    a runtime with Colab's packages ─▶ a notebook, opened alone ─▶ its setup cell ─▶ all the rest ─▶ has a package moved?
+    a runtime with Colab's packages ─▶ a notebook, opened alone ─▶ its setup cell ─▶ the rest ─▶ has a package moved?
 
 Takes the last commit, not the working tree. Colab itself is imitated: its packages, its module, an empty folder to
 work in. `--system` and the address to clone are replaced in the setup cell; all else is run as it stands.
@@ -37,7 +37,6 @@ output.enable_custom_widget_manager = lambda: get_ipython().display_pub.register
 sys.modules |= {"google.colab": types.ModuleType("google.colab"), "google.colab.output": output}
 """
 SAME = "assert sys.modules['numpy'] is numpy and sys.modules['torch'] is torch"
-
 
 BIN = Path(sys.executable).parent  # where the Makefile puts uv
 
