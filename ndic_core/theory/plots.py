@@ -199,7 +199,9 @@ def binary_rates(p: float) -> Figure:
     with_line, without = binary_rate(distortion, p), binary_conditional_rate(distortion, p)
     axis.plot(distortion, with_line, color=_BLUE, label="y at the decoder (Wyner–Ziv)")
     axis.plot(distortion, without, color=_GREEN, linestyle="--", label="y at both")
-    axis.fill_between(distortion, without, with_line, color=_SKY, alpha=0.3, label="the loss", linewidth=0)
+    axis.fill_between(
+        distortion, without, with_line, color=_SKY, alpha=0.3, label="what the silence costs", linewidth=0
+    )
     label = f"critical distortion {critical:.3f},\nrate {binary_rate(critical, p):.3f}"
     axis.plot(critical, binary_rate(critical, p), "o", color=_VERMILION, label=label)
     axis.set_xlim(0, 0.5)
