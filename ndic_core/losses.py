@@ -16,7 +16,7 @@ def rate_distortion_loss(
     beta: float = 0.0,
     metric: str = "MS-SSIM",
 ) -> dict[str, Tensor]:
-    """The published loss (Mital et al. 2022, arXiv 2207.08489, section III-A).
+    """The published loss (Mital et al. 2022, arXiv 2207.08489, section 3).
 
         loss = λ · 255² · (D(x, x̂) + α · D(y, ŷ)) + bpp(x) + α · bpp(y) + β · bpp(w)
 
