@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class CrossAttentionModule(nn.Module):
-    """Features of `y` rearranged to lie where `x` has theirs (Mital et al. 2022, arXiv 2207.08489, section III-B).
+    """Features of `y` rearranged to lie where `x` has theirs (Mital et al. 2022, arXiv 2207.08489, section 3).
 
     Tokens are single-channel patches: a feature map of N channels on a grid of P × P patches makes N·P·P
     tokens of (h/P)·(w/P) values each. Every token of `x` asks, every token of `y` answers:
