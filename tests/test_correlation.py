@@ -64,6 +64,30 @@ def test_the_causal_entropy_does_not_look_ahead_either(scenes):
     assert conditional_entropy(pure).gaussian == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.02)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (0, 20), (12, 0), (12, 20)])
+def test_nothing_of_a_sample_reaches_its_own_causal_match(place):
+    x, y = torch.rand(2, 1, 24, 32, generator=torch.Generator().manual_seed(3))
+    changed = x.clone()
+    changed[0, place[0], place[1]] += 1
+    before, after = (best_match(view, y, (-8, 8), causal=True) for view in (x, changed))
+    for old, new in zip(before, after, strict=True):
+        assert old[place] == new[place]
+
+
+@pytest.mark.parametrize("shape", [(4, 8192), (8192, 4)])
+def test_samples_at_the_border_are_not_among_their_own_neighbours(shape):
+    view = picture(noise(1)[0]).reshape(shape)
+    bits = conditional_entropy(view, groups=1)
+    assert bits.gaussian == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.02)
+    assert bits.histogram == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.04)
+
+
+def test_views_stay_on_their_device():
+    view, disparity = torch.empty(3, 16, 32, device="meta"), torch.empty(16, 32, device="meta")
+    assert all(part.is_meta for part in best_match(view, view, (0, 4), rows=1))
+    assert warp(view, disparity, disparity).is_meta
+
+
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.98])
 def test_gaussian_views_have_the_entropy_of_the_formula(correlation, groups):
@@ -121,6 +145,11 @@ def test_warping_reads_between_pixels():
         (lambda: best_match(*torch.rand(2, 3, 8, 8), patch=4), "odd"),
         (lambda: conditional_entropy(torch.rand(3, 64, 64)), "one channel"),
         (lambda: conditional_entropy(torch.rand(16, 16)), "too few"),
+        (lambda: conditional_entropy(torch.rand(1, 1000), groups=1), "0 samples are too few"),
+        (lambda: conditional_entropy(torch.full((64, 64), torch.nan)), "divide 8-bit values by 255"),
+        (lambda: conditional_entropy(torch.ones(64, 64, dtype=torch.uint8)), "divide 8-bit values by 255"),
+        (lambda: conditional_entropy(torch.rand(64, 64), 255 * torch.rand(64, 64)), "divide 8-bit values by 255"),
+        (lambda: best_match(torch.rand(3, 0, 8), torch.rand(3, 0, 8)), "no pixel"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(wrong, sentence):

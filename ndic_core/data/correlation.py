@@ -56,7 +56,8 @@ def best_match(
         columns: smallest and largest disparity to try; negative ones lie to the right.
         rows: how many rows to search up and down.
         patch: height and width of the surroundings, odd, pixels.
-        causal: compare only what lies above, or left in the same row: what a decoder that goes row by row knows.
+        causal: compare only what lies above, or left in the same row: what a decoder that goes row by row knows. The
+            very first sample has nothing of that: its match is the first candidate, with error 0.
 
     Returns:
         The match of every position; the first, by disparity, of several that are equally good.
@@ -73,27 +74,31 @@ def best_match(
     if x.ndim != 3 or x.shape != y.shape:
         raise NDICError(f"two views are (C, H, W) of one shape, not {tuple(x.shape)} and {tuple(y.shape)}")
     low, high = columns
+    if not x.numel():
+        raise NDICError(f"there is nothing to match in views of {tuple(x.shape)}: they have no pixel")
     if low > high or rows < 0 or patch < 3 or patch % 2 == 0:
         raise NDICError(f"columns={columns}, rows={rows}, patch={patch}: a range, 0 or more, and an odd number from 3")
     height, width = x.shape[1:]
     half = patch // 2
     # Rows and columns of the surroundings, counted from their corner: a square, or the part of it decoded before.
     areas = [(0, half, 0, patch), (half, half + 1, 0, half)] if causal else [(0, patch, 0, patch)]
-    samples = sum((bottom - top) * (end - start) for top, bottom, start, end in areas)
 
-    # One row and column more above and left, so that every rectangle has a place outside its corner.
-    left, right, before = max(high, 0), max(-low, 0), half + 1
-    wide = F.pad(y[None], (left + before, right + half, rows + before, rows + half), mode="replicate")[0]
-    x = F.pad(x[None], (before, half, before, half), mode="replicate")[0]
-    tall, broad = x.shape[1:]
-    least = torch.full((height, width), torch.inf, dtype=torch.double)
-    disparity, drop = torch.zeros(2, height, width, dtype=torch.long)
+    def over_areas(values: Tensor) -> Tensor:
+        # Beyond the border nothing is decoded before; where all may be compared, the border is repeated.
+        beyond = "constant" if causal else "replicate"
+        # Sums over all rectangles at once: differences of sums from the corner, exact enough in double precision.
+        corner = F.pad(F.pad(values[None, None], [half] * 4, beyond)[0, 0], (1, 0, 1, 0)).cumsum(0).cumsum(1)
+        return sum(_sums(corner, *area, (height, width)) for area in areas)
+
+    least = torch.full((height, width), torch.inf, dtype=torch.double, device=x.device)
+    samples = over_areas(torch.ones_like(least)).clamp(min=1)
+    left, right = max(high, 0), max(-low, 0)
+    wide = F.pad(y[None], (left, right, rows, rows), mode="replicate")[0]
+    disparity, drop = torch.zeros(2, height, width, dtype=torch.long, device=x.device)
     for d in range(low, high + 1):
         for down in range(-rows, rows + 1):
-            candidate = wide[:, rows + down : rows + down + tall, left - d : left - d + broad]
-            # Sums over all rectangles at once: differences of sums from the corner, exact enough in double precision.
-            corner = (x - candidate).square().mean(0).cumsum(0, dtype=torch.double).cumsum(1)
-            error = sum(_sums(corner, *area, (height, width)) for area in areas) / samples
+            candidate = wide[:, rows + down : rows + down + height, left - d : left - d + width]
+            error = over_areas((x - candidate).square().mean(0).double()) / samples
             better = error < least
             least = torch.where(better, error, least)
             disparity, drop = disparity.masked_fill(better, d), drop.masked_fill(better, down)
@@ -120,7 +125,8 @@ def conditional_entropy(
     corrected for the flattery of that, by the degrees of freedom and after Miller (1955).
 
     Args:
-        x: (H, W) in [0, 1], one channel; counted in the 256 levels of a file.
+        x: (H, W) in [0, 1], one channel; counted in the 256 levels of a file. The bits of its first row and column,
+            which have no complete neighbourhood, are not counted.
         y: likewise, the side information; None estimates the entropy of x alone.
         columns: disparities to search, see `best_match`.
         rows: likewise.
@@ -131,7 +137,7 @@ def conditional_entropy(
         Bits per sample, estimated in two ways.
 
     Raises:
-        NDICError: a view is not (H, W), or there are too few samples for so many groups.
+        NDICError: a view is not (H, W) in [0, 1], or there are too few samples for so many groups.
 
     Example:
         >>> noise = torch.randn(128, 256, generator=torch.Generator().manual_seed(0))
@@ -141,20 +147,22 @@ def conditional_entropy(
     """
     if x.ndim != 2:
         raise NDICError(f"entropy is estimated of one channel, (H, W), not of {tuple(x.shape)}")
-    if groups < 1 or x.numel() < 100 * groups**2:
-        raise NDICError(f"{x.numel()} samples are too few for {groups}² groups: at least 100 a group are needed")
-    x = (x * 255).round().clamp(0, 255).double()
+    total = (x.shape[0] - 1) * (x.shape[1] - 1)
+    if groups < 1 or total < 100 * groups**2:
+        raise NDICError(f"{total} samples are too few for {groups}² groups: at least 100 a group are needed")
+    x = _levels(x)
     known = _neighbours(x)
     rough = (known - known.mean(0)).square().mean(0)
     if y is None:
         group = _ranked(rough, groups**2)
     else:
-        y = (y * 255).round().clamp(0, 255).double()
+        y = _levels(y)
         match = best_match(x[None], y[None], columns, rows, patch, causal=True)
         known = torch.cat([known, _around(y, match)])
         group = groups * _ranked(rough, groups) + _ranked(match.error, groups)
 
-    total, known = x.numel(), torch.cat([known, torch.ones_like(known[:1])])
+    known = torch.cat([known, torch.ones_like(known[:1])])
+    x, known, group = x[1:, 1:], known[:, 1:, 1:], group[1:, 1:]  # the border's neighbours would be itself, repeated
     gaussian = histogram = 0.0
     for number in group.unique():
         samples, given = x[group == number], known[:, group == number].T
@@ -168,6 +176,13 @@ def conditional_entropy(
 
 
 _CERTAIN = 1 / (2 * math.pi * math.e)  # variance below which the Gaussian's bits would be negative
+
+
+def _levels(view: Tensor) -> Tensor:
+    """In the levels of a file, 0 to 255, on the CPU: least squares of neighbours that are all alike need it."""
+    if not (view.is_floating_point() and ((view >= 0) & (view <= 1)).all()):
+        raise NDICError("a view has numbers in [0, 1]: divide 8-bit values by 255 first")
+    return (view * 255).round().cpu().double()
 
 
 def _sums(corner: Tensor, top: int, bottom: int, start: int, end: int, size: tuple[int, int]) -> Tensor:

@@ -46,7 +46,8 @@ def warp(y: Tensor, disparity: Tensor, drop: Tensor | None = None) -> Tensor:
         tensor([0., 0., 0., 0., 1., 2., 3., 4.])
     """
     height, width = disparity.shape
-    across, down = torch.arange(width) - disparity, torch.arange(height)[:, None].expand(height, width)
+    column, row = (torch.arange(side, device=disparity.device) for side in (width, height))
+    across, down = column - disparity, row[:, None].expand(height, width)
     down = down if drop is None else down + drop
     grid = torch.stack([(across + 0.5) / width * 2 - 1, (down + 0.5) / height * 2 - 1], -1)
     return F.grid_sample(y[None].double(), grid[None].double(), "bicubic", "border", align_corners=False)[0].to(y)
