@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from ndic_core.errors import NDICError
-from ndic_core.theory.entropy import binary_entropy, entropies, entropy
+from ndic_core.theory.entropy import binary_entropy, entropies, entropy, joint_law
 
 
 def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
@@ -31,8 +31,7 @@ def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
         >>> float(bits), of_x.tolist(), of_y.tolist()
         (1.0, [0, 1], [0, 1])
     """
-    joint = np.asarray(joint, dtype=float)
-    entropy(joint)  # refuses what is no law
+    joint = joint_law(joint)
     lines = np.block([[np.zeros((len(joint),) * 2), joint], [joint.T, np.zeros((joint.shape[1],) * 2)]])
     parts, part = connected_components(csr_array(lines > 0), directed=False)
     of_x, of_y = part[: len(joint)], part[len(joint) :]
@@ -87,6 +86,9 @@ def explains(triple: np.ndarray) -> tuple[float, float]:
         >>> round(float(told), 4), bool(abs(left) < 1e-12)
         (0.8728, True)
     """
+    triple = np.asarray(triple, dtype=float)
+    if triple.ndim != 3:
+        raise NDICError(f"a law of (w, x, y) is a table of three dimensions, not of shape {triple.shape}")
     weights = triple.sum((1, 2))
     given = [(weight, entropies(pair / weight)) for weight, pair in zip(weights, triple, strict=True) if weight > 0]
     told = entropy(triple.sum(0)) - sum(weight * pair.pair for weight, pair in given)
@@ -94,8 +96,10 @@ def explains(triple: np.ndarray) -> tuple[float, float]:
 
 
 def gaussian_mutual(rho):
-    """Mutual information of two Gaussian variables of correlation rho, in bits."""
-    return -np.log2(1 - np.square(rho)) / 2
+    """Mutual information of two Gaussian variables of correlation rho, between −1 and 1, in bits."""
+    if not (np.abs(rho) < 1).all():
+        raise NDICError(f"a correlation lies between -1 and 1 here, not {rho}: at either there are bits without end")
+    return np.log2(1 / (1 - np.square(rho))) / 2
 
 
 def explains_gaussian(covariance) -> tuple[float, float]:
@@ -108,6 +112,14 @@ def explains_gaussian(covariance) -> tuple[float, float]:
         (0.7925, True)
     """
     covariance = np.asarray(covariance, dtype=float)
+    if (
+        covariance.shape != (3, 3)
+        or not np.allclose(covariance, covariance.T)
+        or np.linalg.eigvalsh(covariance)[0] <= 0
+    ):
+        raise NDICError(
+            "the covariance of (w, x, y) is a symmetric 3 × 3 matrix of which no variable is known by others"
+        )
 
     def size(*which) -> float:
         return np.log2(np.linalg.det(covariance[np.ix_(which, which)])) / 2
@@ -126,4 +138,7 @@ def wyner_gaussian(rho):
         >>> round(float(wyner_gaussian(0.5)), 4), round(float(gaussian_mutual(0.5)), 4)
         (0.7925, 0.2075)
     """
-    return np.log2((1 + np.asarray(rho)) / (1 - np.asarray(rho))) / 2
+    rho = np.asarray(rho)
+    if not ((rho >= 0) & (rho < 1)).all():
+        raise NDICError(f"a correlation is from 0 to below 1 here, not {rho}: turn the sign of x for a negative one")
+    return np.log2((1 + rho) / (1 - rho)) / 2

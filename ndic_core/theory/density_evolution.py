@@ -30,12 +30,17 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, crowd: int = 
         seed: of the draws.
 
     Yields:
-        Shares in [0, 1], the first one before any message.
+        Shares in [0, 1], the first one before any message. A bit of which nothing is known counts as half wrong.
+
+    Raises:
+        NDICError: a rate out of its range, or no ratio.
     """
     if not 0 < rate <= 1:
         raise NDICError(f"a rate of {rate} checks per bit: it must be above 0, and 1 at most")
     rng = np.random.default_rng(seed)
     ratios = np.asarray(ratios, dtype=np.float32)
+    if ratios.ndim != 1 or not len(ratios):
+        raise NDICError(f"log-likelihood ratios are a row of at least one number, not of shape {ratios.shape}")
     smaller = int(_WEIGHT / rate)  # checks have so many bits, or one more
     larger_checks = _WEIGHT / rate - smaller
     larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * crowd)  # messages that come from these
@@ -43,7 +48,8 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, crowd: int = 
     for _ in range(iterations + 1):
         prior = rng.choice(ratios, crowd)
         incoming = [to_bits[rng.integers(crowd, size=crowd)] for _ in range(_WEIGHT)]
-        yield float((prior + sum(incoming) < 0).mean())
+        belief = prior + sum(incoming)
+        yield float((belief < 0).mean() + (belief == 0).mean() / 2)
         tanh = np.tanh((prior + sum(incoming[1:])) / 2)
         product = np.ones(crowd, dtype=np.float32)
         for _ in range(smaller - 1):
@@ -65,10 +71,19 @@ def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
 def flip_ratios(p: float, count: int = 20_000) -> np.ndarray:
     """Log-likelihood ratios of true bits that are seen through flips of probability p, in their true proportions.
 
+    Args:
+        p: above 0 and below 1.
+        count: how many ratios.
+
+    Returns:
+        (count,); natural logarithms.
+
     Example:
         >>> flip_ratios(0.25, count=4).round(3)
         array([-1.099,  1.099,  1.099,  1.099], dtype=float32)
     """
+    if not 0 < p < 1:
+        raise NDICError(f"a flip has a probability above 0 and below 1 here, not {p}")
     ratio = np.full(count, np.log((1 - p) / p), dtype=np.float32)
     ratio[: round(p * count)] *= -1
     return ratio

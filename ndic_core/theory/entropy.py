@@ -11,11 +11,17 @@ from ndic_core.errors import NDICError
 def binary_entropy(p):
     """h(p), the entropy of a bit that is 1 with probability p; of a number or of an array.
 
+    Raises:
+        NDICError: a number that is no probability.
+
     Example:
         >>> round(float(binary_entropy(0.11)), 4)
         0.4999
     """
-    return (entr(p) + entr(1 - np.asarray(p))) / np.log(2)
+    p = np.asarray(p)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise NDICError(f"a probability lies between 0 and 1, not {p}")
+    return (entr(p) + entr(1 - p)) / np.log(2)
 
 
 def entropy(law) -> float:
@@ -29,8 +35,9 @@ def entropy(law) -> float:
         1.5
     """
     law = np.asarray(law, dtype=float)
-    if (law < 0).any() or not np.isclose(law.sum(), 1):
-        raise NDICError(f"probabilities are not negative and sum to 1; these sum to {law.sum():g}, least {law.min():g}")
+    least = law.min(initial=np.inf)
+    if least < 0 or not np.isclose(law.sum(), 1):
+        raise NDICError(f"probabilities are not negative and sum to 1; these sum to {law.sum():g}, least {least:g}")
     return entr(law).sum() / np.log(2)
 
 
@@ -74,8 +81,24 @@ def entropies(joint) -> Entropies:
         >>> round(float(both.pair), 4), round(float(both.x_given_y), 4), both.allows(0.5, 1.0)
         (1.469, 0.469, True)
     """
-    joint = np.asarray(joint, dtype=float)
+    joint = joint_law(joint)
     return Entropies(x=entropy(joint.sum(1)), y=entropy(joint.sum(0)), pair=entropy(joint))
+
+
+def joint_law(joint) -> np.ndarray:
+    """The array of a joint law of x and y, after a look at whether it is one.
+
+    Args:
+        joint: (number of values of x, number of values of y), probabilities.
+
+    Raises:
+        NDICError: another shape, or no law.
+    """
+    joint = np.asarray(joint, dtype=float)
+    if joint.ndim != 2:
+        raise NDICError(f"a joint law of x and y is a table (values of x, values of y), not of shape {joint.shape}")
+    entropy(joint)
+    return joint
 
 
 def flipped_bit(p: float) -> np.ndarray:

@@ -62,7 +62,10 @@ class LDPC:
 
     def syndrome(self, words: np.ndarray) -> np.ndarray:
         """The parities of the checks: (B, n) of 0 and 1 to (B, m)."""
-        return (self.matrix @ np.asarray(words, dtype=np.float32).T % 2).T.astype(np.uint8)
+        words = np.asarray(words, dtype=np.float32)
+        if words.ndim != 2 or words.shape[1] != self.bits:
+            raise NDICError(f"this code has syndromes of words (B, {self.bits}), not of shape {words.shape}")
+        return (self.matrix @ words.T % 2).T.astype(np.uint8)
 
     def decode(self, syndromes: np.ndarray, prior: np.ndarray, iterations: int = 200) -> tuple[np.ndarray, np.ndarray]:
         """The words of these bins that the prior speaks for.
@@ -94,12 +97,12 @@ class LDPC:
             Before the first and after each iteration: the numbers of the blocks worked on, their words (b, n) so far,
             and whether their syndromes are right (b,).
         """
-        wanted = np.asarray(syndromes, dtype=np.float32).T
-        prior = np.asarray(prior, dtype=np.float32).T
-        if prior.shape != (self.bits, wanted.shape[1]) or len(wanted) != self.checks:
+        wanted, prior = np.asarray(syndromes, dtype=np.float32).T, np.asarray(prior, dtype=np.float32).T
+        blocks = prior.shape[-1]
+        if wanted.shape != (self.checks, blocks) or prior.shape != (self.bits, blocks):
             shapes = f"{wanted.T.shape} and {prior.T.shape}"
             raise NDICError(f"syndromes (B, {self.checks}) and priors (B, {self.bits}) are decoded, not {shapes}")
-        blocks = np.arange(prior.shape[1])
+        blocks = np.arange(blocks)
         to_bits = np.zeros((len(self.bit), len(blocks)), dtype=np.float32)
         for _ in range(iterations + 1):
             belief = prior + self._sum_at_bits @ to_bits

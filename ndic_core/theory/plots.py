@@ -101,7 +101,7 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
     """A quantiser whose cells share bins, and how y picks one cell of the bin that was sent.
 
     Args:
-        step: width of a cell, in standard deviations of x.
+        step: width of a cell, in standard deviations of x, above 0.
         bins: how many; cells take turns. Here from 1 to 8, so that each has a colour.
         noise: variance of y's noise.
         y: what the decoder has.
@@ -112,6 +112,8 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
     """
     if not 1 <= bins <= len(_BINS):
         raise NDICError(f"a quantiser of 1 to {len(_BINS)} bins can be drawn, not of {bins}")
+    if not step > 0:
+        raise NDICError(f"the step of a quantiser is above 0, not {step}")
     variance = conditional_variance(noise)
     mean, deviation = y / (1 + noise), np.sqrt(variance)
     sent = int(np.rint(y / step)) + 1

@@ -41,7 +41,7 @@ class QuantiserCodec:
         rates: checks per sample for each bit of the bin's number, lowest bit first; 1 where the bit itself is sent.
 
     Raises:
-        NDICError: a step or noise that is not above 0.
+        NDICError: a step or noise that is not above 0, or infinite; too short blocks (see `LDPC`).
 
     Example:
         >>> rng = np.random.default_rng(1)
@@ -55,8 +55,8 @@ class QuantiserCodec:
     """
 
     def __init__(self, step: float, noise: float, length: int = 10_000, margin: float = 0.03, seed: int = 0):
-        if not (step > 0 and noise > 0):
-            raise NDICError(f"step and noise are above 0, not {step} and {noise}")
+        if not (0 < step < np.inf and 0 < noise < np.inf):
+            raise NDICError(f"step and noise are above 0 and finite, not {step} and {noise}")
         self.step, self.noise, self.length = step, noise, length
         self.variance = conditional_variance(noise)
         planes = max(1, int(np.ceil(np.log2(2 * _REACH * np.sqrt(self.variance) / step))))
@@ -94,6 +94,9 @@ class QuantiserCodec:
 
     def decode_index(self, stream: bytes, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same as far as the cells (B, length)."""
+        y = np.asarray(y, dtype=float)
+        if y.ndim != 2 or y.shape[1] != self.length:
+            raise NDICError(f"blocks are decoded with a y of {self.length} samples each, not with shape {y.shape}")
         widths = [self.length if code is None else code.checks for code in self.codes]
         if len(stream) != -(-len(y) * sum(widths) // 8):
             raise NDICError(f"{len(stream)} bytes are no stream of {len(y)} blocks of this codec")

@@ -31,9 +31,10 @@ class SyndromeCode:
     """
 
     def __init__(self, parities):
-        self.parities = np.asarray(parities, dtype=np.uint8)
-        if self.parities.ndim != 2 or self.parities.max() > 1 or self.parities.shape[1] > 16:
+        parities = np.asarray(parities)
+        if parities.ndim != 2 or not 1 <= parities.shape[1] <= 16 or not np.isin(parities, (0, 1)).all():
             raise NDICError("parities are a matrix of 0 and 1 with a column for each of at most 16 bits")
+        self.parities = parities.astype(np.uint8)
         self.words = np.array(list(product((0, 1), repeat=self.parities.shape[1])), dtype=np.uint8)
         self.bins = {}
         for word in self.words:
@@ -42,18 +43,21 @@ class SyndromeCode:
 
     def syndrome(self, word) -> np.ndarray:
         """What is sent for a word (n,): its m parities."""
-        word = np.asarray(word, dtype=np.uint8)
-        if word.shape != self.parities.shape[1:]:
-            raise NDICError(f"a word of this code has {self.parities.shape[1]} bits, not shape {word.shape}")
-        return self.parities @ word % 2
+        return self.parities @ self._word(word) % 2
 
     def decode(self, syndrome, y) -> np.ndarray:
         """The word of the bin that differs from y in the fewest bits; the first of these where there are several."""
-        key = tuple(np.asarray(syndrome).tolist())
+        key = tuple(np.ravel(syndrome).tolist())
         if key not in self.bins:
             raise NDICError(f"no word has the syndrome {key}")
         words = self.bins[key]
-        return words[(words != np.asarray(y)).sum(1).argmin()]
+        return words[(words != self._word(y)).sum(1).argmin()]
+
+    def _word(self, bits) -> np.ndarray:
+        bits = np.asarray(bits)
+        if bits.shape != self.parities.shape[1:] or not np.isin(bits, (0, 1)).all():
+            raise NDICError(f"a word of this code is {self.parities.shape[1]} bits, each 0 or 1, not {bits}")
+        return bits.astype(np.uint8)
 
 
 # The example of DISCUS: three bits, bins {000, 111}, {001, 110}, {010, 101}, {011, 100}.
@@ -66,13 +70,22 @@ HAMMING = SyndromeCode([[n >> bit & 1 for n in range(1, 8)] for bit in (2, 1, 0)
 def nearby(code: SyndromeCode, flips: int) -> np.ndarray:
     """The joint law of a fair word x and a y that lies anywhere within so many flips, each place as likely as any.
 
+    Args:
+        code: whose words these are; of few bits, since the table has 4^n entries.
+        flips: how many at most, 0 or more.
+
     Returns:
         (2^n, 2^n) probabilities, indexed by the words of `code.words`.
+
+    Raises:
+        NDICError: fewer than 0 flips.
 
     Example:
         >>> law = nearby(DISCUS, flips=1)
         >>> law.shape, int((law > 0).sum())
         ((8, 8), 32)
     """
+    if flips < 0:
+        raise NDICError(f"y lies within 0 flips of x, or more, not {flips}")
     near = (code.words[:, None] != code.words[None]).sum(-1) <= flips
     return near / near.sum()

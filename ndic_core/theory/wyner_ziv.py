@@ -25,7 +25,10 @@ def gaussian_rate(distortion, variance: float = 1.0):
         >>> round(float(gaussian_rate(0.01, conditional_variance(0.1))), 3)
         1.592
     """
-    return np.maximum(0.0, np.log2(variance / np.asarray(distortion)) / 2)
+    distortion = np.asarray(distortion)
+    if not ((distortion > 0).all() and np.all(variance > 0)):
+        raise NDICError(f"a distortion and a variance are above 0, not {distortion} and {variance}")
+    return np.maximum(0.0, np.log2(variance / distortion) / 2)
 
 
 def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
@@ -61,13 +64,15 @@ def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
 
 
 def conditional_variance(noise: float) -> float:
-    """Variance of x given y, where x has variance 1 and y is x with noise of this variance.
+    """Variance of x given y, where x has variance 1 and y is x with noise of this variance, above 0.
 
     Example:
         >>> round(conditional_variance(0.1), 4)
         0.0909
     """
-    return noise / (1 + noise)
+    if not noise > 0:
+        raise NDICError(f"noise has a variance above 0, not {noise}")
+    return 1 / (1 + 1 / noise)  # 1 where the noise is infinite
 
 
 def binary_rate(distortion, p: float):
@@ -81,6 +86,9 @@ def binary_rate(distortion, p: float):
     Args:
         distortion: share of wrong bits, from 0; a number or an array.
         p: probability of a flip, above 0 and below 1/2.
+
+    Raises:
+        NDICError: another p, or a distortion that is no share.
 
     Example:
         >>> round(float(binary_rate(0.05, p=0.25)), 4), round(float(binary_conditional_rate(0.05, p=0.25)), 4)
@@ -103,14 +111,19 @@ def critical_distortion(p: float) -> float:
         >>> round(critical_distortion(0.25), 3)
         0.088
     """
-    if not 0 < p < 0.5:
-        raise NDICError(f"a flip has a probability above 0 and below 1/2 here, not {p}")
+    if not 0 < p <= 0.5 - 1e-6:
+        raise NDICError(f"a flip has a probability above 0 and below 1/2, by a millionth at least, not {p}")
 
     def slope(d):
         mixed = p + d - 2 * p * d
         return (1 - 2 * p) * np.log2((1 - mixed) / mixed) - np.log2((1 - d) / d)
 
-    return brentq(lambda d: _curve(d, p) + slope(d) * (p - d), 1e-12, p * (1 - 1e-6))
+    def misses(log_ratio):  # by how much the tangent at d misses (p, 0)
+        d = p * np.exp(log_ratio)
+        return _curve(d, p) + slope(d) * (p - d)
+
+    # On a scale of ratios, since for small p it touches near p² / e; for p near 1/2 near p itself.
+    return float(p * np.exp(brentq(misses, 2 * np.log(p), -1e-6)))
 
 
 def _curve(distortion, p: float):
@@ -134,7 +147,7 @@ def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
         >>> round(float(rate - gaussian_rate(distortion, conditional_variance(0.1))), 4)
         0.2546
     """
-    variance = 1.0 if np.isinf(noise) else conditional_variance(noise)
+    variance = conditional_variance(noise)
     spread_of_means = np.sqrt(1 - variance)  # E[x | y] is Gaussian with what variance is left
     count = 1 + int(np.ceil(40 * spread_of_means / np.sqrt(variance)))  # closer than the law of x given y is wide
     nodes = np.linspace(-7, 7, 2 * count + 1)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from ndic_core.errors import NDICError
-from ndic_core.theory.density_evolution import evolve, flip_ratios, flip_threshold, needed_rate
+from ndic_core.theory.density_evolution import evolve, flip_ratios, flip_threshold, needed_rate, succeeds
 from ndic_core.theory.ldpc import LDPC, wrong_bits
 from ndic_core.theory.quantiser_codec import QuantiserCodec
-from ndic_core.theory.syndromes import HAMMING
+from ndic_core.theory.syndromes import HAMMING, nearby
 from ndic_core.theory.wyner_ziv import cell_statistics, conditional_variance, gaussian_rate, ideal_quantiser
 
 
@@ -60,6 +60,12 @@ def test_messages_are_exact_where_there_are_no_cycles():
     posterior = np.sum([np.multiply(word, chance(word)) for word in odd], axis=0) / sum(map(chance, odd))
     assert words[0, :3].tolist() == (posterior > 0.5).astype(int).tolist() == [1, 0, 0]
     assert solved.all()
+
+
+@pytest.mark.parametrize("ratios", [[0.0], flip_ratios(0.5)])
+def test_without_side_information_half_the_bits_are_wrong(ratios):
+    assert set(evolve(ratios, rate=0.5, iterations=3)) == {0.5}
+    assert not succeeds(ratios, rate=0.5, iterations=3)
 
 
 def test_blocks_don_t_touch_each_other():
@@ -134,15 +140,30 @@ def test_codec_knows_that_y_is_wrong():
         (lambda: LDPC(100, 101), "as many as there are bits"),
         (lambda: LDPC(100, 50).decode(np.zeros((1, 50)), np.zeros((2, 100))), "are decoded, not"),
         (lambda: wrong_bits(LDPC(100, 50), 0.5, blocks=1), "below 1/2"),
+        (lambda: LDPC(100, 50).decode(np.zeros(50), np.zeros(100)), "are decoded, not"),
+        (lambda: LDPC(100, 50).decode(np.zeros((1, 50)), np.zeros((1, 99))), "are decoded, not"),
+        (lambda: LDPC(100, 50).syndrome(np.zeros((2, 99))), r"words \(B, 100\)"),
+        (lambda: LDPC(100, 50).syndrome(np.zeros(100)), r"words \(B, 100\)"),
         (lambda: next(evolve(flip_ratios(0.1), rate=0)), "above 0"),
+        (lambda: next(evolve([], rate=0.5)), "at least one number"),
+        (lambda: flip_ratios(0), "above 0"),
+        (lambda: flip_ratios(1.0), "below 1"),
+        (lambda: QuantiserCodec(step=np.inf, noise=1), "finite"),
+        (lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).decode(bytes(5), np.zeros((1, 99))), "y of 100"),
         (lambda: QuantiserCodec(step=0, noise=1), "above 0"),
         (lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).encode(np.zeros((1, 99))), "blocks of 100"),
         (lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).decode(b"?", np.zeros((1, 100))), "no stream"),
         (lambda: HAMMING.syndrome([0, 1]), "7 bits"),
         (lambda: HAMMING.decode([2, 0, 0], np.zeros(7)), "no word"),
+        (lambda: HAMMING.syndrome([0, 0, 0, 2, 0, 0, 0]), "each 0 or 1"),
+        (lambda: HAMMING.decode([1, 0, 1], 0), "7 bits"),
+        (lambda: HAMMING.decode(5, np.zeros(7)), "no word"),
         (lambda: type(HAMMING)([[0, 2]]), "0 and 1"),
+        (lambda: type(HAMMING)([[0, 0.5]]), "0 and 1"),
+        (lambda: type(HAMMING)([[]]), "0 and 1"),
+        (lambda: nearby(HAMMING, -1), "0 flips"),
     ],
-    ids=range(11),
+    ids=range(26),
 )
 def test_what_makes_no_sense_is_refused(wrong, says):
     with pytest.raises(NDICError, match=says):

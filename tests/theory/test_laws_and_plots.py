@@ -9,9 +9,24 @@ from scipy.stats import entropy as scipy_entropy
 
 from ndic_core.errors import NDICError
 from ndic_core.theory import plots
-from ndic_core.theory.common_information import explains, gacs_korner, wyner_variable
-from ndic_core.theory.entropy import entropies, entropy, flipped_bit
-from ndic_core.theory.wyner_ziv import cells, critical_distortion, gaussian_scheme
+from ndic_core.theory.common_information import (
+    explains,
+    explains_gaussian,
+    gacs_korner,
+    gaussian_mutual,
+    wyner_gaussian,
+    wyner_variable,
+)
+from ndic_core.theory.entropy import binary_entropy, entropies, entropy, flipped_bit
+from ndic_core.theory.wyner_ziv import (
+    binary_rate,
+    cells,
+    conditional_variance,
+    critical_distortion,
+    gaussian_rate,
+    gaussian_scheme,
+    ideal_quantiser,
+)
 
 LAWS = arrays(float, (3, 4), elements=st.floats(0, 1)).filter(lambda a: a.sum() > 0.1).map(lambda a: a / a.sum())
 
@@ -83,8 +98,29 @@ def test_waterfall_is_drawn():
         lambda: gaussian_scheme(0, 0.1),
         lambda: cells(0),
         lambda: plots.nested_quantiser(0.3, 9, 0.1, 0.0),
+        lambda: plots.nested_quantiser(0, 2, 0.1, 0.0),
+        lambda: plots.nested_quantiser(0.3, 2, 0, 0.0),
+        lambda: plots.gaussian_rates(0),
+        lambda: entropy([]),
+        lambda: entropies([0.5, 0.5]),
+        lambda: entropies(np.full((2, 2, 2), 1 / 8)),
+        lambda: gacs_korner([0.5, 0.5]),
+        lambda: explains(flipped_bit(0.1)),
+        lambda: explains_gaussian(np.ones((3, 3))),
+        lambda: explains_gaussian(np.eye(2)),
+        lambda: gaussian_mutual(1.0),
+        lambda: wyner_gaussian(-0.5),
+        lambda: wyner_gaussian(1.0),
+        lambda: binary_entropy(-0.1),
+        lambda: binary_entropy([0.1, np.nan]),
+        lambda: gaussian_rate(0.0),
+        lambda: gaussian_rate(0.1, -1.0),
+        lambda: conditional_variance(0),
+        lambda: ideal_quantiser(0.5, noise=-0.5),
+        lambda: binary_rate(-0.1, p=0.25),
+        lambda: critical_distortion(0.5 - 1e-9),
     ],
-    ids=range(9),
+    ids=range(30),
 )
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(NDICError):

@@ -103,6 +103,15 @@ def test_binary_silence_costs_something():
     assert binary_rate(critical_distortion(0.25), p=0.25) == pytest.approx(0.444, abs=5e-4)
 
 
+@pytest.mark.parametrize("p", [1e-12, 1e-6, 1e-4])
+def test_rare_flips_touch_at_their_square_over_e(p):
+    assert critical_distortion(p) == pytest.approx(p**2 / np.e, rel=2e-3)
+
+
+def test_nothing_shared_is_no_negative_zero():
+    assert str(float(gaussian_mutual(0.0))) == "0.0"
+
+
 def test_binary_rate_is_what_a_noisy_description_costs_less_what_y_tells():
     p, d = 0.25, 0.05  # u is x flipped with probability d; y another flip of x
     of_x, of_y = flipped_bit(d), flipped_bit(d) @ flipped_bit(p) * 2
