@@ -162,11 +162,16 @@ def tradeoff(x: "Tensor", sent: Mapping, curves: Iterable[Mapping], limit: float
         a ring at this point. Pictures are not interpolated.
 
     Raises:
-        NDICError: x and x_hat have different shapes, or a row cannot be drawn (see `rate_distortion`).
+        NDICError: x and x_hat are no pictures of one shape, MS-SSIM was not measured, or a row cannot be drawn (see
+            `rate_distortion`).
     """
     x, x_hat = x.detach().cpu(), sent["x_hat"]
     if x.shape != x_hat.shape:
         raise NDICError(f"x and x_hat must have one shape; x is {tuple(x.shape)}, x_hat is {tuple(x_hat.shape)}")
+    if x.ndim != 3 or sent["ms_ssim"] is None:
+        raise NDICError(f"the figure shows MS-SSIM: x must be (3, H, W) with sides above 96, not {tuple(x.shape)}")
+    if sent["model"] not in MODEL_STYLE:
+        raise NDICError(f"no model {sent['model']!r}: choose from {', '.join(MODEL_STYLE)}")
     wide = 512 / _FINE  # inches, so that each pixel of a picture 256 pixels wide becomes 2 × 2
     tall = wide * x.shape[-2] / x.shape[-1]
     height = 2 * tall + 1.6

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import quality
-from ndic_core.metrics import measured_bpp
+from ndic_core.metrics import MS_SSIM_SMALLEST, measured_bpp
 from ndic_core.models.codec import Codec
 from ndic_core.models.coding import LEVELS
 from ndic_core.models.transmission import decode, encode
@@ -71,12 +71,15 @@ def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) 
         See `send`.
 
     Raises:
-        NDICError: another key, weights of one rate, or a target that they don't reach.
+        NDICError: another key, weights of one rate, a target that they don't reach, or MS-SSIM below 97 pixels.
     """
     if key not in ("bytes", "bpp", "psnr", "ms_ssim_db"):
         raise NDICError(f"the number to reach is bytes, bpp, psnr or ms_ssim_db, not {key!r}")
     if model.gain is None:
         raise NDICError(f"these weights of {model.name} have one rate: there is none to search for")
+    if key == "ms_ssim_db" and min(x.shape[-2:]) < MS_SSIM_SMALLEST:
+        size = " × ".join(map(str, x.shape[-2:]))
+        raise NDICError(f"MS-SSIM needs both sides above {MS_SSIM_SMALLEST - 1} pixels, not {size}: search for psnr")
     tried: dict[int, float] = {}
 
     def measured(level: int) -> float:

@@ -52,6 +52,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "holidays").mkdir()
     with pytest.raises(NDICError, match="expected are image_2 and image_3"):
         find_pairs(tmp_path)
+    with pytest.raises(NDICError, match="most=0"):
+        find_pairs(tmp_path, most=0)
     with pytest.raises(NDICError, match="no folder"):
         find_pairs(tmp_path / "nowhere")
 

@@ -182,3 +182,10 @@ def test_pictures_of_256_pixels_are_shown_in_whole_pixels(pair):
 def test_tradeoff_of_two_shapes(pair):
     with pytest.raises(NDICError, match="one shape"):
         tradeoff(pair[0], sent_as("bls17", torch.zeros(3, 64, 64)), ROWS)
+
+
+def test_tradeoff_without_ms_ssim_or_of_an_unknown_model(pair):
+    with pytest.raises(NDICError, match="sides above 96"):
+        tradeoff(pair[0], sent_as("bls17", pair[1]) | dict(ms_ssim=None, ms_ssim_db=None), ROWS)
+    with pytest.raises(NDICError, match="no model 'jpeg'"):
+        tradeoff(pair[0], sent_as("bls17", pair[1]) | dict(model="jpeg"), ROWS)

@@ -72,6 +72,9 @@ def test_the_ends_can_be_reached_and_nothing_beyond(model, pair, end):
 def test_what_cannot_be_searched_for_is_refused(model, pair):
     with pytest.raises(NDICError, match="not 'lmbda'"):
         send_at(model, *pair, "lmbda", 1e-5)
+    small = lively("bls17", lmbda=(1e-5, 1e-3))
+    with pytest.raises(NDICError, match="above 96 pixels, not 64 × 128"):
+        send_at(small, torch.rand(3, 64, 128), None, "ms_ssim_db", 5.0)
     with pytest.raises(NDICError, match="weights of bls17 have one rate"):
         send_at(lively("bls17"), *pair, "bytes", 500)
 

@@ -65,7 +65,7 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
     Args:
         root: the folder.
         size: height and width to resize to.
-        most: if there are more, so many of them, evenly spread.
+        most: if there are more, so many of them, evenly spread; 1 or more.
         progress: show a bar on stderr while pictures are prepared for the first time.
 
     Returns:
@@ -79,6 +79,8 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
         Traceback (most recent call last):
         ndic_core.errors.NDICError: there is no folder nowhere: check its name
     """
+    if most < 1:
+        raise NDICError(f"at least one pair is asked for, not most={most}")
     root = Path(root)
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
