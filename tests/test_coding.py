@@ -409,3 +409,12 @@ def test_wrong_lambda_side_image_and_model():
         ndic.decode(lively("bls17"), stream, y)
     with pytest.raises(ndic.NDICError, match="other weights of ndic_bls17"):
         ndic.decode(lively("ndic_bls17", seed=1), stream, y)
+
+
+def test_likelihoods_of_a_hyperprior_are_those_of_rounded_gaussians():
+    prior = lively("bmshj18").prior_x
+    values, sigma = torch.arange(-40.0, 41).reshape(1, 1, 9, 9), torch.full((1, 1, 9, 9), 3.0)
+    normal = torch.distributions.Normal(0.0, 3.0)
+    expected = (normal.cdf(values + 0.5) - normal.cdf(values - 0.5)).clamp(min=1e-9)
+    torch.testing.assert_close(prior.likelihood(values, sigma), expected, rtol=1e-3, atol=1e-7)
+    assert prior.likelihood(values, sigma).min().item() == pytest.approx(1e-9)

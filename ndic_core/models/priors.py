@@ -166,8 +166,12 @@ class ScaleHyperprior(nn.Module):
         with exactly(h):
             h, sigma = (v.float() if v.dtype == torch.bfloat16 else v for v in (h, sigma))
             h_hat = quantise(h, self.training) if self.transmitted else h
-            p = self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
+            p = self.likelihood(h_hat, sigma)
         return h_hat, (p, p_z)
+
+    def likelihood(self, h_hat: Tensor, sigma: Tensor) -> Tensor:
+        """Probabilities of latents (B, C, H, W) under the scales given for them, in the same shape; 1e-9 at least."""
+        return self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
 
     def coding_tables(self, gain: Tensor | None = None) -> "HyperpriorTables":
         """What is needed to write and read this latent, computed once for given weights; the same at every gain."""

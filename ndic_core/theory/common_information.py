@@ -112,13 +112,11 @@ def explains_gaussian(covariance) -> tuple[float, float]:
         (0.7925, True)
     """
     covariance = np.asarray(covariance, dtype=float)
-    if (
-        covariance.shape != (3, 3)
-        or not np.allclose(covariance, covariance.T)
-        or np.linalg.eigvalsh(covariance)[0] <= 0
-    ):
+    if covariance.shape != (3, 3) or not np.allclose(covariance, covariance.T):
+        raise NDICError(f"the covariance of (w, x, y) is a symmetric 3 × 3 matrix, not {covariance.tolist()}")
+    if np.linalg.eigvalsh(covariance)[0] < 1e-12:
         raise NDICError(
-            "the covariance of (w, x, y) is a symmetric 3 × 3 matrix of which no variable is known by others"
+            "w, x and y have no such covariance, or one is known by the others: that tells bits without end"
         )
 
     def size(*which) -> float:
