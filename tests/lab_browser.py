@@ -70,7 +70,8 @@ def jupyter_lab(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "jupyterlab", *(f"--{option}={value}" for option, value in options.items())]
     home.mkdir()
     with (home / "log").open("w", encoding="utf-8") as log:
-        environment = os.environ | places | {"IPYTHONDIR": str(home / "ipython")}
+        # Other tests run beside it: two threads that wait for each other on one core are many times as slow as one.
+        environment = os.environ | places | {"IPYTHONDIR": str(home / "ipython"), "OMP_NUM_THREADS": "1"}
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         yield _address(server, home)
