@@ -95,22 +95,25 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="of the runtime: a version, a command or a path")
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(HERE.glob("[0-9_]*.ipynb"), reverse=True))
     arguments = parser.parse_args()
-    with TemporaryDirectory(prefix="colab-") as name:
-        folder = Path(name)
+    with TemporaryDirectory(prefix="colab-") as place:
+        folder = Path(place)
         python = make_runtime(folder, arguments.python)
-        os.environ |= {"JUPYTER_PATH": name, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        os.environ |= {"JUPYTER_PATH": place, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         before = packages(python)
         print(*(f"{package}=={version}" for package, version in before.items()))
         (folder / "content").mkdir()
-        for path in arguments.notebooks:
-            run(path, python, folder / "content")
-            print("ran", path.name, flush=True)
-        after = packages(python)
-        moved = {package: after.get(package) for package in before if after.get(package) != before[package]}
-        print("added:", *(f"{package}=={after[package]}" for package in after if package not in before))
-        if moved:
-            raise SystemExit(f"moved: {moved}, from {[before[package] for package in moved]}")
-        print("nothing moved")
+        try:
+            for path in arguments.notebooks:
+                run(path, python, folder / "content")
+                print("ran", path.name, flush=True)
+        finally:  # what has moved may be why one failed
+            after = packages(python)
+            print("added:", *(f"{package}=={after[package]}" for package in after if package not in before))
+            moved = [
+                f"{name} from {before[name]} to {after.get(name)}" for name in before if after.get(name) != before[name]
+            ]
+            print("moved:", ", ".join(moved) or "nothing")
+    sys.exit(bool(moved))
 
 
 if __name__ == "__main__":
