@@ -53,7 +53,9 @@ class _SilentOutput(OutputWidget):
 
 def client(notebook: NotebookNode, folder: Path, **options) -> NotebookClient:
     """What runs a notebook in this folder; cells may take as long as they need."""
-    made = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(folder)}}, **options)
+    made = NotebookClient(
+        notebook, timeout=None, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}, **options
+    )
     made.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _SilentOutput
     return made
 
