@@ -188,6 +188,7 @@ def test_ctrl_c_of_the_real_process(both, tmp_path):
     """Exit status 1 and one sentence, also where the interruption is a signal."""
     code = (
         "import os, signal, sys; from data_prep import archives, common, kitti\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # as in a terminal; background jobs ignore it
         "def stop(*_): os.kill(os.getpid(), signal.SIGINT)\n"
         "archives._is_there = stop; common.run(kitti.app, 'kitti')"
     )
