@@ -46,7 +46,13 @@ def stereo_pair(
 
     Returns:
         A figure of four panels, pictures without interpolation.
+
+    Raises:
+        NDICError: the disparity, or what is hidden, has another size than the views.
     """
+    for name, values in (("disparity", disparity), ("hidden", hidden)):
+        if values is not None and values.shape != x.shape[1:]:
+            raise NDICError(f"{name} must have the views' size {tuple(x.shape[1:])}, not {tuple(values.shape)}")
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
     _picture(axes["x"], x, "x, the left view")

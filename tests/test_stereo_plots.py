@@ -26,6 +26,13 @@ def test_an_anaglyph_has_red_of_the_left_view_and_the_rest_of_the_right_one(scen
         anaglyph(scene.x, scene.y[:, :8])
 
 
+def test_a_disparity_of_another_size(scene):
+    with pytest.raises(NDICError, match=r"disparity must have the views' size \(32, 64\), not \(32, 60\)"):
+        stereo_pair(scene.x, scene.y, scene.disparity[:, :60])
+    with pytest.raises(NDICError, match="hidden must have the views' size"):
+        stereo_pair(scene.x, scene.y, scene.disparity, scene.occluded[:8])
+
+
 def test_a_pair_is_shown_pixel_for_pixel_with_its_disparity(scene):
     figure = stereo_pair(scene.x, scene.y, scene.disparity, scene.occluded)
     assert shown(figure, "x,").get_array().shape == (32, 64, 3)
