@@ -140,8 +140,9 @@ def problems_in(page: Page, complaints: list[str], patience: int = MOVE) -> list
     """Move a control of each explorer in an opened notebook by keyboard; tell all that isn't as it should be."""
     cells = page.evaluate(_CELLS)
     problems = [
-        f"cell {cell['count']}: {output.get('evalue') or ''.join(output['text']).strip()}"
-        for cell in cells
+        # Not by its execution count, which an answer of the kernel brings that may come after the outputs.
+        f"code cell {number}: {output.get('evalue') or ''.join(output['text']).strip()}"
+        for number, cell in enumerate(cells, start=1)
         for output in cell["outputs"]
         if output["output_type"] == "error" or output.get("name") == "stderr"
     ]

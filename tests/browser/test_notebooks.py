@@ -127,8 +127,8 @@ def test_what_goes_wrong_is_seen(small, address, page):
         said = sorted(problems_in(page, complaints, patience=30_000))
     expected = [
         "asks for https://example.org/",
-        "cell 10: 'key'",
-        "cell 7: careful",
+        "code cell 10: 'key'",
+        "code cell 7: careful",
         "console: Failed to load resource",
         "console: logged",
         "console: thrown",
