@@ -1,6 +1,7 @@
-"""Run the notebooks and save them as they are committed; set the repository that their badges lead to.
+"""Run the notebooks and save them as they are committed, with what is made of them; set where their badges lead to.
 
 python notebooks/build.py run [NOTEBOOK ...]      all of them if none is named
+python notebooks/build.py pages                   thumbnails and index of exercises, from the notebooks as they are
 python notebooks/build.py badges OWNER/NAME
 """
 
@@ -8,7 +9,8 @@ import argparse
 import re
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -17,10 +19,17 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = sorted([*HERE.glob("[0-9_]*.ipynb"), *(HERE / "solutions").glob("[0-9]*.ipynb")])
+LESSONS = sorted(HERE.glob("[0-9]*.ipynb"))
+EXERCISES = HERE / "EXERCISES.md"
+
+THUMBNAIL = "thumbnail"  # the tag of the cell whose figure stands for its notebook in the README
+_THUMBNAIL_SIZE = (320, 200)  # at most, in pixels; shown at half that
+_SOURCE = "Source"  # where a thumbnail keeps the hash of the figure that it was made of
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -38,6 +47,7 @@ _UNWANTED = {
 _BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: no one wants to see a bar that stands still
 _KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_EXERCISE = re.compile(r"^(\d+\. \*\*.+?\*\*.+?[.?])(?=\s|$)", re.MULTILINE | re.DOTALL)  # with its first sentence
 
 
 class _SilentOutput(OutputWidget):
@@ -121,6 +131,69 @@ def _text(output: NotebookNode) -> str:
     return "\n".join([*texts, output.get("text", "")])
 
 
+def thumbnail_path(path: Path) -> Path:
+    """Of a lesson."""
+    return path.parent / "thumbnails" / f"{path.stem}.png"
+
+
+def thumbnail_figure(notebook: NotebookNode) -> bytes | None:
+    """PNG of the one figure that stands for a notebook; None where no cell or more than one is tagged."""
+    tagged = [cell for cell in notebook.cells if THUMBNAIL in cell.metadata.get("tags", [])]
+    shown = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
+    figures = [data["image/png"] for data in shown if "image/png" in data]
+    return b64decode(figures[0]) if len(tagged) == len(figures) == 1 else None
+
+
+def write_thumbnail(path: Path) -> None:
+    """Make the README's small picture of a lesson, if it is not there yet.
+
+    Raises:
+        SystemExit: there is no figure to make it of, or more than one.
+    """
+    figure = thumbnail_figure(nbformat.read(path, as_version=4))
+    if figure is None:
+        raise SystemExit(f"{path.name}: tag one cell with one figure as {THUMBNAIL!r}")
+    target, source = thumbnail_path(path), sha256(figure).hexdigest()
+    if thumbnail_source(target) == source:
+        return
+    with Image.open(BytesIO(figure)) as picture:
+        small = ImageOps.contain(picture.convert("RGB"), _THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+    note = PngInfo()
+    note.add_text(_SOURCE, source)
+    target.parent.mkdir(exist_ok=True)
+    small.quantize(128).save(target, optimize=True, pnginfo=note)
+
+
+def thumbnail_source(path: Path) -> str | None:
+    """The hash of the figure that a thumbnail was made of; None where there is none."""
+    if not path.exists():
+        return None
+    with Image.open(path) as picture:
+        return picture.info.get(_SOURCE)
+
+
+def exercise_index(lessons: Iterable[Path]) -> str:
+    """A page that names every exercise, with its notebook and its solution."""
+    lines = ["# The exercises", "", "Each has a check in its notebook, and a solution beside it.", ""]
+    for path in lessons:
+        words = "\n".join(
+            cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"
+        )
+        title = re.search(r"^# (.+)$", words, re.MULTILINE)[1]
+        exercises = _EXERCISE.findall(words.partition("## Exercises")[2].partition("## Summary")[0])
+        lines += [f"## {path.stem.partition('_')[0]}: {title}", ""]
+        lines += [" ".join(exercise.split()) for exercise in exercises]
+        lines += ["", f"[The notebook]({path.name}) · [the solutions](solutions/{path.name})", ""]
+    return "\n".join(lines)
+
+
+def write_pages() -> None:
+    """All that is made of the lessons."""
+    for path in LESSONS:
+        write_thumbnail(path)
+    EXERCISES.write_text(exercise_index(LESSONS), encoding="utf-8")
+
+
 def repository() -> str:
     """Where the project is published, "owner/name", from pyproject.toml."""
     return _KEY.search((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))[1]
@@ -147,14 +220,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run").add_argument("notebooks", nargs="*", type=Path, default=NOTEBOOKS)
+    commands.add_parser("pages")
     commands.add_parser("badges").add_argument("repository", nargs="?", default="")
     arguments = parser.parse_args()
     if arguments.command == "badges":
         set_repository(arguments.repository)
         return
-    for path in arguments.notebooks:
+    for path in getattr(arguments, "notebooks", ()):
         print(path.name, flush=True)
         run(path)
+    write_pages()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What `make notebooks` and `make badges` write."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from io import BytesIO
 
 import nbformat
 import pytest
-from build import repository, run, set_repository
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from build import exercise_index, repository, run, set_repository, thumbnail_path, thumbnail_source, write_thumbnail
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 LINKS = "https://colab.research.google.com/github/a.b/c/blob/main/x https://github.com/a.b/c ndic"
@@ -91,6 +91,68 @@ def test_progress_bars_stay_out(save):
     run(path)
     outputs = nbformat.read(path, as_version=4).cells[1].outputs
     assert [output.text for output in outputs] == ["trained\n"]
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Save a notebook whose figures, one a cell, are plain pictures of these colours; the first is tagged."""
+
+    def drawn(*colours):
+        cells = []
+        for colour in colours:
+            given = BytesIO()
+            Image.new("RGB", (800, 400), colour).save(given, "PNG")
+            data = {"image/png": b64encode(given.getvalue()).decode()}
+            cells.append(new_code_cell("draw()", outputs=[new_output("display_data", data=data)]))
+        cells[0].metadata.tags = ["thumbnail"]
+        nbformat.write(new_notebook(cells=cells), tmp_path / "01_topic.ipynb")
+        return tmp_path / "01_topic.ipynb"
+
+    return drawn
+
+
+def test_a_thumbnail_shows_the_tagged_figure_small(drawn):
+    path = drawn("red", "blue")
+    write_thumbnail(path)
+    with Image.open(thumbnail_path(path)) as small:
+        assert small.size == (320, 160)
+        assert small.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_a_thumbnail_is_made_anew_only_of_another_figure(drawn):
+    path = drawn("red")
+    write_thumbnail(path)
+    target = thumbnail_path(path)
+    first, written = thumbnail_source(target), target.stat().st_mtime_ns
+    write_thumbnail(path)
+    assert target.stat().st_mtime_ns == written
+    write_thumbnail(drawn("blue"))
+    assert thumbnail_source(target) not in (None, first)
+
+
+def test_a_lesson_without_a_tagged_figure_is_told(save):
+    with pytest.raises(SystemExit, match=r"small\.ipynb: tag one cell with one figure as 'thumbnail'"):
+        write_thumbnail(save("1"))
+
+
+def test_the_index_tells_each_exercise_in_a_sentence(tmp_path):
+    cells = [
+        new_markdown_cell("# A topic\n\nSome words."),
+        new_markdown_cell("1. **Not this.** It is no exercise."),
+        new_markdown_cell("## Exercises\n\n1. **How\n   many?** Count 0.5 of them:\n   all. Then go on."),
+        new_code_cell("answer = None"),
+        new_markdown_cell("2. **Again.** Why?\n\n## Summary\n\n3. **Nor this.** It comes later."),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "07_topic.ipynb")
+    page = exercise_index([tmp_path / "07_topic.ipynb"])
+    assert page.splitlines()[4:] == [
+        "## 07: A topic",
+        "",
+        "1. **How many?** Count 0.5 of them: all.",
+        "2. **Again.** Why?",
+        "",
+        "[The notebook](07_topic.ipynb) · [the solutions](solutions/07_topic.ipynb)",
+    ]
 
 
 @pytest.fixture

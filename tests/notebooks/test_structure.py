@@ -3,17 +3,29 @@
 A check takes a notebook and its path and tells what is wrong; each is also seen to find what it looks for.
 """
 
+import ast
 import re
 from collections import Counter
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import nbformat
 import pytest
-from build import HERE, NOTEBOOKS, repository, unwanted
+from build import (
+    EXERCISES,
+    HERE,
+    LESSONS,
+    NOTEBOOKS,
+    exercise_index,
+    repository,
+    thumbnail_figure,
+    thumbnail_path,
+    thumbnail_source,
+    unwanted,
+)
 
 TEMPLATE = HERE / "_template.ipynb"
-LESSONS = [path for path in NOTEBOOKS if path.parent == HERE]
 LARGEST = 1_500_000  # bytes: what the viewers on the web open without a pause
 
 
@@ -137,6 +149,34 @@ def shows_a_figure(notebook, path):
         yield "no static figure: who can't run it sees nothing"
 
 
+def explorers_have_a_still_twin(notebook, path):
+    """Who reads on the web loses the movement, not the insight: what an explorer draws was drawn before, and kept."""
+    drawn, calls = set(), {}
+    for cell in code(notebook)[1:]:
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                calls[node.name] = {ast.unparse(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
+        last = getattr(tree.body[-1], "value", None)
+        if not isinstance(last, ast.Call):
+            continue
+        name = ast.unparse(last.func)
+        if name == "explore":
+            explored = ast.unparse(last.args[0])
+            if not drawn & {explored, *calls.get(explored, ())}:
+                yield f"cell {cell.execution_count} explores {explored}, of which no figure was shown before"
+        elif pictures(cell):
+            drawn.add(name)
+
+
+def has_a_thumbnail(notebook, path):
+    figure = thumbnail_figure(notebook)
+    if figure is None:
+        yield "not one cell with one figure has the tag thumbnail"
+    elif path in LESSONS and thumbnail_source(thumbnail_path(path)) != sha256(figure).hexdigest():
+        yield f"thumbnails/{path.stem}.png was not made of its figure: run `make notebooks`"
+
+
 def ends_as_promised(notebook, path):
     headings = re.findall(r"^#+ (.+)$", "\n".join(text(notebook)), re.MULTILINE)
     wanted = ["What you should have seen", "Exercises", "Summary", "References"]
@@ -169,6 +209,8 @@ LESSON = [
     asks_to_predict,
     asserts,
     shows_a_figure,
+    explorers_have_a_still_twin,
+    has_a_thumbnail,
     ends_as_promised,
     has_solutions,
 ]
@@ -178,7 +220,7 @@ LESSON = [
 def test_notebook_is_in_order(path):
     notebook = read(path)
     nbformat.validate(notebook)
-    checks = GENERAL + LESSON if path in LESSONS else GENERAL
+    checks = GENERAL + LESSON if path.parent == HERE else GENERAL
     assert [problem for check in checks for problem in check(notebook, path)] == []
 
 
@@ -235,6 +277,11 @@ FLAWS = [
     (asks_to_predict, without(r"\?")),
     (asserts, without("assert ")),
     (shows_a_figure, lambda n: [cell.update(outputs=[]) for cell in code(n)]),
+    (explorers_have_a_still_twin, lambda n: [cell.update(outputs=[]) for cell in code(n)]),
+    (explorers_have_a_still_twin, without(r"(?<=explore\()dr")),
+    (has_a_thumbnail, lambda n: [cell.metadata.update(tags=[]) for cell in n.cells]),
+    (has_a_thumbnail, lambda n: [cell.metadata.update(tags=["thumbnail"]) for cell in n.cells]),
+    (has_a_thumbnail, lambda n: [cell.update(outputs=[]) for cell in code(n)]),
     (ends_as_promised, without("What you should have seen")),
     (ends_as_promised, without("Exercises")),
     (ends_as_promised, lambda n: n.cells.reverse()),
@@ -248,6 +295,23 @@ def test_flaws_are_found(check, change):
     broken = deepcopy(notebook)
     change(broken)
     assert list(check(broken, TEMPLATE)) != []
+
+
+def test_a_thumbnail_of_another_figure_is_found(tmp_path):
+    lesson = LESSONS[0]
+    assert list(has_a_thumbnail(read(lesson), lesson)) == []
+    assert list(has_a_thumbnail(read(LESSONS[1]), lesson)) != []
+
+
+def test_the_index_of_exercises_is_current():
+    assert EXERCISES.read_text(encoding="utf-8") == exercise_index(LESSONS)
+
+
+def test_the_readme_shows_every_lesson():
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    for path in LESSONS:
+        assert f"](notebooks/{path.name})" in readme
+        assert re.search(rf'<img src="notebooks/thumbnails/{path.stem}.png" [^>]*alt="[^"]{{20,}}"', readme)
 
 
 def test_missing_solutions_are_found():
