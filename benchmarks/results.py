@@ -11,7 +11,6 @@ plain grey picture takes. What was measured before is kept: `--models` measures 
 """
 
 import argparse
-import csv
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -30,7 +29,7 @@ from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street_pairs import load_street
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import SIDE_INFO, curve, write_table
+from ndic_core.evaluation import SIDE_INFO, curve, read_table, write_table
 from ndic_core.files import make_folder, shipped_weights, write_whole
 from ndic_core.models.catalogue import CATALOGUE, MODELS
 from ndic_core.plotting import rate_distortion
@@ -165,23 +164,6 @@ def draw(rows: list[dict], out: Path) -> None:
         write_whole(out / f"{name}.png", buffer.getvalue())
 
 
-def read_table(path: Path) -> list[dict]:
-    """The rows of an earlier run; none where there was none."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: _value(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
-
-
-def _value(text: str) -> float | int | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
@@ -196,7 +178,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / "results.csv"
-    rows = read_table(table)
+    rows = read_table(table) if table.exists() else []
     for data, pairs in data_sets(args.data).items() if args.models else ():
         for name in args.models:
             new = [

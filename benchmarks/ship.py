@@ -18,14 +18,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from results import KITTI, SEQUENCE, STREET, chosen, read_table
+from results import KITTI, SEQUENCE, STREET, chosen
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ndic_core
 from ndic_core.checkpoints import load_checkpoint, save_checkpoint, stored_fingerprint
 from ndic_core.config import Config, load_config
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import SIDE_INFO
+from ndic_core.evaluation import SIDE_INFO, read_table
 from ndic_core.experiment import Outputs
 from ndic_core.files import write_whole
 from ndic_core.models.catalogue import CATALOGUE, MODELS

@@ -36,18 +36,63 @@ def bd_rate(anchor: Iterable[Mapping], test: Iterable[Mapping], metric: str = "p
     """
     from bjontegaard import bd_rate as library_bd_rate  # imports pyplot, which takes a while
 
+    curves = [values for curve in _overlapping(anchor, test, metric) for values in curve]
+    # any overlap will do: the library would only warn where it is below a share of its choice
+    return float(library_bd_rate(*curves, method="pchip", require_matching_points=False, min_overlap=0))
+
+
+def rates_in_common(
+    anchor: Iterable[Mapping],
+    test: Iterable[Mapping],
+    metric: str = "psnr",
+    part: tuple[float, float] = (0.0, 1.0),
+    count: int = 400,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both curves read at equal quality: what `bd_rate` averages, before it is averaged.
+
+    The mean of `log(test) - log(anchor)` over the whole interval is the logarithm of one plus the BD-rate.
+
+    Args:
+        anchor, test, metric: see `bd_rate`.
+        part: of the qualities that both reach, from 0 (the lowest) to 1 (the highest); may be a single place.
+        count: how many qualities, 1 or more: the middles of as many equal steps.
+
+    Returns:
+        Qualities (dB), and the rates in bits per pixel of anchor and test there, on the curves that `bd_rate` draws.
+
+    Raises:
+        NDICError: see `bd_rate`; or a part that is none.
+
+    Example:
+        >>> anchor = [dict(bpp=2.0**n, psnr=30.0 + 3 * n) for n in range(4)]
+        >>> test = [dict(bpp=row["bpp"] / 2, psnr=row["psnr"]) for row in anchor]
+        >>> qualities, before, after = rates_in_common(anchor, test, count=3)
+        >>> qualities.round(6).tolist(), (after / before).round(6).tolist()
+        ([31.5, 34.5, 37.5], [0.5, 0.5, 0.5])
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    if not 0 <= part[0] <= part[1] <= 1 or count < 1:
+        raise NDICError(f"a part lies between 0 and 1 and has 1 or more places, not {part} and {count}")
+    curves = _overlapping(anchor, test, metric)
+    low, high = max(db[0] for _, db in curves), min(db[-1] for _, db in curves)
+    places = part[0] + (part[1] - part[0]) * (np.arange(count) + 0.5) / count
+    qualities = low + (high - low) * places
+    before, after = (np.exp(PchipInterpolator(db, np.log(rates))(qualities)) for rates, db in curves)
+    return qualities, before, after
+
+
+def _overlapping(anchor: Iterable[Mapping], test: Iterable[Mapping], metric: str) -> list[tuple[np.ndarray, ...]]:
+    """Rates and qualities of both curves, checked."""
     if metric not in METRICS:
         raise NDICError(f"rates can be compared at equal {' or '.join(METRICS)}, not {metric!r}")
-    anchor_rates, anchor_db = _curve(anchor, metric, "anchor")
-    test_rates, test_db = _curve(test, metric, "test")
-    if max(anchor_db[0], test_db[0]) >= min(anchor_db[-1], test_db[-1]):
-        spans = " and ".join(f"{db[0]:.2f} to {db[-1]:.2f} dB" for db in (anchor_db, test_db))
+    curves = [_curve(anchor, metric, "anchor"), _curve(test, metric, "test")]
+    if max(db[0] for _, db in curves) >= min(db[-1] for _, db in curves):
+        spans = " and ".join(f"{db[0]:.2f} to {db[-1]:.2f} dB" for _, db in curves)
         raise NDICError(
             f"anchor and test have no {metric} in common ({spans}): measure both over overlapping qualities"
         )
-    # any overlap will do: the library would only warn where it is below a share of its choice
-    curves = (anchor_rates, anchor_db, test_rates, test_db)
-    return float(library_bd_rate(*curves, method="pchip", require_matching_points=False, min_overlap=0))
+    return curves
 
 
 def _curve(rows: Iterable[Mapping], metric: str, name: str) -> tuple[np.ndarray, np.ndarray]:

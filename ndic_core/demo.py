@@ -22,11 +22,14 @@ from ndic_core.plotting import MODEL_STYLE, contact_sheet
 SIZE = (128, 256)
 
 
-def embedded_pair() -> tuple[torch.Tensor, torch.Tensor]:
-    """Left and right view of a motorcycle, (3, 128, 256) in [0, 1], from scikit-image; no download.
+def embedded_pair(width: int = SIZE[1]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Left and right view of a motorcycle, (3, width / 2, width) in [0, 1], from scikit-image; no download.
 
     Middlebury Stereo 2014 (Scharstein et al., GCPR 2014), reduced by scikit-image to 500 × 741, here cropped to 2:1
-    and resized.
+    and resized. The disparities grow with the width: up to some 22 pixels at 256.
+
+    Args:
+        width: of the pictures, pixels; the height is half of it.
 
     Raises:
         NDICError: scikit-image is not installed.
@@ -36,10 +39,10 @@ def embedded_pair() -> tuple[torch.Tensor, torch.Tensor]:
     except ImportError as error:
         raise NDICError("the demonstration's photographs come with scikit-image: pip install scikit-image") from error
     left, right, _ = stereo_motorcycle()
-    height, width = left.shape[:2]
-    top = (height - width // 2) // 2
-    box = (0, top, width, top + width // 2)
-    size = SIZE[::-1]  # Pillow's order
+    stored_height, stored_width = left.shape[:2]
+    top = (stored_height - stored_width // 2) // 2
+    box = (0, top, stored_width, top + stored_width // 2)
+    size = (width, width // 2)  # Pillow's order
     views = [np.asarray(Image.fromarray(view).resize(size, Image.Resampling.LANCZOS, box)) for view in (left, right)]
     x, y = (torch.from_numpy(view.copy()).permute(2, 0, 1).float() / 255 for view in views)
     return x, y

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ndic_core.bit_maps import bit_maps
 from ndic_core.data.pairs import Pairs
-from ndic_core.files import write_whole
+from ndic_core.files import read_bytes, write_whole
 from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.codec import Codec
 from ndic_core.models.transmission import decode, encode
@@ -184,6 +184,25 @@ def write_table(rows: Sequence[dict], path: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_whole(path, out.getvalue().encode())
+
+
+def read_table(path: Path) -> list[dict]:
+    """The rows of a CSV that `write_table` wrote: numbers as numbers, and what is empty left out.
+
+    Raises:
+        NDICError: it cannot be read.
+    """
+    rows = csv.DictReader(io.StringIO(read_bytes(path).decode()))
+    return [{key: _value(text) for key, text in row.items() if text} for row in rows]
+
+
+def _value(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:

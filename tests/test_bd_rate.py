@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from ndic_core.bd_rate import bd_rate
+from ndic_core.bd_rate import bd_rate, rates_in_common
 from ndic_core.config import load_config
 from ndic_core.errors import NDICError
 from ndic_core.published_points import LAMBDAS, POINTS, published_rows
@@ -96,3 +96,26 @@ def test_published_lambdas_belong_to_data_sets_of_the_configuration(tmp_path):
         file.write_text(f"dataset_name: '{dataset}'\nlambda: {lambdas[0]}\n")
         assert load_config(file).lmbda == lambdas[0]
         assert list(lambdas) == sorted(set(lambdas))
+
+
+def test_rates_in_common_average_to_the_bd_rate():
+    anchor, test = published("ndic_bls17"), published("cross_attention")
+    qualities, before, after = rates_in_common(anchor, test, "ms_ssim_db")
+    assert qualities[0] > test[0]["ms_ssim_db"]
+    assert qualities[-1] < anchor[-1]["ms_ssim_db"]
+    mean = 100 * np.expm1(np.log(after / before).mean())
+    assert mean == pytest.approx(bd_rate(anchor, test, "ms_ssim_db"), abs=0.02)
+
+
+def test_rates_in_common_go_through_the_points():
+    half = [row | {"bpp": row["bpp"] / 2} for row in CURVE]
+    (quality,), (before,), (after,) = rates_in_common(CURVE, half, part=(1.0, 1.0), count=1)
+    assert (quality, before, after) == pytest.approx((33.4, 1.0, 0.5))
+    low = rates_in_common(CURVE, half, part=(0.0, 0.25))[0]
+    assert (low.min(), low.max()) == pytest.approx((25.0, 27.1), abs=0.01)
+
+
+@pytest.mark.parametrize("part", [(-0.1, 1), (0.5, 0.4), (0, 1.1)])
+def test_a_part_that_is_none(part):
+    with pytest.raises(NDICError, match="part lies between 0 and 1"):
+        rates_in_common(CURVE, CURVE, part=part)

@@ -9,10 +9,12 @@ import torch
 from conftest import lively, read_table
 
 import ndic_core as ndic
+from ndic_core import evaluation
 from ndic_core.bitstream import unpack
 from ndic_core.curves import bd_rates, classical_curves, draw_curves
 from ndic_core.data.pairs import Pairs
 from ndic_core.demo import embedded_pair
+from ndic_core.errors import NDICError
 from ndic_core.evaluation import averages, curve, evaluate, lambdas, write_published_table, write_table
 from ndic_core.files import read_image
 from ndic_core.metrics import ms_ssim, psnr
@@ -175,3 +177,18 @@ def test_bd_rates_against_the_matched_baseline():
         "ndic_bls17: BD-rate in PSNR -50.0 % against bmshj18_factorized",
         "ndic_bls17: BD-rate in MS-SSIM -50.0 % against bmshj18_factorized",
     ]
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = [dict(model="bls17", bytes=812, bpp=0.125), dict(model="JPEG", bytes=900, quality=5)]
+    write_table(rows, tmp_path / "points.csv")
+    assert evaluation.read_table(tmp_path / "points.csv") == rows
+    with pytest.raises(NDICError, match=r"missing\.csv cannot be read"):
+        evaluation.read_table(tmp_path / "missing.csv")
+
+
+def test_the_embedded_pair_comes_in_any_width(pair):
+    for wide, usual in zip(embedded_pair(512), pair, strict=True):
+        assert wide.shape == (3, 256, 512)
+        small = torch.nn.functional.avg_pool2d(wide[None], 2)[0]
+        assert (small - usual).abs().mean() < 0.02

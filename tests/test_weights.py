@@ -12,6 +12,7 @@ from ndic_core import classical
 from ndic_core.checkpoints import stored_fingerprint
 from ndic_core.data.street import Street
 from ndic_core.data.street_pairs import FIRST_INDEX
+from ndic_core.evaluation import read_table
 from ndic_core.files import shipped_weights
 from ndic_core.metrics import ms_ssim, ms_ssim_db
 from ndic_core.models.catalogue import CATALOGUE
@@ -122,7 +123,7 @@ def test_the_readmes_tables_are_the_measured_ones(monkeypatch):
     """And measured with the weights that are here."""
     root = Path(__file__).parents[1]
     monkeypatch.syspath_prepend(str(root / "benchmarks"))
-    from results import BEGIN, END, KITTI, SEQUENCE, STREET, read_table, tables
+    from results import BEGIN, END, KITTI, SEQUENCE, STREET, tables
 
     rows = read_table(root / "benchmarks" / "results" / "results.csv")
     readme = (root / "README.md").read_text(encoding="utf-8")
