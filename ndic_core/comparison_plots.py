@@ -66,7 +66,7 @@ def rate_gap(
     gaps.set_title(f"mean of the gap: {mean:+.1f} %", fontsize=10)
     gaps.set_xlabel("bits more (+) or fewer (−) at this quality, %")
     curves.set_xscale("log")
-    curves.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2])
+    curves.set_xticks([0.05, 0.1, 0.2, 0.3, 0.5, 1, 2])
     curves.set_xticks([], minor=True)
     curves.xaxis.set_major_formatter("{x:g}")
     every = [row["bpp"] for row in [*anchor, *test]]
@@ -74,7 +74,7 @@ def rate_gap(
     curves.set_xlabel("measured rate (bits per pixel), logarithmic")
     curves.set_ylabel(_QUALITY[metric])
     curves.set_title(title, fontsize=10)
-    curves.legend(fontsize=9, frameon=False, loc="upper left")
+    curves.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="upper left")
     return figure
 
 

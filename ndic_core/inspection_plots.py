@@ -9,7 +9,7 @@ from ndic_core.errors import NDICError
 from ndic_core.plotting import MODEL_STYLE
 
 
-def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most: float = 1.5) -> Figure:
+def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most: float = 0.8) -> Figure:
     """What was sent, what arrived, where it is wrong, and where the bits went.
 
     The colours of error and bits are the same for every call, so that figures can be compared as a slider moves.
@@ -31,7 +31,7 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
     if x.shape != x_hat.shape or bits.shape != x.shape[1:]:
         shapes = f"x {tuple(x.shape)}, x_hat {tuple(x_hat.shape)}, bits {tuple(bits.shape)}"
         raise NDICError(f"x and x_hat must have one shape, and the map of bits their height and width: {shapes}")
-    figure = Figure(figsize=(9.0, 9.0 * x.shape[-2] / x.shape[-1] + 1.7), layout="constrained")
+    figure = Figure(figsize=(7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), layout="constrained")
     axes = figure.subplots(2, 2)
     similar = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f} ({sent['ms_ssim_db']:.2f} dB)"
     numbers = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured), PSNR {sent['psnr']:.2f} dB{similar}"
