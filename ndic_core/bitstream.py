@@ -50,6 +50,23 @@ class Header:
     level: int | None = None
 
 
+@dataclass(frozen=True)
+class Field:
+    """Some bytes of a file and what they say.
+
+    Attributes:
+        name: of the field.
+        start: where it begins, in bytes from the start of the file.
+        content: its bytes.
+        meaning: in words.
+    """
+
+    name: str
+    start: int
+    content: bytes
+    meaning: str
+
+
 def pack(header: Header, payload: bytes) -> bytes:
     """The bytes of a file.
 
@@ -100,6 +117,44 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
             raise NDICError("this .ndic file ends within its header")
         level, start = body[start], start + 1
     return Header(_NAMES[code], fingerprint, height, width, level), body[start:]
+
+
+def fields(stream: bytes) -> list[Field]:
+    """A file taken apart, byte by byte and in order: what a person reads of it.
+
+    Raises:
+        NDICError: see `unpack`.
+
+    Example:
+        >>> stream = pack(Header("bls17", bytes(3), height=128, width=256), b"payload")
+        >>> [(field.name, field.content.hex(" "), field.meaning) for field in fields(stream)][3:5]
+        [('height', '80 01', '128 pixels'), ('width', '80 02', '256 pixels')]
+    """
+    header, payload = unpack(stream)
+    height = 3 + FINGERPRINT_BYTES
+    _, width = _read_varint(stream, height)
+    crc = len(stream) - _CRC_BYTES
+    body = crc - len(payload)
+    level = body - (header.level is not None)
+    follows = "a rate level follows" if header.level is not None else "no rate level"
+    model = f"version {VERSION}; {follows}; model {CATALOGUE[header.model].code}, {header.model}"
+    starts = {
+        "magic": (0, "this is an .ndic file"),
+        "version, flag, model": (len(MAGIC), model),
+        "fingerprint": (3, "of the weights"),
+        "height": (height, f"{header.height} pixels"),
+        "width": (width, f"{header.width} pixels"),
+        "level": (level, f"rate {header.level} of 0 to 255"),
+        "payload": (body, "the latent, as the range coder wrote it"),
+        "checksum": (crc, "CRC-32 of all before, least byte first"),
+    }
+    if header.level is None:
+        del starts["level"]
+    ends = [*(start for start, _ in starts.values()), len(stream)][1:]
+    return [
+        Field(name, start, stream[start:end], meaning)
+        for (name, (start, meaning)), end in zip(starts.items(), ends, strict=True)
+    ]
 
 
 def check_size(height: int, width: int, what: str) -> None:

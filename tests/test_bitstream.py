@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndic_core import MODELS, NDICError
-from ndic_core.bitstream import MAX_PIXELS, Header, pack, unpack
+from ndic_core.bitstream import MAX_PIXELS, Header, fields, pack, unpack
 
 headers = st.builds(
     Header,
@@ -36,6 +36,25 @@ def test_layout_is_as_documented():
     assert stream[10] == 7
     assert stream[11:18] == b"PAYLOAD"
     assert stream[18:] == zlib.crc32(stream[:18]).to_bytes(4, "little")
+
+
+@given(headers, st.binary(max_size=50))
+def test_fields_are_the_whole_file_in_order(header, payload):
+    stream = pack(header, payload)
+    parts = fields(stream)
+    assert b"".join(part.content for part in parts) == stream
+    assert all(stream[part.start :].startswith(part.content) for part in parts)
+    found = {part.name: part for part in parts}
+    assert len(found) == len(parts) == 8 - (header.level is None)
+    assert found["payload"].content == payload
+    assert found["fingerprint"].content == header.fingerprint
+    assert found["height"].meaning == f"{header.height} pixels"
+    assert found["version, flag, model"].meaning.endswith(header.model)
+
+
+def test_fields_of_numbers_written_longer_than_need_be():
+    stream = sealed(b"ND" + bytes([1 << 5]) + b"abc" + b"\x85\x80\x00" + b"\x05" + b"payload")
+    assert [part.content for part in fields(stream)[3:6]] == [b"\x85\x80\x00", b"\x05", b"payload"]
 
 
 def sealed(body: bytes) -> bytes:

@@ -97,7 +97,7 @@ class SymbolDecoder:
             raise NDICError("the stream's payload is too short to hold any image")
         if len(payload) > _LONGEST_SYMBOL * count + 2 * _STATE_BYTES:
             raise NDICError("the stream's payload is longer than any image of the size it announces")
-        kept = _MIN_STATE_BYTES + (len(payload) - _MIN_STATE_BYTES) % 4
+        kept = state_bytes(payload)
         stream = payload[:kept].ljust(_STATE_BYTES, b"\0") + payload[kept:]
         self._decoder = RansDecoder()
         self._decoder.set_stream(stream + bytes(overrun(count, len(stream))))
@@ -114,6 +114,16 @@ class SymbolDecoder:
         if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
             raise NDICError("the stream's payload is damaged: it holds values that no encoder writes")
         return symbols.to(torch.float32)
+
+
+def state_bytes(payload: bytes) -> int:
+    """How many bytes at the start of a payload (5 or more) are the coder's state; the others are words of 4 bytes.
+
+    Example:
+        >>> state_bytes(bytes(485))
+        5
+    """
+    return _MIN_STATE_BYTES + (len(payload) - _MIN_STATE_BYTES) % 4
 
 
 def overrun(count: int, length: int) -> int:
