@@ -19,6 +19,7 @@ import ndic_core as ndic
 from ndic_core.bitstream import pack, unpack
 from ndic_core.models.codec import DOWNSAMPLING
 from ndic_core.models.integer import FRACTION_BITS, _integer_deconv
+from ndic_core.models.priors import FactorizedPrior
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 
@@ -267,6 +268,19 @@ def test_other_precisions(name, dtype):
     x_hat = ndic.decode(model, ndic.encode(model, x), y)
     assert x_hat.dtype == torch.float32
     assert ndic.decode(model.float(), ndic.encode(model, x.to(dtype)), y.to(dtype)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_the_same_densities_in_another_precision_give_the_same_tables(dtype):
+    """Where the precision holds all weights, nothing else in the model may make a difference."""
+    prior = FactorizedPrior(64)
+    with torch.no_grad():
+        prior.matrices[0].sub_(torch.rand_like(prior.matrices[0]))  # wide tables, whose ends are easily moved
+        for parameter in prior.parameters():
+            parameter.copy_(parameter.half())
+    ours, theirs = prior.tables(), copy.deepcopy(prior).to(dtype).tables()
+    assert theirs.cdfs == ours.cdfs
+    assert theirs.offsets == ours.offsets
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)

@@ -81,6 +81,8 @@ class FactorizedPrior(EntropyBottleneck):
     def tables(self, gain: Tensor | None = None) -> Tables:
         """Coding tables of all channels at a `gain` (C,), in float64 so that every machine rounds them alike."""
         exact = copy.deepcopy(self).to("cpu", torch.float64)
+        tail = torch.tensor(math.log(2 / TAIL_MASS - 1), dtype=torch.float32)  # not from a model in 16 bits, which is
+        exact.target = torch.stack([-tail, 0 * tail, tail]).double()  # another number: the same tables in any precision
         if gain is not None:  # F(v / gain): the first layer's slope, kept positive by a softplus, takes the factor
             slope = F.softplus(exact.matrices[0]) / gain.to("cpu", torch.float64)[:, None, None]
             exact.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))
