@@ -1,0 +1,107 @@
+"""What alpha and beta do: small NDIC models trained alike but for these weights, then measured on test scenes.
+
+    python benchmarks/common_information.py                # 15 minutes on one core; goes on where it was stopped
+
+`ndic_bls17` with 24 channels on the generated street at 64 × 128 pixels, MSE, one lambda, 640 steps of four images, two
+seeds; beside them `bmshj18_factorized`, the same without side information, and one more for two cameras in one place
+(baseline 0). Few steps, small models: it shows what the terms do, not what a full training would end with.
+
+A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_true,
+psnr_swapped, psnr_absent (dB: decoded with the right y, another scene's, a grey picture); cost, bpp + lambda * 255**2 *
+MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y, but
+w rounded to integers, or 0); w_deviation (the root of w's mean variance in a channel); w_capacity (bits per pixel that
+fit through w and its noise in training).
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ndic_core.common_information import from_parts, loss_terms, noise_capacity, sent_latent
+from ndic_core.config import Config, load_config
+from ndic_core.data.datasets import load_split
+from ndic_core.evaluation import averages, evaluate, write_table
+from ndic_core.metrics import psnr
+from ndic_core.models.codec import Codec
+from ndic_core.training import train
+
+# Model, alpha, beta, metres between the cameras: the published defaults of the later paper, those of NDIC, nothing to
+# help, then each handle by itself.
+RUNS = [
+    ("ndic_bls17", 0, 0, 0.54),
+    ("ndic_bls17", 1, 1, 0.54),
+    ("bmshj18_factorized", 0, 0, 0.54),
+    ("ndic_bls17", 0, 0, 0.0),
+    ("ndic_bls17", 1, 0, 0.54),
+    ("ndic_bls17", 0, 1, 0.54),
+    ("ndic_bls17", 1, 10, 0.54),
+]
+TABLE = Path(__file__).parent / "results" / "common_information.csv"
+
+
+def configuration(
+    model: str, alpha: float, beta: float, baseline: float, seed: int, args: argparse.Namespace
+) -> Config:
+    """The same for all but what is compared."""
+    return load_config(
+        "teaching",
+        model=model,
+        num_filters=24,
+        resize=[64, 128],
+        street_pairs=[256, 16, 32],
+        street={"baseline": baseline},
+        epochs=args.epochs,
+        validation_period=5,
+        verbose_period=5,
+        alpha=alpha,
+        beta=beta,
+        seed=seed,
+        precision="float32",
+        save_output_path=str(args.out),
+        experiment_name=f"alpha{alpha}_beta{beta}_baseline{baseline}_seed{seed}_epochs{args.epochs}",
+    )
+
+
+@torch.no_grad()
+def measure(model: Codec, config: Config) -> dict:
+    """One line of the table."""
+    pairs = load_split(config, "test", progress=False)
+    x, y = pairs.batch(range(len(pairs)))
+    rows = evaluate(model, pairs, progress=False)
+    points = {point["side_info"]: point for point in averages(rows)}
+    row = {key: points["true"][key] for key in ("bytes", "bpp")}
+    row |= {f"psnr_{kind}": point["psnr"] for kind, point in points.items()}
+    right = [r["bpp"] + config.lmbda * 255**2 * 10 ** (-r["psnr"] / 10) for r in rows if r["side_info"] == "true"]
+    row |= {"cost": sum(right) / len(right), "bpp_x": points["true"]["bpp_estimated"]}
+    if not model.info.side_info:
+        return row
+    row |= {name: value.mean().item() for name, value in loss_terms(model, x, y).items() if name != "psnr_x"}
+    latent, w = sent_latent(model, x), model.common_information(y)
+    for name, other in (("rounded_w", w.round()), ("zero_w", torch.zeros_like(w))):
+        row[f"psnr_{name}"] = psnr(x, from_parts(model, latent, other)).mean().item()
+    deviation = w.transpose(0, 1).flatten(1).var(1).mean().sqrt().item()
+    return row | {"w_deviation": deviation, "w_capacity": noise_capacity(w).item()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("outputs/common_information"), help="for weights")
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--epochs", type=int, default=10, help="of 64 steps each")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for seed in args.seeds:
+        for model, alpha, beta, baseline in RUNS:
+            config = configuration(model, alpha, beta, baseline, seed, args)
+            row = dict(model=model, alpha=alpha, beta=beta, baseline=baseline, seed=seed, lmbda=config.lmbda)
+            rows.append(row | measure(train(config, progress=False).model, config))
+            print({key: round(v, 4) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)
+            write_table(rows, args.table)
+
+
+if __name__ == "__main__":
+    main()

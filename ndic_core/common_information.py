@@ -1,0 +1,165 @@
+"""What w is worth: the terms of NDIC's loss told apart, the bits that fit through w, pictures drawn from parts.
+
+x ── latent ──┐
+              ├── from_parts ── x̂       either part may be left out, or come from another picture
+y ── w ───────┘
+"""
+
+import torch
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+from ndic_core.metrics import estimated_bpp, psnr
+from ndic_core.models.codec import Codec, evaluating
+from ndic_core.models.distributed import NDIC, W_NOISE, join
+from ndic_core.models.gain import scaled
+
+
+@torch.no_grad()
+def loss_terms(model: NDIC, x: Tensor, y: Tensor, lmbda: float | None = None) -> dict[str, Tensor]:
+    """Every term of the loss of Mital et al. 2022 (arXiv 2207.08489, section 3) by itself, latents rounded.
+
+    Args:
+        model: with common information.
+        x, y: (B, 3, H, W) in [0, 1], of a size that the model takes.
+        lmbda: the rate of variable-rate weights; see `encode`.
+
+    Returns:
+        (B,) each: `bpp_x`, all that is sent; `bpp_y` and `bpp_w`, which nobody sends; `psnr_x`, `psnr_y` (dB) of both
+        reconstructions. All rates are estimated.
+
+    Raises:
+        NDICError: the model has no common information, or the images don't fit.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> terms = loss_terms(ndic.build_model("ndic_bls17", num_filters=4), *torch.rand(2, 2, 3, 32, 48))
+        >>> sorted(terms), terms["bpp_w"].shape
+        (['bpp_w', 'bpp_x', 'bpp_y', 'psnr_x', 'psnr_y'], torch.Size([2]))
+    """
+    check_model(model)
+    with evaluating(model):
+        out = model(x, y, lmbda=lmbda)
+    likelihoods, pixels = out["likelihoods"], x.shape[-2] * x.shape[-1]
+    parts = {"bpp_x": ("x", "z"), "bpp_y": ("y", "z_y"), "bpp_w": ("w",)}
+    rates = {
+        name: estimated_bpp(likelihoods, [key for key in keys if key in likelihoods], pixels)
+        for name, keys in parts.items()
+    }
+    pictures = {"psnr_x": (x, out["x_hat"]), "psnr_y": (y, out["y_hat"])}
+    return rates | {name: psnr(image, hat.clamp(0, 1)) for name, (image, hat) in pictures.items()}
+
+
+@torch.no_grad()
+def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
+    """The latent that a file of x carries, rounded, in the units that the receiver's synthesis takes it in.
+
+    Args:
+        model: with trained weights.
+        x: (B, 3, H, W) in [0, 1], of a size that the model takes.
+        lmbda: the rate of variable-rate weights, rounded to the level that a file can name.
+
+    Returns:
+        (B, N, H/16, W/16).
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> sent_latent(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 3, 32, 48)).shape
+        torch.Size([1, 4, 2, 3])
+    """
+    gain, inverse = model.gains(model.lmbda_at(model.level(lmbda)), len(x))
+    with evaluating(model):
+        return scaled(model.analyse(x, gain).round(), inverse)
+
+
+@torch.no_grad()
+def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
+    """What the receiver draws of x from a latent and common information; what is None is 0 everywhere.
+
+    Args:
+        model: `ndic_bls17` or `ndic_bmshj18`, whose receiver takes no more than these.
+        latent: see `sent_latent`.
+        w: see `NDIC.common_information`, of the same shape.
+
+    Returns:
+        (B, 3, H, W), clipped to [0, 1].
+
+    Raises:
+        NDICError: another model, or neither part is given.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> from_parts(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 4, 2, 3), None).shape
+        torch.Size([1, 3, 32, 48])
+    """
+    check_model(model)
+    if latent is None and w is None:
+        raise NDICError("nothing to draw from: give the latent, or w, or both")
+    latent = torch.zeros_like(w) if latent is None else latent
+    w = torch.zeros_like(latent) if w is None else w
+    with evaluating(model):
+        return model.synthesis_x(join(latent, w)).clamp(0, 1)
+
+
+@torch.no_grad()
+def channel_effects(model: NDIC, latent: Tensor, w: Tensor) -> Tensor:
+    """How much of x̂ hangs on each channel of w: what changes when it is replaced by its mean over the picture.
+
+    Args:
+        model, latent, w: see `from_parts`; of one picture.
+
+    Returns:
+        (N,), root mean squared change of x̂, in steps of a picture of 8 bits.
+
+    Raises:
+        NDICError: see `from_parts`; or there are several pictures.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> model = ndic.build_model("ndic_bls17", num_filters=4)
+        >>> channel_effects(model, *torch.rand(2, 1, 4, 2, 3)).shape
+        torch.Size([4])
+    """
+    if w.shape != latent.shape or len(w) != 1:
+        raise NDICError(f"latent and w are of one picture, not {tuple(latent.shape)} and {tuple(w.shape)}")
+    drawn = from_parts(model, latent, w)
+    effects = []
+    for channel in range(w.shape[1]):
+        changed = from_parts(model, latent, levelled(w, channel))
+        effects.append(255 * (changed - drawn).square().mean().sqrt())
+    return torch.stack(effects)
+
+
+def levelled(w: Tensor, channel: int) -> Tensor:
+    """w with one channel replaced by its mean over each picture: what it tells of places is gone."""
+    changed = w.clone()
+    changed[:, channel] = w[:, channel].mean((-1, -2), keepdim=True)
+    return changed
+
+
+def noise_capacity(w: Tensor, noise: float = W_NOISE) -> Tensor:
+    """How many bits can pass through w in training, at most: those of Gaussian channels of its variances.
+
+    In training a little noise is added to w. A channel of variance S and noise N passes ½ log2(1 + S/N) bits a use
+    at most (Shannon 1948; Cover and Thomas 2006, section 9.1), whatever is sent.
+
+    Args:
+        w: (B, N, h, w), without noise.
+        noise: standard deviation of what is added.
+
+    Returns:
+        Bits per pixel of the image, all channels together.
+
+    Example:
+        >>> w = torch.tensor([-1.0, 1.0]).expand(1, 1, 2, 2)  # one channel of variance 1, at a noise of 1/3
+        >>> round(float(noise_capacity(w, noise=3**-0.5)), 4)  # 1 bit for 16 × 16 pixels
+        0.0039
+    """
+    variance = w.transpose(0, 1).flatten(1).var(1, unbiased=False)
+    return 0.5 * torch.log2(1 + variance / noise**2).sum() / 256
+
+
+def check_model(model: Codec) -> None:
+    """Raise `NDICError` unless the receiver draws x from its latent and w alone."""
+    if not (isinstance(model, NDIC) and model.name.startswith("ndic_")):
+        raise NDICError(f"common information is looked at in ndic_bls17 and ndic_bmshj18, not in {model.name}")
