@@ -61,7 +61,7 @@ def channel_in_picture(
         A figure of four pictures: y, the channel (colours as in `w_channels`), x̂, and what the channel adds: grey where
         it changes nothing, else grey plus the change, stretched.
     """
-    figure = Figure(figsize=(9.0, 5.4), layout="constrained")
+    figure = Figure(figsize=(8.0, 4.9), layout="constrained")
     axes = figure.subplots(2, 2)
     change = 0.5 + 0.5 * 255 / limit * (drawn - without)
     pictures = ((0, "y, the side image", y), (2, "x̂, drawn with all of w", drawn))
@@ -163,7 +163,7 @@ def handles(rows: Sequence[Mapping], anchor: float | None = None) -> Figure:
         axis.set_xlim(-0.5, len(pairs) - 0.5)
         axis.grid(axis="y", alpha=0.25)
         if axis is not y_hat:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper right" if axis is rate else "best")
     return figure
 
 

@@ -104,7 +104,7 @@ def at_baseline(
     Returns:
         A figure of three pictures and a curve with a ring at `here`. The error has one scale in all of them.
     """
-    figure = Figure(figsize=(9.0, 5.6), layout="constrained")
+    figure = Figure(figsize=(8.0, 5.1), layout="constrained")
     axes = figure.subplots(2, 2)
     for axis, picture, words in (
         (axes[0, 0], y, "y, at the receiver"),
