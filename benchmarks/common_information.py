@@ -97,8 +97,11 @@ def main() -> None:
     for seed in args.seeds:
         for model, alpha, beta, baseline in RUNS:
             config = configuration(model, alpha, beta, baseline, seed, args)
+            trained = train(config, progress=False)
+            if trained.stopped == "interrupted":
+                raise SystemExit("interrupted; the same command goes on")
             row = dict(model=model, alpha=alpha, beta=beta, baseline=baseline, seed=seed, lmbda=config.lmbda)
-            rows.append(row | measure(train(config, progress=False).model, config))
+            rows.append(row | measure(trained.model, config))
             print({key: round(v, 4) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)
             write_table(rows, args.table)
 

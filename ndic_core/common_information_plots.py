@@ -149,7 +149,7 @@ def handles(rows: Sequence[Mapping], anchor: float | None = None) -> Figure:
     marks(rate, "bpp_w", "its rate in the loss, estimated", _GREEN, "o", -0.08)
     marks(rate, "w_capacity", "what fits through the noise, at most", _PURPLE, "D", 0.08)
     marks(y_hat, "psnr_y", "ŷ", _BLUE, "o")
-    rate.set_ylim(bottom=0)
+    rate.set_ylim(0, 1.4 * max(row["bpp_w"] for row in rows))  # room for the legend
     titles = {
         cost: ("cost with the right y (lower is better)", "bpp + 255² λ MSE"),
         psnr: ("x̂, decoded with three kinds of y", "PSNR (dB)"),
