@@ -76,3 +76,18 @@ class Batches:
         sampler = DistributedSampler(self.pairs, world, self.fabric.global_rank, seed=self.config.seed)
         sampler.set_epoch(epoch)
         return BatchSampler(sampler, self.config.train_batch_size // world, drop_last=False)
+
+
+def step_seed(seed: int, epoch: int, step: int, rank: int = 0) -> int:
+    """What a process seeds PyTorch with before a step: its noise and dropout depend on nothing that went before.
+
+    Args:
+        seed: of the experiment.
+        epoch, step: from 0, the step within the epoch.
+        rank: of the process, so that no two draw the same noise.
+
+    Example:
+        >>> step_seed(0, epoch=1, step=2) == step_seed(0, epoch=1, step=2) != step_seed(0, epoch=2, step=1)
+        True
+    """
+    return int(np.random.SeedSequence((seed, epoch, step, rank)).generate_state(1)[0])

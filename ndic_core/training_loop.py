@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from ndic_core.batches import Batch, Batches
+from ndic_core.batches import Batch, Batches, step_seed
 from ndic_core.checkpoints import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
@@ -23,10 +22,10 @@ from ndic_core.guidance import guidance_loss
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
+from ndic_core.schedule import make_schedule
 from ndic_core.training_state import Progress, load_state, save_state
 from ndic_core.validation import picture_quality, validate
 
-PLATEAU = dict(factor=0.1, patience=10, min_lr=1e-7)  # as published
 SAVE_EVERY = 60.0  # seconds between two savings of the state while it changes
 LOOK_EVERY = 0.5  # seconds between two looks at the clock, the bar and whether the loss is still finite
 REASONS = ("", "max_minutes", "interrupted", "not finite")  # to stop; what several processes exchange is the number
@@ -63,7 +62,7 @@ class Training:
         net = torch.compile(self.model) if config.compile else self.model
         adam = torch.optim.Adam(self.model.parameters(), config.lr, amsgrad=True, fused=True)
         self.net, self.optimizer = fabric.setup(net, adam)
-        self.schedule = self._schedule(adam)
+        self.schedule = make_schedule(config, adam, len(self.batches))
         self.parts = {"model": self.model, "optimizer": adam, "schedule": self.schedule}
         self.bf16 = in_bf16(config, fabric.device)
         self.progress = Progress()
@@ -122,19 +121,6 @@ class Training:
             load_weights(model, self.outputs.weights)
         return model
 
-    def _schedule(self, optimizer: torch.optim.Optimizer):
-        if self.config.schedule == "plateau":
-            return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **PLATEAU)
-        warmup = self.config.warmup_steps
-        total = max(self.config.epochs * len(self.batches), warmup + 1)
-
-        def scale(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup)))) / 2
-
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
-
     def train_epoch(self, stop: Callable[[], str]) -> str:
         """The steps that are left of an epoch; a reason if it was stopped."""
         progress, looked_at, steps = self.progress, 0.0, len(self.batches)
@@ -149,7 +135,7 @@ class Training:
         )
         with bar:
             for batch in self.batches.of_epoch(progress.epoch, progress.step):
-                torch.manual_seed(self._step_seed())
+                torch.manual_seed(step_seed(self.config.seed, progress.epoch, progress.step, self.fabric.global_rank))
                 out, terms = self._step(batch)
                 loss_sum += terms["loss"].detach()
                 progress.step += 1
@@ -189,10 +175,6 @@ class Training:
         if config.schedule == "cosine":
             self.schedule.step()
         return out, terms
-
-    def _step_seed(self) -> int:
-        place = (self.config.seed, self.progress.epoch, self.progress.step, self.fabric.global_rank)
-        return int(np.random.SeedSequence(place).generate_state(1)[0])
 
     def _lambdas(self, rates: Tensor) -> float | Tensor:
         """The lambda of each image: the one there is, or drawn log-uniformly from the range."""

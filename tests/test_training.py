@@ -10,7 +10,7 @@ import torch
 from conftest import quiet, same_weights, teaching
 
 import ndic_core as ndic
-from ndic_core import training_loop
+from ndic_core import schedule, training_loop
 from ndic_core.experiment import Outputs
 from ndic_core.training import train
 
@@ -129,7 +129,7 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
 
 
 def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(training_loop.PLATEAU, "patience", 1)
+    monkeypatch.setitem(schedule.PLATEAU, "patience", 1)
     validate = training_loop.validate
     monkeypatch.setattr(training_loop, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
     history = quiet(teaching(own_folder, tmp_path, epochs=6, save_weights=False)).history

@@ -1,0 +1,226 @@
+"""A training to look at: how it learns, what it takes, what it costs. Data in, matplotlib Figure out."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+from ndic_core.plotting import MODEL_STYLE
+
+_BLUE, _VERMILION = "#0072B2", "#D55E00"  # Okabe–Ito
+_LOOKS = {"float32": (_VERMILION, "s"), "bf16": (_BLUE, "o")}
+# Published peaks of dense matrix products in bf16, 10¹² operations a second, by NVIDIA's data sheets: H100 SXM, A100,
+# L4 (its sheet's 242 are with sparsity). A T4 has no bf16, so that a ratio to it would compare different work.
+PEAK_TFLOPS = {"H100": 989, "A100": 312, "L4": 121}
+
+
+def learning_curves(
+    history: Sequence[Mapping], pictures: Mapping[str, Tensor] | None = None, epoch: int | None = None
+) -> Figure:
+    """Loss, rate and quality over the epochs, and maybe pictures of one of them.
+
+    Args:
+        history: a dict per validation, as `Trained.history` has them: epoch, loss, val_loss, bpp (estimated), psnr.
+        pictures: shown below the curves, pixel for pixel: by their titles, (3, H, W) in [0, 1].
+        epoch: marked by a dashed line in every curve.
+
+    Raises:
+        NDICError: there is no validation in the history.
+
+    Example:
+        >>> rows = [dict(epoch=i, loss=3 / i, val_loss=4 / i, bpp=0.2, psnr=18 + i) for i in (1, 2, 3)]
+        >>> [axis.get_title() for axis in learning_curves(rows).axes]
+        ['loss, logarithmic', 'rate, estimated (bits per pixel)', 'PSNR (dB)']
+    """
+    if not history:
+        raise NDICError("the history is empty: train for validation_period epochs at least")
+    figure = Figure(figsize=(9.0, 4.9 if pictures else 2.9), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(2.9, 2.0)) if pictures else (figure, None)
+    losses, rates, qualities = upper.subplots(1, 3)
+    epochs = [row["epoch"] for row in history]
+    losses.plot(epochs, [row["loss"] for row in history], ":", color=_VERMILION, label="training (noise)")
+    losses.plot(epochs, [row["val_loss"] for row in history], color=_BLUE, label="validation (rounded)")
+    losses.set_yscale("log")
+    losses.legend(fontsize=8, frameon=False)
+    rates.plot(epochs, [row["bpp"] for row in history], color=_BLUE)
+    rates.set_ylim(bottom=0)
+    qualities.plot(epochs, [row["psnr"] for row in history], color=_BLUE)
+    titles = ("loss, logarithmic", "rate, estimated (bits per pixel)", "PSNR (dB)")
+    for axis, title in zip((losses, rates, qualities), titles, strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch", fontsize=9)
+        axis.tick_params(labelsize=9)
+        axis.grid(alpha=0.25)
+        if epoch is not None:
+            axis.axvline(epoch, color="black", linestyle="--", linewidth=1)
+    if pictures:
+        for axis, title in zip(lower.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
+            axis.imshow(pictures[title].permute(1, 2, 0).cpu().numpy(), interpolation="none")
+            axis.set_title(title, fontsize=9)
+            axis.set_axis_off()
+    return figure
+
+
+def throughput_curves(rows: Sequence[Mapping]) -> Figure:
+    """Images a second, time of a step and memory over the size of the batch, all axes logarithmic.
+
+    Args:
+        rows: from `ndic_core.throughput.throughput`, of one model. Each precision has a colour; more filters are
+            drawn dashed and dotted, compiled steps hollow.
+
+    Returns:
+        A figure of three panels. The memory is the peak where it was measured, else weights, gradients, optimizer and
+        what is kept for the backward pass: less than that it cannot be.
+
+    Raises:
+        NDICError: there is no row.
+    """
+    if not rows:
+        raise NDICError("there is nothing to draw: measure with throughput() first")
+    figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+    axes = figure.subplots(1, 3)
+    widths = sorted({row["num_filters"] for row in rows})
+    measured = all(row["peak_mb"] for row in rows)
+    series: dict[tuple, list[Mapping]] = {}
+    for row in sorted(rows, key=lambda row: row["batch"]):
+        series.setdefault((row["num_filters"], row["precision"], row["compile"]), []).append(row)
+    for (width, precision, compiled), points in series.items():
+        colour, marker = _LOOKS[precision]
+        line = ("-", "--", ":")[min(widths.index(width), 2)]
+        look = dict(color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.6)
+        label = f"{width} filters, {precision}{', compiled' * compiled}"
+        if compiled:
+            look["markerfacecolor"] = "none"
+        for axis, value in zip(axes, (_rate, _step, _megabytes), strict=True):
+            known = [(row["batch"], value(row)) for row in points if value(row) is not None]
+            if known:
+                axis.plot(*zip(*known, strict=True), **look, label=label)
+    memory = "memory, peak (MB)" if measured else "memory, at least (MB)"
+    for axis, title in zip(axes, ("images a second", "one step (ms)", memory), strict=True):
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xticks(sorted({row["batch"] for row in rows}))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.set_xlabel("images in a batch", fontsize=9)
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(labelsize=9)
+        axis.grid(alpha=0.25, which="both")
+    axes[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _rate(row: Mapping) -> float:
+    return row["images_per_second"]
+
+
+def _step(row: Mapping) -> float:
+    return row["step_ms"]
+
+
+def _megabytes(row: Mapping) -> float | None:
+    if row["peak_mb"] is not None or row["kept_mb"] is None:
+        return row["peak_mb"]
+    return row["state_mb"] + row["kept_mb"]
+
+
+def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
+    """What a training keeps in memory over the size of its batch, and the largest batch that a memory could hold.
+
+    A straight line through what was measured: the state does not depend on the batch, and each image keeps as much as
+    any other. Workspace of the libraries comes on top, so the true limit is lower.
+
+    Args:
+        rows: from `ndic_core.throughput.throughput`, of one model, with `kept_mb`.
+        gigabytes: of memory, in 10⁹ bytes.
+
+    Raises:
+        NDICError: no row tells `kept_mb`.
+    """
+    rows = [row for row in rows if row["kept_mb"]]
+    if not rows:
+        raise NDICError("no row tells kept_mb: measure without compile")
+    figure = Figure(figsize=(7.0, 3.3), layout="constrained")
+    axis = figure.subplots()
+    fits = []
+    for (width, precision), row in {(r["num_filters"], r["precision"]): r for r in rows}.items():
+        each = row["kept_mb"] / row["batch"]
+        colour, _ = _LOOKS[precision]
+        batches = [2**i for i in range(13)]
+        label = f"{width} filters, {precision}"
+        line = "-" if width == min(r["num_filters"] for r in rows) else "--"
+        needed = [(row["state_mb"] + batch * each) / 1000 for batch in batches]
+        axis.plot(batches, needed, color=colour, linestyle=line, label=f"{label}: {each:.1f} MB an image")
+        fits.append(f"{label}: {max(0, int((1000 * gigabytes - row['state_mb']) / each)):,}")
+    axis.axhline(gigabytes, color="black", linestyle=":", label=f"{gigabytes:g} GB")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xticks(batches[::2])
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("images in a batch")
+    axis.set_ylabel("GB, at least")
+    axis.set_title("at most as many images fit: " + "; ".join(fits), fontsize=10)
+    axis.legend(fontsize=9, frameon=False)
+    axis.grid(alpha=0.25)
+    return figure
+
+
+def training_cost(rows: Sequence[Mapping], model: str, images: float, price: float) -> Figure:
+    """Hours, and what they cost, for so many images at measured rates; for other GPUs a range that is a guess.
+
+    The guess lies between the first measured H100's rate (where the CPU that feeds the GPU is the limit, and is as
+    fast) and that rate times the ratio of the two GPUs' published peaks, `PEAK_TFLOPS` (where arithmetic is).
+
+    Args:
+        rows: measured: model, num_filters, batch, device, images_per_second.
+        model: whose rows to show.
+        images: to be seen in training, above 0.
+        price: of an hour on a GPU, in any currency, 0 or more.
+
+    Raises:
+        NDICError: no row of that model, or images and price are out of their ranges.
+    """
+    rows = [row for row in rows if row["model"] == model]
+    if not rows or images <= 0 or price < 0:
+        raise NDICError(f"a cost needs measured rates of {model!r}, images above 0 and a price of at least 0")
+    bars = []
+    for row in rows:
+        what = f"{row['device']}, batch {row['batch']}, {row['num_filters']} filters"
+        hours = images / row["images_per_second"] / 3600
+        bars.append((what, hours, hours))
+    known = next((row for row in rows if "H100" in row["device"]), None)
+    for name, peak in PEAK_TFLOPS.items() if known else ():
+        if name != "H100":
+            hours = images / known["images_per_second"] / 3600
+            bars.append((f"{name}, not measured: a guess", hours, hours * PEAK_TFLOPS["H100"] / peak))
+    figure = Figure(figsize=(9.0, 1.1 + 0.42 * len(bars)), layout="constrained")
+    axis = figure.subplots()
+    colour, _ = MODEL_STYLE[model]
+    shortest = min(low for _, low, _ in bars)
+    for i, (what, low, high) in enumerate(bars):
+        _bar(axis, i, low, high, price if "CPU" not in what else None, shortest, colour)
+    axis.set_yticks(range(len(bars)), [what for what, _, _ in bars], fontsize=9)
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    axis.set_xlim(shortest / 2, 8 * max(high for _, _, high in bars))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("hours, logarithmic", fontsize=9)
+    axis.tick_params(labelsize=9)
+    axis.set_title(f"{model}: {images:,.0f} images; {price:g} for an hour on a GPU", fontsize=10)
+    return figure
+
+
+def _bar(axis: Axes, place: int, low: float, high: float, price: float | None, shortest: float, colour: str) -> None:
+    """A full bar for what was measured, a hatched range for a guess."""
+    guess = low != high
+    left = low if guess else shortest / 2
+    look = dict(color="white", edgecolor=colour, hatch="////") if guess else dict(color=colour)
+    axis.barh(place, high - left, left=left, height=0.6, **look)
+    ends = (low, high) if guess else (low,)
+    words = " to ".join(f"{hours:.3g}" for hours in ends) + " h"
+    if price is not None:
+        words += ", " + " to ".join(f"{hours * price:.3g}" for hours in ends)
+    axis.text(high * 1.08, place, words, va="center", fontsize=9)
