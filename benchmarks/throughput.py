@@ -15,7 +15,7 @@ import torch
 from ndic_core.config import load_config
 from ndic_core.evaluation import write_table
 from ndic_core.models.catalogue import MODELS
-from ndic_core.throughput import throughput
+from ndic_core.throughput import throughput, throughput_table
 
 
 def main() -> None:
@@ -44,17 +44,9 @@ def main() -> None:
             precision=precision,
             compile=args.compile,
         )
-        row = throughput(config, args.seconds)
-        if not rows:
-            print(f"{row['device']}, torch {torch.__version__}{', compiled' * args.compile}\n")
-        rows.append(row)
-        memory = row["peak_mb"] or row["state_mb"] + (row["kept_mb"] or 0)
-        which = "peak" if row["peak_mb"] else "at least"
-        print(
-            f"{model:20} {filters:3} filters, batch {batch:3}, {row['precision']:7} {row['images_per_second']:8.2f} "
-            f"images/s, {row['step_ms']:8.1f} ms a step, {which} {memory:6.0f} MB",
-            flush=True,
-        )
+        rows.append(throughput(config, args.seconds))
+        print(throughput_table(rows).splitlines()[-1], flush=True)
+    print(f"\nPyTorch {torch.__version__}, all together:\n{throughput_table(rows)}")
     if args.out:
         write_table(rows, args.out)
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -68,13 +69,39 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         batch=config.train_batch_size,
         precision="bf16" if training.bf16 else "float32",
         compile=config.compile,
-        device=torch.cuda.get_device_name(fabric.device) if cuda else f"CPU, {torch.get_num_threads()} threads",
+        device=torch.cuda.get_device_name(fabric.device) if cuda else f"CPU, threads: {torch.get_num_threads()}",
         images_per_second=images / took,
         step_ms=1000 * took / steps,
         state_mb=5 * numbers / _MB,
         kept_mb=kept,
         peak_mb=torch.cuda.max_memory_allocated(fabric.device) / _MB if cuda else None,
     )
+
+
+def throughput_table(rows: Sequence[Mapping]) -> str:
+    """Measurements as text, to print: a line for each, under the name of the device.
+
+    Args:
+        rows: from `throughput`, all of one device.
+
+    Example:
+        >>> sizes = dict(model="bls17", num_filters=64, batch=8, precision="bf16", compile=False)
+        >>> speed = dict(device="CPU, threads: 2", images_per_second=25.0, step_ms=320.0)
+        >>> print(throughput_table([dict(**sizes, **speed, state_mb=9.0, kept_mb=120.4, peak_mb=None)]))
+        CPU, threads: 2
+        model               filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB
+        bls17                    64      8       bf16      25.0        320         9      120        –
+    """
+    lines = dict.fromkeys(row["device"] for row in rows)
+    lines = [*lines, f"{'model':19} filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB"]
+    for row in rows:
+        memory = (f"{row[key]:.0f}" if row[key] is not None else "–" for key in ("state_mb", "kept_mb", "peak_mb"))
+        lines.append(
+            f"{row['model']:19} {row['num_filters']:7} {row['batch']:6} {row['precision']:>10} "
+            f"{row['images_per_second']:9.1f} {row['step_ms']:10.0f} {{:>9}} {{:>8}} {{:>8}}".format(*memory)
+            + "  compiled" * row["compile"]
+        )
+    return "\n".join(lines)
 
 
 def _train_for(training: Training, seconds: float) -> tuple[int, int, float]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.errors import NDICError
@@ -42,7 +43,7 @@ def learning_curves(
     epochs = [row["epoch"] for row in history]
     losses.plot(epochs, [row["loss"] for row in history], ":", color=_VERMILION, label="training (noise)")
     losses.plot(epochs, [row["val_loss"] for row in history], color=_BLUE, label="validation (rounded)")
-    losses.set_yscale("log")
+    _logarithmic(losses)
     losses.legend(fontsize=8, frameon=False)
     rates.plot(epochs, [row["bpp"] for row in history], color=_BLUE)
     rates.set_ylim(bottom=0)
@@ -64,7 +65,7 @@ def learning_curves(
 
 
 def throughput_curves(rows: Sequence[Mapping]) -> Figure:
-    """Images a second, time of a step and memory over the size of the batch, all axes logarithmic.
+    """Images a second, time of a step and memory over the size of the batch, the latter two on logarithmic axes.
 
     Args:
         rows: from `ndic_core.throughput.throughput`, of one model. Each precision has a colour; more filters are
@@ -100,16 +101,26 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
     memory = "memory, peak (MB)" if measured else "memory, at least (MB)"
     for axis, title in zip(axes, ("images a second", "one step (ms)", memory), strict=True):
         axis.set_xscale("log", base=2)
-        axis.set_yscale("log")
         axis.set_xticks(sorted({row["batch"] for row in rows}))
         axis.xaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_major_formatter("{x:g}")
+        if axis is axes[0]:
+            axis.set_ylim(bottom=0)
+        else:
+            _logarithmic(axis)
         axis.set_xlabel("images in a batch", fontsize=9)
         axis.set_title(title, fontsize=10)
         axis.tick_params(labelsize=9)
         axis.grid(alpha=0.25, which="both")
     axes[0].legend(fontsize=8, frameon=False)
     return figure
+
+
+def _logarithmic(axis: Axes) -> None:
+    """Upwards, with plain numbers at the axis."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _rate(row: Mapping) -> float:
@@ -144,16 +155,19 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
         raise NDICError("no row tells kept_mb: measure without compile")
     figure = Figure(figsize=(7.0, 3.3), layout="constrained")
     axis = figure.subplots()
-    fits = []
-    for (width, precision), row in {(r["num_filters"], r["precision"]): r for r in rows}.items():
-        each = row["kept_mb"] / row["batch"]
+    batches = [2**i for i in range(13)]
+    for width, precision in dict.fromkeys((row["num_filters"], row["precision"]) for row in rows):
+        points = [row for row in rows if (row["num_filters"], row["precision"]) == (width, precision)]
+        first, last = (end(points, key=lambda row: row["batch"]) for end in (min, max))
+        further = last["batch"] - first["batch"]
+        each = (last["kept_mb"] - first["kept_mb"]) / further if further else last["kept_mb"] / last["batch"]
+        fixed = last["state_mb"] + last["kept_mb"] - last["batch"] * each
         colour, _ = _LOOKS[precision]
-        batches = [2**i for i in range(13)]
-        label = f"{width} filters, {precision}"
+        most = max(0, int((1000 * gigabytes - fixed) / each))
+        label = f"{width} filters, {precision}: {each:.1f} MB an image, at most {most:,} fit"
         line = "-" if width == min(r["num_filters"] for r in rows) else "--"
-        needed = [(row["state_mb"] + batch * each) / 1000 for batch in batches]
-        axis.plot(batches, needed, color=colour, linestyle=line, label=f"{label}: {each:.1f} MB an image")
-        fits.append(f"{label}: {max(0, int((1000 * gigabytes - row['state_mb']) / each)):,}")
+        needed = [(fixed + batch * each) / 1000 for batch in batches]
+        axis.plot(batches, needed, color=colour, linestyle=line, label=label)
     axis.axhline(gigabytes, color="black", linestyle=":", label=f"{gigabytes:g} GB")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
@@ -162,7 +176,7 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
     axis.yaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("images in a batch")
     axis.set_ylabel("GB, at least")
-    axis.set_title("at most as many images fit: " + "; ".join(fits), fontsize=10)
+    axis.set_title(f"memory that a training needs, and {gigabytes:g} GB", fontsize=10)
     axis.legend(fontsize=9, frameon=False)
     axis.grid(alpha=0.25)
     return figure
@@ -199,13 +213,13 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     figure = Figure(figsize=(9.0, 1.1 + 0.42 * len(bars)), layout="constrained")
     axis = figure.subplots()
     colour, _ = MODEL_STYLE[model]
-    shortest = min(low for _, low, _ in bars)
     for i, (what, low, high) in enumerate(bars):
-        _bar(axis, i, low, high, price if "CPU" not in what else None, shortest, colour)
+        _mark(axis, i, low, high, price if "CPU" not in what else None, colour)
     axis.set_yticks(range(len(bars)), [what for what, _, _ in bars], fontsize=9)
-    axis.invert_yaxis()
+    axis.set_ylim(len(bars) - 0.4, -0.6)
     axis.set_xscale("log")
-    axis.set_xlim(shortest / 2, 8 * max(high for _, _, high in bars))
+    axis.set_xlim(min(low for _, low, _ in bars) / 2, 8 * max(high for _, _, high in bars))
+    axis.grid(alpha=0.25, axis="x")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("hours, logarithmic", fontsize=9)
     axis.tick_params(labelsize=9)
@@ -213,14 +227,15 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     return figure
 
 
-def _bar(axis: Axes, place: int, low: float, high: float, price: float | None, shortest: float, colour: str) -> None:
-    """A full bar for what was measured, a hatched range for a guess."""
+def _mark(axis: Axes, place: int, low: float, high: float, price: float | None, colour: str) -> None:
+    """A dot for what was measured, a hatched range for a guess."""
     guess = low != high
-    left = low if guess else shortest / 2
-    look = dict(color="white", edgecolor=colour, hatch="////") if guess else dict(color=colour)
-    axis.barh(place, high - left, left=left, height=0.6, **look)
+    if guess:
+        axis.barh(place, high - low, left=low, height=0.5, color="white", edgecolor=colour, hatch="////")
+    else:
+        axis.plot(low, place, "o", color=colour, markersize=9)
     ends = (low, high) if guess else (low,)
-    words = " to ".join(f"{hours:.3g}" for hours in ends) + " h"
+    words = " to ".join(f"{hours:.2g}" for hours in ends) + " h"
     if price is not None:
-        words += ", " + " to ".join(f"{hours * price:.3g}" for hours in ends)
-    axis.text(high * 1.08, place, words, va="center", fontsize=9)
+        words += ", for " + " to ".join(f"{hours * price:.2g}" for hours in ends)
+    axis.text(high * 1.15, place, words, va="center", fontsize=9)
