@@ -136,6 +136,37 @@ def best_match(weights: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return offset, torch.zeros(size)  # patches have no way to say that nothing matches
 
 
+def patch_hit(weights: Tensor, shares: Tensor) -> float:
+    """Share of x's patches whose largest weight (mean of the heads) lies where most of the patch truly is.
+
+    Chance reaches one over the number of patches. A patch that lies in two of y's patches to equal parts may look at
+    either; one that y doesn't show is left out.
+
+    Args:
+        weights: of attention between patches, (B, heads, P, P, P, P).
+        shares: the truth, from `patch_shares`, (P, P, P, P).
+
+    Raises:
+        NDICError: these are not weights between patches, or y shows no patch of x.
+
+    Example:
+        >>> weights = torch.eye(4).reshape(1, 1, 2, 2, 2, 2)  # each patch looks at its own place
+        >>> patch_hit(weights, torch.eye(4).reshape(2, 2, 2, 2))
+        1.0
+    """
+    if weights.ndim != 6 or weights.shape[2:] != shares.shape:
+        raise NDICError(
+            f"weights between the patches of this truth have shape (B, heads, {', '.join(map(str, shares.shape))}), "
+            f"not {tuple(weights.shape)}"
+        )
+    shares, seen = shares.flatten(2), shares.isfinite().all(-1).all(-1)
+    if not seen.any():
+        raise NDICError("y shows no patch of x: there is nothing to find")
+    best = weights.mean(1).flatten(3).argmax(-1).cpu()
+    there = shares.expand(len(best), -1, -1, -1).gather(-1, best[..., None])[..., 0]
+    return (there >= shares.amax(-1) - 1e-6)[:, seen].double().mean().item()
+
+
 def _is_of_patches(weights: Tensor) -> bool:
     """Whether a layer's map leads from patches to patches (a window of offsets has odd sides, features even ones)."""
     return weights.shape[2:4] == weights.shape[4:6]

@@ -1,8 +1,10 @@
-"""Where y shows what x shows, from a known disparity: pixel by pixel, and at the scale of features."""
+"""Where y shows what x shows, from a known disparity: by pixels, by positions of features, by patches."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ndic_core.errors import NDICError
 
 
 def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
@@ -51,3 +53,42 @@ def warp(y: Tensor, disparity: Tensor, drop: Tensor | None = None) -> Tensor:
     down = down if drop is None else down + drop
     grid = torch.stack([(across + 0.5) / width * 2 - 1, (down + 0.5) / height * 2 - 1], -1)
     return F.grid_sample(y[None].double(), grid[None].double(), "bicubic", "border", align_corners=False)[0].to(y)
+
+
+def patch_shares(
+    disparity: Tensor, occluded: Tensor | None = None, patch_grid: int = 4, drop: Tensor | None = None
+) -> Tensor:
+    """In which of y's patches the parts of each patch of x lie: what attention between patches should find.
+
+    Args:
+        disparity: (H, W), pixels; x at column u is y at column u − disparity. H and W are multiples of `patch_grid`.
+        occluded: bool, (H, W), pixels that y does not show; none where None.
+        patch_grid: patches per side, P.
+        drop: (H, W), pixels that the match lies further down; 0 where None.
+
+    Returns:
+        (P, P, P, P): of patch row and column in x, the share of its visible pixels whose match lies in patch row and
+        column of y. Adds up to 1 over y's patches; NaN where y shows nothing of the patch.
+
+    Raises:
+        NDICError: the sides are not multiples of `patch_grid`.
+
+    Example:
+        >>> patch_shares(torch.full((8, 8), 1.0), patch_grid=2)[0, 1]  # one of four columns lies in the left patch
+        tensor([[0.2500, 0.7500],
+                [0.0000, 0.0000]])
+    """
+    height, width = disparity.shape
+    if height % patch_grid or width % patch_grid:
+        raise NDICError(f"a picture of {height} × {width} does not divide into {patch_grid} × {patch_grid} patches")
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    down, across = row if drop is None else (row + drop).round().long(), (column - disparity).round().long()
+    visible = (down >= 0) & (down < height) & (across >= 0) & (across < width)
+    visible = visible if occluded is None else visible & ~occluded
+
+    def number(row: Tensor, column: Tensor) -> Tensor:
+        return row[visible] // (height // patch_grid) * patch_grid + column[visible] // (width // patch_grid)
+
+    shares = torch.zeros(patch_grid**2, patch_grid**2)
+    shares.index_put_((number(row, column), number(down, across)), torch.tensor(1.0), accumulate=True)
+    return (shares / shares.sum(1, keepdim=True)).reshape([patch_grid] * 4)
