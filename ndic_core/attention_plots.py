@@ -135,7 +135,7 @@ def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual:
         errors.plot(shifts, other, linestyle=":", markerfacecolor="none", label=f"{name}, another u", **look)
     hits.axhline(100 / 16, color="black", linestyle="--", linewidth=1.2, label="chance, 1 of 16")
     for axis in (hits, errors):
-        axis.axvspan(*usual, color="#999999", alpha=0.2, label="disparities of the street, 1st to 99th percentile")
+        axis.axvspan(*usual, color="#999999", alpha=0.2, label="98 % of the street's disparities")
         axis.set_xticks(range(0, max(shifts) + 1, patch // 4))
         axis.set_xlabel(f"shift to the right, image pixels (a patch is {patch})")
     hits.set_ylim(0, 160)  # room for the legend
@@ -175,10 +175,10 @@ def features_met(t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[int],
             low, high = image.quantile(torch.tensor([0.02, 0.98])).tolist()
             axis.imshow(image.numpy(), cmap="gray", vmin=low, vmax=high, interpolation="none")
             height, width = image.shape
-            lines = range(1, patch_grid or 0)
-            axis.set_xticks([k * width / patch_grid - 0.5 for k in lines], [])
-            axis.set_yticks([k * height / patch_grid - 0.5 for k in lines], [])
-            axis.grid(visible=patch_grid is not None, color=_FOUND, alpha=0.5, linewidth=0.7)
+            borders = range(1, patch_grid or 1)
+            axis.set_xticks([k * width / patch_grid - 0.5 for k in borders], [])
+            axis.set_yticks([k * height / patch_grid - 0.5 for k in borders], [])
+            axis.grid(color=_FOUND, alpha=0.5, linewidth=0.7)
             axis.tick_params(length=0)
         row[0].set_ylabel(f"channel {channel}", fontsize=10)
     titles = ("t, of x's decoder", "u, of y's decoder", "aligned, for x's decoder")

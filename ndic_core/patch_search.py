@@ -88,10 +88,10 @@ def match_of_roll(size: tuple[int, int], shift: tuple[int, int]) -> tuple[Tensor
 def learn_to_find(
     cam: CrossAttentionModule,
     step: tuple[int, int],
-    steps: int = 250,
+    steps: int = 300,
     channels: int = 1,
     batch: int = 32,
-    noise: float = 0.3,
+    noise: float = 1.0,
     lr: float = 4e-3,
 ) -> list[float]:
     """Train a module to give back a texture t from its rolled copy u; t itself only asks, and with noise on it.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import lively
 
-from ndic_core.alignment import best_match, measure_alignment
-from ndic_core.data.matches import true_match
+from ndic_core.alignment import best_match, measure_alignment, patch_hit
+from ndic_core.data.matches import patch_shares, true_match
 from ndic_core.data.street import Street, StreetPair
 from ndic_core.errors import NDICError
 
@@ -112,3 +112,53 @@ def test_what_cannot_be_measured(scene):
         measure_alignment(Told([]), [])
     with pytest.raises(NDICError, match="ndic_bls17 has no attention to measure"):
         measure_alignment(lively("ndic_bls17"), [scene])
+
+
+def test_patch_shares_are_counted_pixel_by_pixel(scene):
+    shares = patch_shares(scene.disparity, scene.occluded)
+    for i, j in [(0, 0), (2, 0), (2, 2), (3, 3)]:
+        counted = torch.zeros(4, 4)
+        for row in range(32 * i, 32 * (i + 1)):
+            for column in range(64 * j, 64 * (j + 1)):
+                if not scene.occluded[row, column]:
+                    counted[row // 32, round(column - scene.disparity[row, column].item()) // 64] += 1
+        assert torch.allclose(shares[i, j], counted / counted.sum(), atol=1e-6)
+
+
+def test_patch_shares_leave_out_what_y_does_not_show():
+    disparity = torch.zeros(4, 8)
+    disparity[:, 4:] = 4.0
+    shares = patch_shares(disparity, torch.arange(8).expand(4, 8) < 4, patch_grid=2)
+    assert shares[:, 0].isnan().all()
+    assert shares[0, 1].tolist() == [[1, 0], [0, 0]]
+    assert patch_shares(disparity + 8, patch_grid=2).isnan().all()  # beyond y's frame
+    lower = patch_shares(disparity, patch_grid=2, drop=torch.full((4, 8), 1.0))
+    assert lower[0, 0].tolist() == [[0.5, 0], [0.5, 0]]
+    with pytest.raises(NDICError, match="4 × 8 does not divide into 3 × 3 patches"):
+        patch_shares(disparity, patch_grid=3)
+
+
+def test_patches_hit_where_most_of_them_is():
+    shares = torch.zeros(2, 2, 4)
+    shares[0, 0], shares[0, 1], shares[1, 0] = torch.tensor([[0.7, 0.3, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 1]])
+    shares[1, 1] = torch.nan  # hidden
+    shares = shares.unflatten(-1, (2, 2))
+
+    def hit(*places):
+        weights = torch.nn.functional.one_hot(torch.tensor([*places, 0]), 4).float()
+        return patch_hit(weights.reshape(1, 1, 2, 2, 2, 2).expand(3, 2, -1, -1, -1, -1), shares)
+
+    assert hit(0, 0, 3) == hit(0, 1, 3) == 1
+    assert hit(1, 0, 3) == pytest.approx(2 / 3)
+    assert hit(2, 2, 2) == 0
+    with pytest.raises(NDICError, match="nothing to find"):
+        patch_hit(torch.zeros(1, 1, 2, 2, 2, 2), shares * torch.nan)
+    with pytest.raises(NDICError, match=r"\(B, heads, 2, 2, 2, 2\), not \(1, 2, 16, 32, 1, 13\)"):
+        patch_hit(torch.zeros(1, 2, 16, 32, 1, 13), shares)
+
+
+def test_the_mean_of_the_heads_decides():
+    weights = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.1, 0.8, 0.1], [0, 0, 0.5, 0.5]]).reshape(1, 3, 1, 1, 4)
+    weights = weights.expand(1, 3, 2, 2, 4).unflatten(-1, (2, 2))
+    third = torch.tensor([0.0, 0, 1, 0]).expand(2, 2, 4).unflatten(-1, (2, 2))
+    assert patch_hit(weights, third) == 1
