@@ -199,11 +199,15 @@ def _true_place(
 
 
 def _frame(axis, left: float, top: float, wide: float, tall: float, colour: str, line: str) -> None:
-    """A rectangle just inside these borders, so that it is whole where the picture ends; white below for contrast."""
+    """A rectangle just inside these borders, so that it is whole where the picture ends.
+
+    White below for contrast, and dashes on top of all: of two frames at one place both can be seen.
+    """
     place, size = (left + 0.5, top + 0.5), (wide - 2, tall - 2)
     if colour != "white":
-        axis.add_patch(Rectangle(place, *size, fill=False, edgecolor="white", linewidth=4.0))
-    axis.add_patch(Rectangle(place, *size, fill=False, edgecolor=colour, linestyle=line, linewidth=2.2))
+        axis.add_patch(Rectangle(place, *size, fill=False, edgecolor="white", linewidth=4.0, zorder=2))
+    look = dict(edgecolor=colour, linestyle=line, linewidth=2.2, zorder=4 if line == "--" else 3)
+    axis.add_patch(Rectangle(place, *size, fill=False, **look))
 
 
 def _percent(axis, values: Tensor, title: str):
