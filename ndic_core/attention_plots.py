@@ -62,9 +62,9 @@ def look_at_patches(
         head: from 0; the mean of all where None.
 
     Returns:
-        A figure: x with the patch that asks; y with the patch that has the largest weight, and the true match of the
-        whole patch, moved by the median of its visible pixels; below the weights over y's patches, in percent, and how
-        many percent of the patch's visible pixels truly lie in each.
+        A figure: x with the patch that asks and a cross at the place; y with the patch that has the largest weight, and
+        the true match of the whole patch, moved by the median of its visible pixels; below the weights over y's
+        patches, in percent, and how many percent of the patch's visible pixels truly lie in each.
 
     Raises:
         NDICError: weights of another kind, a place outside the picture, or a head that isn't there.
@@ -92,7 +92,8 @@ def look_at_patches(
         axes[name].grid(color="white", alpha=0.35, linewidth=0.7)
         axes[name].tick_params(length=0)
     _frame(axes["x"], j * wide, i * tall, wide, tall, "white", "-")
-    axes["x"].set_title("x: the patch that asks", fontsize=10)
+    axes["x"].plot(column, row, "+", color="white", markersize=7)
+    axes["x"].set_title(f"x: the patch that asks, of pixel ({row}, {column})", fontsize=10)
     best_row, best_column = divmod(found.argmax().item(), grid)
     _frame(axes["y"], best_column * wide, best_row * tall, wide, tall, _FOUND, "-")
     seen = truth.isfinite().all()
