@@ -89,8 +89,10 @@ def main() -> None:
     points = []
     for name in args.models:
         config = configuration(name, args, changes)
-        model = train(config).model
-        rows = evaluate(model, load_split(config, "val"))
+        trained = train(config)
+        if trained.stopped == "interrupted":
+            raise SystemExit("interrupted: the same command goes on from here")
+        rows = evaluate(trained.model, load_split(config, "val"))
         for point in averages(rows):
             costs = [cost(row, config.lmbda) for row in rows if row["side_info"] == point["side_info"]]
             points.append(point | {"cost": sum(costs) / len(costs)})

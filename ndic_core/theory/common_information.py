@@ -38,13 +38,13 @@ def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
     return entropy(np.bincount(of_x, weights=joint.sum(1), minlength=parts)), of_x, of_y
 
 
-def wyner_flipped_bit(p: float) -> float:
+def wyner_flipped_bit(p):
     """Wyner's common information of a fair bit and its flip, in bits: 1 + h(p) − 2 h(a) with p = 2 a (1 − a).
 
     Source: A. Wyner, "The common information of two dependent random variables", IEEE Trans. Inf. Theory 21, 1975.
 
     Args:
-        p: probability of a flip, 0 to 1/2.
+        p: probability of a flip, 0 to 1/2, or an array of them.
 
     Example:
         >>> round(float(wyner_flipped_bit(0.1)), 4)
@@ -64,11 +64,11 @@ def wyner_variable(p: float) -> np.ndarray:
     return 0.5 * flips[:, :, None] * flips[:, None, :]
 
 
-def _half_flip(p: float) -> float:
+def _half_flip(p):
     """a such that two flips of probability a make one of probability p."""
-    if not 0 <= p <= 0.5:
+    if not np.all((np.asarray(p) >= 0) & (np.asarray(p) <= 0.5)):
         raise NDICError(f"a flip has a probability from 0 to 1/2 here, not {p}")
-    return (1 - np.sqrt(1 - 2 * p)) / 2
+    return (1 - np.sqrt(1 - 2 * np.asarray(p))) / 2
 
 
 def explains(triple: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from ndic_core.errors import NDICError
-from ndic_core.theory.entropy import entropies
+from ndic_core.theory.common_information import gaussian_mutual, wyner_flipped_bit, wyner_gaussian
+from ndic_core.theory.entropy import binary_entropy, entropies
 from ndic_core.theory.wyner_ziv import (
     binary_conditional_rate,
     binary_rate,
@@ -213,4 +214,42 @@ def binary_rates(p: float) -> Figure:
     axis.set_title(f"y is x with flips of probability {p:g}")
     axis.grid(alpha=0.25)
     axis.legend(loc="upper right", fontsize=9, frameon=False)
+    return figure
+
+
+def common_informations(p: float, rho: float) -> Figure:
+    """What a fair bit and its flip, and two Gaussian variables, have in common, by three measures.
+
+    Args:
+        p: probability of a flip, 0 to 1/2, that is marked.
+        rho: correlation, 0 or more and below 1, that is marked.
+
+    Returns:
+        A figure of two panels: Gács–Körner, mutual and Wyner's information in bits, over p and over ρ.
+    """
+    flips, correlations = np.linspace(0, 0.5, 200), np.linspace(0, 0.99, 200)
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    bits, gaussian = figure.subplots(1, 2)
+    measures = (
+        (bits, flips, p, wyner_flipped_bit, lambda p: 1 - binary_entropy(p)),
+        (gaussian, correlations, rho, wyner_gaussian, gaussian_mutual),
+    )
+    for axis, places, marked, wyner, mutual in measures:
+        at = (marked, marked, marked)
+        axis.plot(places, wyner(places), color=_BLUE, label="C, Wyner: to explain it")
+        axis.plot(places, mutual(places), color=_BLACK, label="I, mutual information")
+        axis.plot(
+            places, 0 * places, color=_VERMILION, linewidth=2.5, clip_on=False, label="K, Gács–Körner: both can name"
+        )
+        axis.plot(at, (wyner(marked), mutual(marked), 0), "o", color="#555555", clip_on=False, zorder=3)
+        axis.set_ylim(bottom=0)
+        axis.margins(x=0)
+        axis.grid(alpha=0.25)
+        axis.set_ylabel("bits")
+    bits.plot(0, 1, "o", color=_VERMILION, markerfacecolor="none", clip_on=False, zorder=4)  # K is 1 where y is x
+    bits.set_xlabel("probability of a flip, p")
+    bits.set_title("a fair bit and its flip")
+    bits.legend(fontsize=9, frameon=False)
+    gaussian.set_xlabel("correlation ρ")
+    gaussian.set_title("two Gaussian variables")
     return figure

@@ -81,6 +81,15 @@ def test_binary_rates_are_drawn(p):
     assert f"{critical_distortion(p):.3f}" in text
 
 
+def test_the_three_commons_are_drawn_in_their_order():
+    bits, gaussian = plots.common_informations(0.1, 0.9).axes
+    for axis, known in ((bits, (0.8728, 0.5310, 0)), (gaussian, (2.124, 1.198, 0))):  # the published numbers
+        wyner, mutual, both, marked = axis.lines[:4]
+        assert (wyner.get_ydata() >= mutual.get_ydata() - 1e-9).all()
+        assert (mutual.get_ydata() >= both.get_ydata()).all()
+        assert np.allclose(marked.get_ydata(), known, atol=5e-4)
+
+
 def test_waterfall_is_drawn():
     axis = plots.waterfall([0.07, 0.09], {"a": [0, 1], "b": [0.1, 1]}, threshold=0.084, limit=0.11, title="t").axes[0]
     assert [text.get_text()[:9] for text in axis.get_legend().get_texts()] == ["a", "b", "threshold", "Slepian–W"]
