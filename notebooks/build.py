@@ -22,6 +22,8 @@ from nbformat import NotebookNode
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from ndic_core.files import write_whole
+
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = sorted([*HERE.glob("[0-9_]*.ipynb"), *(HERE / "solutions").glob("[0-9]*.ipynb")])
 LESSONS = sorted(HERE.glob("[0-9]*.ipynb"))
@@ -47,7 +49,8 @@ _UNWANTED = {
 _BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: no one wants to see a bar that stands still
 _KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_EXERCISE = re.compile(r"^(\d+\. \*\*.+?\*\*.+?[.?])(?=\s|$)", re.MULTILINE | re.DOTALL)  # with its first sentence
+_EXERCISE = re.compile(r"^(?=\d+\. \*\*)", re.MULTILINE)  # where one begins
+_SENTENCE = re.compile(r".+?\*\*.+?(?<!e\.g)(?<!i\.e)[.?](?=\s|$)", re.DOTALL)  # its name, and the first after it
 
 
 class _SilentOutput(OutputWidget):
@@ -156,12 +159,13 @@ def write_thumbnail(path: Path) -> None:
     target, source = thumbnail_path(path), sha256(figure).hexdigest()
     if thumbnail_source(target) == source:
         return
+    note, buffer = PngInfo(), BytesIO()
+    note.add_text(_SOURCE, source)
     with Image.open(BytesIO(figure)) as picture:
         small = ImageOps.contain(picture.convert("RGB"), _THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
-    note = PngInfo()
-    note.add_text(_SOURCE, source)
+    small.quantize(128).save(buffer, "PNG", optimize=True, pnginfo=note)
     target.parent.mkdir(exist_ok=True)
-    small.quantize(128).save(target, optimize=True, pnginfo=note)
+    write_whole(target, buffer.getvalue())
 
 
 def thumbnail_source(path: Path) -> str | None:
@@ -176,22 +180,23 @@ def exercise_index(lessons: Iterable[Path]) -> str:
     """A page that names every exercise, with its notebook and its solution."""
     lines = ["# The exercises", "", "Each has a check in its notebook, and a solution beside it.", ""]
     for path in lessons:
-        words = "\n".join(
-            cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"
-        )
-        title = re.search(r"^# (.+)$", words, re.MULTILINE)[1]
-        exercises = _EXERCISE.findall(words.partition("## Exercises")[2].partition("## Summary")[0])
+        cells = nbformat.read(path, as_version=4).cells
+        words = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        title = words.partition("\n")[0].lstrip("# ")
+        section = words.partition("## Exercises")[2].partition("## Summary")[0]
         lines += [f"## {path.stem.partition('_')[0]}: {title}", ""]
-        lines += [" ".join(exercise.split()) for exercise in exercises]
+        for exercise in _EXERCISE.split(section)[1:]:
+            sentence = _SENTENCE.match(exercise)
+            lines.append(" ".join((sentence[0] if sentence else exercise).split()))
         lines += ["", f"[The notebook]({path.name}) · [the solutions](solutions/{path.name})", ""]
     return "\n".join(lines)
 
 
 def write_pages() -> None:
     """All that is made of the lessons."""
+    write_whole(EXERCISES, exercise_index(LESSONS).encode())
     for path in LESSONS:
         write_thumbnail(path)
-    EXERCISES.write_text(exercise_index(LESSONS), encoding="utf-8")
 
 
 def repository() -> str:

@@ -17,6 +17,7 @@ import ndic_core as ndic
 from data_prep import common
 from ndic_core.demo import embedded_pair
 from ndic_core.files import read_image
+from ndic_core.models.catalogue import CATALOGUE
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
 
@@ -24,7 +25,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
 os.environ["NDIC_CACHE"] = _CACHE.name
 
 SHARED = Path(__file__).parents[2] / "shared"
-SIDE_INFO = [name for name in ndic.MODELS if name.startswith(("ndic", "cross", "parallax"))]
+SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
 
 

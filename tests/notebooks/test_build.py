@@ -139,17 +139,19 @@ def test_the_index_tells_each_exercise_in_a_sentence(tmp_path):
     cells = [
         new_markdown_cell("# A topic\n\nSome words."),
         new_markdown_cell("1. **Not this.** It is no exercise."),
-        new_markdown_cell("## Exercises\n\n1. **How\n   many?** Count 0.5 of them:\n   all. Then go on."),
+        new_markdown_cell("## Exercises\n\n1. **How\n   many?** Count 0.5 of them, e.g. here:\n   all. Then go on."),
         new_code_cell("answer = None"),
-        new_markdown_cell("2. **Again.** Why?\n\n## Summary\n\n3. **Nor this.** It comes later."),
+        new_markdown_cell("2. **Without end.** Do this:"),
+        new_markdown_cell("3. **Again.** Why?\n\n## Summary\n\n4. **Nor this.** It comes later."),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "07_topic.ipynb")
     page = exercise_index([tmp_path / "07_topic.ipynb"])
     assert page.splitlines()[4:] == [
         "## 07: A topic",
         "",
-        "1. **How many?** Count 0.5 of them: all.",
-        "2. **Again.** Why?",
+        "1. **How many?** Count 0.5 of them, e.g. here: all.",
+        "2. **Without end.** Do this:",
+        "3. **Again.** Why?",
         "",
         "[The notebook](07_topic.ipynb) · [the solutions](solutions/07_topic.ipynb)",
     ]
