@@ -6,6 +6,9 @@
 seeds; beside them `bmshj18_factorized`, the same without side information, and one more for two cameras in one place
 (baseline 0). Few steps, small models: it shows what the terms do, not what a full training would end with.
 
+What was measured before is kept: a run with some seeds only, or a stopped one, replaces the lines of its own models. A
+run of another length writes its table beside the weights, so that notebook 05 goes on reading models trained alike.
+
 A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_true,
 psnr_swapped, psnr_absent (dB: decoded with the right y, another scene's, a grey picture); cost, bpp + lambda * 255**2 *
 MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y, but
@@ -21,7 +24,8 @@ import torch
 from ndic_core.common_information import from_parts, loss_terms, noise_capacity, sent_latent
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import averages, evaluate, write_table
+from ndic_core.evaluation import averages, evaluate, read_table, write_table
+from ndic_core.files import make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec
 from ndic_core.training import train
@@ -37,7 +41,9 @@ RUNS = [
     ("ndic_bls17", 0, 1, 0.54),
     ("ndic_bls17", 1, 10, 0.54),
 ]
+EPOCHS = 10  # of the table that is kept
 TABLE = Path(__file__).parent / "results" / "common_information.csv"
+KEY = ("model", "alpha", "beta", "baseline", "seed", "epochs")  # what tells two lines of it apart
 
 
 def configuration(
@@ -87,23 +93,29 @@ def measure(model: Codec, config: Config) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("outputs/common_information"), help="for weights")
-    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--table", type=Path, help="where the lines go; see above")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--epochs", type=int, default=10, help="of 64 steps each")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 64 steps each")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    rows = []
+    table = args.table or (TABLE if args.epochs == EPOCHS else args.out / TABLE.name)
+    make_folder(table.parent)  # or a training would be lost
+    before = read_table(table) if table.exists() else []
+    if not all(row.keys() >= set(KEY) for row in before):
+        parser.error(f"{table} is another table, without the columns {', '.join(KEY)}: choose another file")
+    rows = {tuple(row[key] for key in KEY): row for row in before}
     for seed in args.seeds:
         for model, alpha, beta, baseline in RUNS:
             config = configuration(model, alpha, beta, baseline, seed, args)
             trained = train(config, progress=False)
             if trained.stopped == "interrupted":
                 raise SystemExit("interrupted; the same command goes on")
-            row = dict(model=model, alpha=alpha, beta=beta, baseline=baseline, seed=seed, lmbda=config.lmbda)
-            rows.append(row | measure(trained.model, config))
-            print({key: round(v, 4) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)
-            write_table(rows, args.table)
+            key = (model, alpha, beta, baseline, seed, args.epochs)
+            row = dict(zip(KEY, key, strict=True)) | {"lmbda": config.lmbda} | measure(trained.model, config)
+            rows[key] = row
+            print({name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}, flush=True)
+            write_table(list(rows.values()), table)
 
 
 if __name__ == "__main__":

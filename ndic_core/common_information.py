@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.metrics import estimated_bpp, psnr
-from ndic_core.models.codec import Codec, evaluating
+from ndic_core.models.codec import DOWNSAMPLING, Codec, evaluating
 from ndic_core.models.distributed import NDIC, W_NOISE, join
 from ndic_core.models.gain import scaled
 
@@ -29,7 +29,7 @@ def loss_terms(model: NDIC, x: Tensor, y: Tensor, lmbda: float | None = None) ->
         reconstructions. All rates are estimated.
 
     Raises:
-        NDICError: the model has no common information, or the images don't fit.
+        NDICError: the model has no common information, the images don't fit, or `lmbda` is not offered.
 
     Example:
         >>> import ndic_core as ndic
@@ -62,14 +62,19 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
     Returns:
         (B, N, H/16, W/16).
 
+    Raises:
+        NDICError: the weights don't offer `lmbda`, or `x` is no batch of images of such a size.
+
     Example:
         >>> import ndic_core as ndic
         >>> sent_latent(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 3, 32, 48)).shape
         torch.Size([1, 4, 2, 3])
     """
+    model.check(x, x)  # no y is needed here: x in its place has the right shape
+    model.gains(lmbda, 1)  # refuses a lambda that is not offered, as `encode` does
     gain, inverse = model.gains(model.lmbda_at(model.level(lmbda)), len(x))
     with evaluating(model):
-        return scaled(model.analyse(x, gain).round(), inverse)
+        return scaled(model.analyse(model.fit(x), gain).round(), inverse)
 
 
 @torch.no_grad()
@@ -79,13 +84,13 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
     Args:
         model: `ndic_bls17` or `ndic_bmshj18`, whose receiver takes no more than these.
         latent: see `sent_latent`.
-        w: see `NDIC.common_information`, of the same shape.
+        w: see `NDIC.common_information`, of the same shape: (B, N, H/16, W/16).
 
     Returns:
         (B, 3, H, W), clipped to [0, 1].
 
     Raises:
-        NDICError: another model, or neither part is given.
+        NDICError: another model, neither part is given, or their shapes are not those above.
 
     Example:
         >>> import ndic_core as ndic
@@ -95,10 +100,14 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
     check_model(model)
     if latent is None and w is None:
         raise NDICError("nothing to draw from: give the latent, or w, or both")
+    shapes = {tuple(part.shape) for part in (latent, w) if part is not None}
+    if any(len(shape) != 4 or shape[1] != model.config["num_filters"] for shape in shapes) or len(shapes) > 1:
+        wanted = f"(B, {model.config['num_filters']}, H/16, W/16)"
+        raise NDICError(f"latent and w must have one shape, {wanted}, not {' and '.join(map(str, sorted(shapes)))}")
     latent = torch.zeros_like(w) if latent is None else latent
     w = torch.zeros_like(latent) if w is None else w
     with evaluating(model):
-        return model.synthesis_x(join(latent, w)).clamp(0, 1)
+        return model.synthesis_x(join(model.fit(latent), model.fit(w))).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -131,7 +140,24 @@ def channel_effects(model: NDIC, latent: Tensor, w: Tensor) -> Tensor:
 
 
 def levelled(w: Tensor, channel: int) -> Tensor:
-    """w with one channel replaced by its mean over each picture: what it tells of places is gone."""
+    """w with one channel replaced by its mean over each picture: what it tells of places is gone.
+
+    Args:
+        w: (B, N, h, w).
+        channel: from 0.
+
+    Returns:
+        A changed copy.
+
+    Raises:
+        NDICError: there is no such channel.
+
+    Example:
+        >>> levelled(torch.tensor([[[[1.0, 3.0]], [[5.0, 9.0]]]]), 0).tolist()
+        [[[[2.0, 2.0]], [[5.0, 9.0]]]]
+    """
+    if not 0 <= channel < w.shape[1]:
+        raise NDICError(f"w has channels from 0 to {w.shape[1] - 1}, none with number {channel}")
     changed = w.clone()
     changed[:, channel] = w[:, channel].mean((-1, -2), keepdim=True)
     return changed
@@ -145,21 +171,27 @@ def noise_capacity(w: Tensor, noise: float = W_NOISE) -> Tensor:
 
     Args:
         w: (B, N, h, w), without noise.
-        noise: standard deviation of what is added.
+        noise: standard deviation of what is added, above 0.
 
     Returns:
         Bits per pixel of the image, all channels together.
+
+    Raises:
+        NDICError: there is no noise: then there is no limit.
 
     Example:
         >>> w = torch.tensor([-1.0, 1.0]).expand(1, 1, 2, 2)  # one channel of variance 1, at a noise of 1/3
         >>> round(float(noise_capacity(w, noise=3**-0.5)), 4)  # 1 bit for 16 × 16 pixels
         0.0039
     """
+    if not noise > 0:
+        raise NDICError(f"the noise needs a standard deviation above 0, not {noise:g}: without it there is no limit")
     variance = w.transpose(0, 1).flatten(1).var(1, unbiased=False)
-    return 0.5 * torch.log2(1 + variance / noise**2).sum() / 256
+    return 0.5 * torch.log2(1 + variance / noise**2).sum() / DOWNSAMPLING**2
 
 
 def check_model(model: Codec) -> None:
     """Raise `NDICError` unless the receiver draws x from its latent and w alone."""
-    if not (isinstance(model, NDIC) and model.name.startswith("ndic_")):
-        raise NDICError(f"common information is looked at in ndic_bls17 and ndic_bmshj18, not in {model.name}")
+    if not (isinstance(model, NDIC) and type(model).reconstruct is NDIC.reconstruct):
+        given = model.name if isinstance(model, Codec) else type(model).__name__
+        raise NDICError(f"common information is looked at in ndic_bls17 and ndic_bmshj18, not in {given}")

@@ -16,6 +16,7 @@ from ndic_core.common_information import sent_latent
 from ndic_core.errors import NDICError
 from ndic_core.metrics import measured_bpp, ms_ssim, ms_ssim_db
 from ndic_core.models.codec import Codec, evaluating
+from ndic_core.models.coding import LEVELS
 from ndic_core.models.transmission import encode
 
 
@@ -51,18 +52,28 @@ def send_at_levels(model: Codec, x: Tensor, levels: Sequence[int]) -> list[Sent]
     Args:
         model: with variable-rate weights.
         x: (B, 3, H, W) in [0, 1], of a size that the model takes.
-        levels: from 0 to 255, rising.
+        levels: whole numbers from 0 to 255.
 
     Raises:
-        NDICError: these weights have one rate.
+        NDICError: these weights have one rate, a level is not among those, or the pictures don't fit the model.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> model = ndic.build_model("ndic_bls17", num_filters=4, lmbda=(1e-3, 1e-2))
+        >>> sent = send_at_levels(model, torch.rand(2, 3, 32, 48), (0, 255))
+        >>> [(one.level, one.latent.shape, one.bpp.shape) for one in sent][1]
+        (255, torch.Size([2, 4, 2, 3]), torch.Size([2]))
     """
     if model.gain is None:
         raise NDICError(f"these weights of {model.name} have one rate, not levels from 0 to 255")
+    if wrong := [level for level in levels if level not in range(LEVELS + 1)]:
+        raise NDICError(f"levels are whole numbers from 0 to {LEVELS}, not {wrong[0]}")
     sent = []
     for level in levels:
         lmbda = model.lmbda_at(level)
+        latent = sent_latent(model, x, lmbda)  # first: it refuses what doesn't fit
         bpp = [measured_bpp(encode(model, image, lmbda), image[0].numel()) for image in x]
-        sent.append(Sent(level, sent_latent(model, x, lmbda), torch.tensor(bpp)))
+        sent.append(Sent(level, latent, torch.tensor(bpp)))
     return sent
 
 
@@ -76,32 +87,41 @@ def decode_all(model: Codec, x: Tensor, sent: Sequence[Sent], y: Tensor | None =
         sent: from `send_at_levels`.
         y: (B, 3, H, W), what the receiver has; None for a model without side information.
 
+    Raises:
+        NDICError: there is no file, the files are of other pictures than `x`, or `x` or `y` doesn't fit the model.
+
     Example:
         >>> import ndic_core as ndic
         >>> model, x = ndic.build_model("ndic_bls17", num_filters=4, lmbda=(1e-3, 1e-2)), torch.rand(2, 3, 112, 112)
         >>> decode_all(model, x, send_at_levels(model, x, (0, 255)), x).ms_ssim_db.shape
         torch.Size([2, 2])
     """
+    model.check(x, y)
+    if not sent or any(len(one.latent) != len(x) for one in sent):
+        raise NDICError(f"there must be files of these {len(x)} pictures, from send_at_levels, at one level or more")
+    side = model.fit(y) if model.info.side_info else None
     quality = []
     with evaluating(model):
         for one in sent:
-            x_hat = model.reconstruct(one.latent, y).clamp(0, 1)
-            quality.append(ms_ssim_db(ms_ssim(x, x_hat)).cpu())
+            x_hat = model.reconstruct(one.latent, side).clamp(0, 1)
+            quality.append(ms_ssim_db(ms_ssim(x, x_hat.to(x))).cpu())
     return Curve(torch.stack([one.bpp for one in sent]), torch.stack(quality))
 
 
 def rate_saved(anchor: Curve, test: Curve) -> Tensor:
     """The share of the anchor's bits that `test` does without, at the anchor's quality, picture by picture.
 
-    Between two levels the logarithm of the rate is interpolated over quality by a straight line.
+    Between two levels the logarithm of the rate is interpolated over quality by a straight line. A level that another
+    one beats (no more bits, no less quality) is left out: nobody would send at it, and a line through it would promise
+    less than the other one gives.
 
     Args:
         anchor: of one level.
         test: of several levels, of the same pictures.
 
     Returns:
-        (B,): 0.1 where 10 % of the bits are saved, negative where more are needed; NaN where `test` doesn't reach that
-        quality at any of its levels.
+        (B,): 0.1 where 10 % of the bits are saved, negative where more are needed; NaN where that quality
+        does not lie within those of the levels that are left.
 
     Raises:
         NDICError: the anchor has several levels, or the curves are of different pictures.
@@ -125,7 +145,16 @@ def rate_saved(anchor: Curve, test: Curve) -> Tensor:
         test.ms_ssim_db.T.numpy(),
         strict=True,
     ):
-        order = np.argsort(qualities)
-        log_rate = np.interp(target, qualities[order], np.log(rates[order]), left=np.nan, right=np.nan)
+        kept = _unbeaten(rates, qualities)
+        log_rate = np.interp(target, qualities[kept], np.log(rates[kept]), left=np.nan, right=np.nan)
         saved.append(1 - np.exp(log_rate) / least)
     return torch.tensor(saved)
+
+
+def _unbeaten(rates: np.ndarray, qualities: np.ndarray) -> list[int]:
+    """Which points no other beats in both, in rising order of rate and so of quality."""
+    kept: list[int] = []
+    for i in np.lexsort((-qualities, rates)):  # by rate; at one rate the best first
+        if not kept or qualities[i] > qualities[kept[-1]]:
+            kept.append(i)
+    return kept

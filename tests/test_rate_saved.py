@@ -47,6 +47,41 @@ def test_what_is_not_reached_is_no_number():
     assert rate_saved(line([[0.2, 0.2]], [[9.9, 12.1]]), test).isnan().all()
 
 
+@pytest.mark.parametrize(
+    ("qualities", "target", "rate"),
+    [
+        ([11.0, 11.0, 13.0], 11.0, 0.1),  # tied: the cheaper one
+        ([11.0, 12.0, 11.4], 11.5, math.sqrt(0.1 * 0.2)),  # the third costs most and is beaten by the second
+        ([11.0, 10.0, 13.0], 12.0, math.sqrt(0.1 * 0.4)),
+    ],
+)
+def test_levels_that_another_beats_are_left_out(qualities, target, rate):
+    test = line([[0.1], [0.2], [0.4]], [[quality] for quality in qualities])
+    assert rate_saved(line([[0.2]], [[target]]), test).item() == pytest.approx(1 - rate / 0.2, abs=1e-6)
+
+
+def test_weights_of_half_precision_are_measured_too(pair):
+    model = lively("ndic_bls17", num_filters=4, lmbda=(1e-3, 1e-2)).bfloat16()
+    x, y = (view[None] for view in pair)
+    assert decode_all(model, x, send_at_levels(model, x, (100,)), y).ms_ssim_db.isfinite().all()
+
+
+def test_files_and_pictures_that_do_not_belong_together_are_refused(pair):
+    model = lively("ndic_bls17", num_filters=4, lmbda=(1e-3, 1e-2))
+    x, y = (view[None] for view in pair)
+    sent = send_at_levels(model, x, (100,))
+    with pytest.raises(NDICError, match="needs y"):
+        decode_all(model, x, sent)
+    for files, pictures in (([], x), (sent, x.expand(2, -1, -1, -1))):
+        with pytest.raises(NDICError, match="files of these"):
+            decode_all(model, pictures, files, y.expand_as(pictures))
+    for level in (1.5, -1, 256):
+        with pytest.raises(NDICError, match=f"from 0 to 255, not {level}"):
+            send_at_levels(model, x, (0, level))
+    with pytest.raises(NDICError, match="takes images whose sides"):
+        send_at_levels(model, x[..., :100], (0,))
+
+
 def test_misuse_is_told():
     two = line([[0.1], [0.4]], [[10.0], [12.0]])
     with pytest.raises(NDICError, match="one level of the anchor"):
