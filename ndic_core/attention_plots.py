@@ -10,6 +10,7 @@ from torch import Tensor
 from ndic_core.data.matches import patch_shares
 from ndic_core.errors import NDICError
 from ndic_core.patch_search import Found
+from ndic_core.plotting import pixels
 
 _TRUTH, _FOUND, _OTHER = "#0072B2", "#D55E00", "#009E73"  # Okabe–Ito blue, vermilion, green
 
@@ -23,6 +24,12 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
 
     Returns:
         A figure of two panels: the three signals, and the weights as an image.
+
+    Example:
+        >>> x, y = torch.rand(2, 8)
+        >>> weights = (-9 * (x[:, None] - y).square()).softmax(1)
+        >>> [len(axis.lines) for axis in soft_lookup(x, y, weights, weights @ y).axes[:2]]
+        [3, 0]
     """
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     signals, table = figure.subplots(1, 2, width_ratios=[1.5, 1])
@@ -86,7 +93,7 @@ def look_at_patches(
     figure = Figure(figsize=(9.0, 4.7), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["found", "truth"]])
     for name, image in (("x", x), ("y", y)):
-        axes[name].imshow(image.permute(1, 2, 0).cpu().numpy(), interpolation="none")
+        axes[name].imshow(pixels(image), interpolation="none")
         axes[name].set_xticks([k * wide - 0.5 for k in range(1, grid)], [])
         axes[name].set_yticks([k * tall - 0.5 for k in range(1, grid)], [])
         axes[name].grid(color="white", alpha=0.35, linewidth=0.7)

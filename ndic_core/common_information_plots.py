@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import MODEL_STYLE
+from ndic_core.plotting import MODEL_STYLE, pixels
 
 _BLUE, _VERMILION, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe–Ito
 _CONDITIONS = {
@@ -29,14 +29,26 @@ def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str], columns: int = 4
     Returns:
         A figure; a square of a map stands for 16 × 16 pixels. Colours are centred on a channel's own mean: red above,
         blue below, white at the mean.
+
+    Raises:
+        NDICError: a channel that isn't there, or no column.
+
+    Example:
+        >>> import torch
+        >>> figure = w_channels(torch.rand(3, 32, 48), torch.rand(4, 2, 3), {2: "the third", 0: "the first"})
+        >>> [axis.get_title() for axis in figure.axes]
+        ['y', 'the third', 'the first', '']
     """
+    if columns < 1 or not all(0 <= channel < len(w) for channel in titles):
+        wrong = f"{list(titles)} in {columns} columns"
+        raise NDICError(f"choose channels from 0 to {len(w) - 1}, and 1 column or more, not {wrong}")
     rows = -(-(len(titles) + 1) // columns)
     height, width = y.shape[-2:]
     figure = Figure(figsize=(9.0, rows * (9.0 / columns * height / width + 0.35)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    axes[0].imshow(_pixels(y), interpolation="none")
+    axes[0].imshow(pixels(y), interpolation="none")
     axes[0].set_title("y", fontsize=9)
     for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
         _centred(axis, w[channel])
@@ -69,7 +81,7 @@ def channel_in_picture(
     for axis in axes.ravel():
         axis.set_axis_off()
     for place, words, picture in pictures:
-        axes.ravel()[place].imshow(_pixels(picture), interpolation="none")
+        axes.ravel()[place].imshow(pixels(picture), interpolation="none")
         axes.ravel()[place].set_title(words, fontsize=10)
     _centred(axes[0, 1], channel)
     axes[0, 1].set_title(f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}", fontsize=10)
@@ -81,22 +93,28 @@ def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], windo
     """How the terms of the loss move in several short trainings.
 
     Args:
-        histories: a row per step and training: `bpp_x`, `bpp_w`, `bpp_y` (estimated, bits per pixel), `mse_x`, `mse_y`.
-        window: steps of the running mean that is drawn.
+        histories: of one to four trainings by name, a row per step: `bpp_x`, `bpp_w`, `bpp_y` (estimated, bits per
+            pixel), `mse_x`, `mse_y`.
+        window: steps of the running mean that is drawn, 1 or more.
 
     Returns:
         A figure of three panels: the rate of x, the rates of w (solid) and of y (dashed), and both errors (x solid,
         y dashed) on a logarithmic axis.
 
     Raises:
-        NDICError: a training has fewer steps than the window.
+        NDICError: no training or more than four, or one has fewer steps than the window.
     """
+    colours = (_BLUE, _VERMILION, _GREEN, _PURPLE)
+    if not 1 <= len(histories) <= len(colours):
+        raise NDICError(f"there is room for 1 to {len(colours)} trainings in a figure, not for {len(histories)}")
+    if window < 1:
+        raise NDICError(f"a running mean takes 1 step or more, not {window}")
     if any(len(rows) < window for rows in histories.values()):
         raise NDICError(f"a running mean over {window} steps needs as many")
     figure = Figure(figsize=(10.0, 3.4), layout="constrained")
     axes = figure.subplots(1, 3)
     panels = (("bpp_x",), ("bpp_w", "bpp_y"), ("mse_x", "mse_y"))
-    for (name, rows), colour in zip(histories.items(), (_BLUE, _VERMILION, _GREEN, _PURPLE), strict=False):
+    for (name, rows), colour in zip(histories.items(), colours, strict=False):
         for axis, keys in zip(axes, panels, strict=True):
             for key, line in zip(keys, ("-", "--"), strict=False):
                 mean = np.convolve([row[key] for row in rows], np.full(window, 1 / window), "valid")
@@ -118,38 +136,42 @@ def handles(rows: Sequence[Mapping], anchor: float | None = None) -> Figure:
     """What was measured of models trained with several weights alpha and beta.
 
     Args:
-        rows: of `benchmarks/results/common_information.csv`, numbers as numbers; one mark for each, so that several
-            seeds stand above each other.
+        rows: those of `ndic_bls17` in `benchmarks/results/common_information.csv`, numbers as numbers; one mark for
+            each, so that several seeds stand above each other.
         anchor: the cost of the same model without side information, a dashed line.
 
     Returns:
         A figure of four panels over the pairs (alpha, beta): the cost bpp + 255² λ MSE; PSNR of x̂ with the right,
-        another scene's and no y; the estimated rate of w beside what fits through it; PSNR of ŷ.
+        another scene's and no y; the estimated rate of w beside what fits through it; PSNR of ŷ. The rate of w stands
+        where beta is above 0 only: elsewhere nothing trains the prior that tells it.
 
     Raises:
-        NDICError: there is no row.
+        NDICError: there is no row, or one of another model.
     """
     if not rows:
         raise NDICError("there is no row to draw")
+    if others := {row.get("model", "ndic_bls17") for row in rows} - {"ndic_bls17"}:
+        raise NDICError(f"leave out the rows of {', '.join(sorted(others))}: alpha and beta are those of ndic_bls17")
     pairs = sorted({(row["alpha"], row["beta"]) for row in rows})
     place = [pairs.index((row["alpha"], row["beta"])) for row in rows]
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     cost, psnr, rate, y_hat = figure.subplots(2, 2).ravel()
 
-    def marks(axis, key, label, colour, marker, shift=0.0):
-        values = [row[key] for row in rows]
+    def marks(axis, key, label, colour, marker, shift=0.0, only=lambda row: True):
+        points = [(p + shift, row[key]) for p, row in zip(place, rows, strict=True) if only(row)]
         look = dict(color=colour, marker=marker, markersize=7, alpha=0.75, linestyle="none")
-        axis.plot([p + shift for p in place], values, label=label, **look)
+        if points:
+            axis.plot(*zip(*points, strict=True), label=label, **look)
 
     marks(cost, "cost", "ndic_bls17", MODEL_STYLE["ndic_bls17"][0], MODEL_STYLE["ndic_bls17"][1])
     if anchor is not None:
         cost.axhline(anchor, color="black", linestyle="--", linewidth=1.2, label="no y: bmshj18_factorized")
     for shift, (key, (label, colour, marker)) in zip((-0.12, 0.0, 0.12), _CONDITIONS.items(), strict=True):
         marks(psnr, key, label, colour, marker, shift)
-    marks(rate, "bpp_w", "its rate in the loss, estimated", _GREEN, "o", -0.08)
+    marks(rate, "bpp_w", "its rate in the loss, estimated (where β > 0)", _GREEN, "o", -0.08, lambda r: r["beta"] > 0)
     marks(rate, "w_capacity", "what fits through the noise, at most", _PURPLE, "D", 0.08)
     marks(y_hat, "psnr_y", "ŷ", _BLUE, "o")
-    rate.set_ylim(0, 1.4 * max(row["bpp_w"] for row in rows))  # room for the legend
+    rate.set_ylim(0, 1.4 * rate.dataLim.y1)  # room for the legend
     titles = {
         cost: ("cost with the right y (lower is better)", "bpp + 255² λ MSE"),
         psnr: ("x̂, decoded with three kinds of y", "PSNR (dB)"),
@@ -172,7 +194,3 @@ def _centred(axis, channel: Tensor) -> None:
     reach = max((channel - mean).abs().max().item(), 1e-6)
     values = (channel - mean).cpu().numpy()
     axis.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
-
-
-def _pixels(picture: Tensor) -> np.ndarray:
-    return picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy()

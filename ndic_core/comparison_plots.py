@@ -35,7 +35,7 @@ def rate_gap(
         percent with its mean, which for the whole interval is the BD-rate.
 
     Raises:
-        NDICError: see `ndic_core.bd_rate.rates_in_common`; or a name that has no style.
+        NDICError: see `ndic_core.bd_rate.rates_in_common`; or a point without a name, or one that has no style.
 
     Example:
         >>> anchor = [dict(model="bls17", bpp=0.1 * 2**n, psnr=30.0 + 3 * n) for n in range(4)]
@@ -44,6 +44,8 @@ def rate_gap(
         'mean of the gap: -50.0 %'
     """
     anchor, test = list(anchor), list(test)
+    if not all("model" in row for row in [*anchor, *test]):
+        raise NDICError("every point needs model, the name of what it was measured of")
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
@@ -63,6 +65,8 @@ def rate_gap(
     mean = 100 * np.expm1(np.log(after / before).mean())
     gaps.axvline(0, color="black", linewidth=0.8)
     gaps.vlines(mean, chosen[0], chosen[-1], color="#D55E00", linewidth=2.2, linestyle="--")
+    if chosen[0] == chosen[-1]:  # a line without length would not be seen
+        gaps.plot(mean, chosen[0], "D", color="#D55E00")
     gaps.set_title(f"mean of the gap: {mean:+.1f} %", fontsize=10)
     gaps.set_xlabel("bits more (+) or fewer (−) at this quality, %")
     curves.set_xscale("log")
@@ -78,12 +82,14 @@ def rate_gap(
     return figure
 
 
-def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], label: str):
+def spread(
+    differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], label: str
+) -> Figure:
     """One number for each picture, their mean, and how far the mean may be trusted.
 
     Args:
         differences: numbers by what they are of, a list each: one for every picture.
-        intervals: low and high end of where the mean may lie, by the same names.
+        intervals: low and high end of where the mean may lie, by the same names; of any kind, say which beside it.
         label: what the numbers are, with their unit.
 
     Returns:
@@ -105,7 +111,7 @@ def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, t
         first = i == 0
         axis.plot(values, [i] * len(values), "o", color="#56B4E9", alpha=0.7, label="a picture" if first else None)
         axis.plot(intervals[name], [i, i], color="#D55E00", linewidth=4, solid_capstyle="butt", zorder=3)
-        words = "mean, and 95 % of the means of resampled pictures" if first else None
+        words = "mean, and the interval where it may lie" if first else None
         axis.plot(np.mean(values), i, "D", color="#D55E00", markeredgecolor="white", zorder=4, label=words)
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(differences)), list(differences))
@@ -159,7 +165,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         A figure with a curve for each model, and level lines for no y and another scene's.
 
     Raises:
-        NDICError: no row, or a model that has no style.
+        NDICError: no row, one that lacks a number, or a model that has no style.
 
     Example:
         >>> rows = [dict(model="ndic_bls17", side_info="true", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
@@ -168,7 +174,10 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     """
     groups: dict[tuple, list[float]] = {}
     for row in rows:
-        offset = row["time_offset"] if row["side_info"] == "true" else None
+        moved = row.get("side_info") == "true"
+        if missing := [key for key in ("model", "side_info", "ms_ssim_db", *["time_offset"] * moved) if key not in row]:
+            raise NDICError(f"a row lacks {missing[0]}: without it there is nowhere to draw it")
+        offset = row["time_offset"] if moved else None
         groups.setdefault((row["model"], row["side_info"], offset), []).append(row["ms_ssim_db"])
     if not groups:
         raise NDICError("there is no point to draw: give rows with model, side_info and ms_ssim_db")

@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import MODEL_STYLE
+from ndic_core.plotting import model_style, pixels
 
 _FOREIGN = "another\nscene"
+_ANOTHER = "another scene"  # its key among a model's points
+_LINES = (("o-", "#0072B2"), ("s--", "#D55E00"))  # Okabe–Ito
 _LARGEST_ERROR = 60  # steps of a picture of 8 bits, where the colours end
 
 
@@ -34,19 +36,31 @@ def saving_over_baseline(
         percent of a codec's file are not the same thing.
 
     Raises:
-        NDICError: a line has too few or too many points.
+        NDICError: no baseline, a line has too few or too many points, there are more than two lines, bounds have other
+            names than correlations, or a model has no style.
+
+    Example:
+        >>> points = {0.0: (0.2, 0.01), 1.0: (0.1, 0.01), "another scene": (-0.3, 0.05)}
+        >>> figure = saving_over_baseline([0, 1], {"y": [0.9, 0.5]}, {"y": [1.2, 0.2]}, {"ndic_bls17": points})
+        >>> [len(axis.get_xticks()) for axis in figure.axes]
+        [4, 4, 4]
     """
+    if correlations.keys() != bounds.keys() or len(bounds) > len(_LINES):
+        raise NDICError(
+            f"give correlations and bounds of the same names, {len(_LINES)} at most, not {', '.join(correlations)} and "
+            f"{', '.join(bounds)}"
+        )
     figure = Figure(figsize=(10.5, 3.7), layout="constrained")
     axes = figure.subplots(1, 3)
-    apart = max(baselines) * 1.22
-    for axis, lines in zip(axes, (correlations, bounds), strict=False):
-        for (name, values), look in zip(lines.items(), ("o-", "s--"), strict=False):
+    apart = _apart(baselines)
+    for axis, lines in zip(axes[:2], (correlations, bounds), strict=True):
+        for (line, colour), name in zip(_LINES, correlations, strict=False):  # as many as there are
+            values = lines[name]
             if len(values) not in (len(baselines), len(baselines) + 1):
                 raise NDICError(f"{name} has {len(values)} points for {len(baselines)} baselines")
-            colour = "#0072B2" if look == "o-" else "#D55E00"
-            axis.plot(baselines, values[: len(baselines)], look, color=colour, markersize=4, label=name)
+            axis.plot(baselines, values[: len(baselines)], line, color=colour, markersize=4, label=name)
             if len(values) > len(baselines):
-                axis.plot([apart], values[-1:], look[0], color=colour, markersize=6, markerfacecolor="none")
+                axis.plot([apart], values[-1:], line[0], color=colour, markersize=6, markerfacecolor="none")
     for model, points in saved.items():
         draw_saving(axes[2], model, points, apart)
     axes[2].axhline(0, color="black", linewidth=0.8)
@@ -55,17 +69,15 @@ def saving_over_baseline(
         "½ log₂ 1/(1 − ρ²): Gaussian samples": "bits per sample saved, at most",
         "saved by models, at equal MS-SSIM": "% of the matched baseline's bytes, measured",
     }
-    ticks = [tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick <= max(baselines)]
     for axis, (title, label) in zip(axes, titles.items(), strict=True):
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(label, fontsize=9)
-        axis.set_xticks([*ticks, apart], [*(f"{tick:g}" for tick in ticks), _FOREIGN])
-        axis.tick_params(labelsize=9)
-        axis.set_xlabel("baseline, metres", fontsize=9)
-        axis.grid(alpha=0.25)
-        axis.legend(fontsize=8)
-    for axis in axes[:2]:
-        axis.set_ylim(bottom=0)
+        _over_metres(axis, apart)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
+    for axis, lines in zip(axes[:2], (correlations, bounds), strict=True):
+        if all(value >= 0 for values in lines.values() for value in values):
+            axis.set_ylim(bottom=0)
     return figure
 
 
@@ -77,14 +89,19 @@ def draw_saving(axis: Axes, model: str, points: Mapping, apart: float) -> None:
         model: its name.
         points: see `saving_over_baseline`.
         apart: where on the axis the mark for another scene's y goes.
+
+    Raises:
+        NDICError: the model has no style, or there is no point at a baseline.
     """
-    colour, marker = MODEL_STYLE[model]
+    colour, marker = model_style(model)
     look = dict(color=colour, marker=marker, markersize=5, linewidth=1.6, capsize=2)
-    metres = sorted(place for place in points if place != "another scene")
+    metres = _metres(points)
+    if not metres:
+        raise NDICError(f"{model} has no point at a baseline: give one or more, in metres")
     shares = 100 * np.array([points[place] for place in metres])
     axis.errorbar(metres, shares[:, 0], shares[:, 1], label=model, **look)
-    if "another scene" in points:
-        mean, error = points["another scene"]
+    if _ANOTHER in points:
+        mean, error = points[_ANOTHER]
         axis.errorbar([apart], [100 * mean], [100 * error], markerfacecolor="none", linestyle="none", **look)
 
 
@@ -103,6 +120,9 @@ def at_baseline(
 
     Returns:
         A figure of three pictures and a curve with a ring at `here`. The error has one scale in all of them.
+
+    Raises:
+        NDICError: see `draw_saving`.
     """
     figure = Figure(figsize=(8.0, 5.1), layout="constrained")
     axes = figure.subplots(2, 2)
@@ -110,7 +130,7 @@ def at_baseline(
         (axes[0, 0], y, "y, at the receiver"),
         (axes[0, 1], x_hat, "x̂, drawn from file and y"),
     ):
-        axis.imshow(picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy(), interpolation="none")
+        axis.imshow(pixels(picture), interpolation="none")
         axis.set_title(words, fontsize=10)
         axis.set_axis_off()
     error = 255 * (x - x_hat).abs().mean(0).cpu().numpy()
@@ -118,17 +138,34 @@ def at_baseline(
     axes[1, 0].set_title(f"error |x − x̂|; lightest: {_LARGEST_ERROR} of 255 and more", fontsize=10)
     axes[1, 0].set_axis_off()
     axis = axes[1, 1]
-    apart = 1.22 * max(place for place in points if place != "another scene")
-    draw_saving(axis, model, points, apart)
     metres, share = here
+    apart = _apart(_metres(points) + [metres] * (metres is not None))
+    draw_saving(axis, model, points, apart)
     place = apart if metres is None else metres
     axis.plot([place], [100 * share], "o", markersize=13, markerfacecolor="none", color="#D55E00", markeredgewidth=2)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_xticks([0, 0.5, 1, 1.5, 2, apart], ["0", "0.5", "1", "1.5", "2", _FOREIGN])
+    _over_metres(axis, apart)
     axis.set_title("saved at equal MS-SSIM; ring: this picture", fontsize=10)
-    axis.set_xlabel("baseline, metres", fontsize=9)
     axis.set_ylabel("% of the bytes, measured", fontsize=9)
-    axis.tick_params(labelsize=9)
-    axis.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _metres(points: Mapping) -> list[float]:
+    return sorted(place for place in points if place != _ANOTHER)
+
+
+def _apart(metres: Sequence[float]) -> float:
+    """Where the mark for another scene's y goes: to the right of all baselines."""
+    if not metres:
+        raise NDICError("there is no baseline to draw over: give one or more, in metres")
+    return 1.22 * max(metres) or 0.5
+
+
+def _over_metres(axis: Axes, apart: float) -> None:
+    """The horizontal axis: baselines, and another scene apart from them."""
+    ticks = [tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick < 0.9 * apart]
+    axis.set_xticks([*ticks, apart], [*(f"{tick:g}" for tick in ticks), _FOREIGN])
+    axis.set_xlabel("baseline, metres", fontsize=9)
+    axis.tick_params(labelsize=9)
+    axis.grid(alpha=0.25)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import MODEL_STYLE
+from ndic_core.plotting import model_style, pixels
 
 
 def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most: float = 0.8) -> Figure:
@@ -36,19 +36,19 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
     similar = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f} ({sent['ms_ssim_db']:.2f} dB)"
     numbers = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured), PSNR {sent['psnr']:.2f} dB{similar}"
     figure.suptitle(f"{sent['model']} at λ = {sent['lmbda']:.2e}\n{numbers}", fontsize=10)
-    error = 255 * (x - x_hat).abs().mean(0)
+    error = (255 * (x - x_hat).abs().mean(0)).numpy()
     panels = {
-        "x, the picture sent": (x.permute(1, 2, 0), {}, ""),
-        "x̂, the picture received": (x_hat.permute(1, 2, 0), {}, ""),
+        "x, the picture sent": (pixels(x), {}, ""),
+        "x̂, the picture received": (pixels(x_hat), {}, ""),
         "error |x − x̂|, mean of the channels": (error, dict(cmap="magma", vmin=0, vmax=limit), "steps of 8 bits"),
         f"{bits.sum().item():,.0f} bits in all (estimated)": (
-            bits,
+            bits.numpy(),
             dict(cmap="inferno", vmin=0, vmax=most),
             "bits per pixel, estimated",
         ),
     }
     for axis, (title, (values, colours, label)) in zip(axes.ravel(), panels.items(), strict=True):
-        shown = axis.imshow(values.numpy(), interpolation="none", **colours)
+        shown = axis.imshow(values, interpolation="none", **colours)
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
         if colours:
@@ -71,7 +71,7 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
         their colours.
 
     Raises:
-        NDICError: the pictures differ in size, or the edge lies outside them.
+        NDICError: the pictures differ in size, the edge lies outside them, or a model has no style.
 
     Example:
         >>> import torch
@@ -90,13 +90,13 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     mixed[..., :column] = left[..., :column]
     figure = Figure(figsize=(8.0, 8.0 * left.shape[-2] / left.shape[-1] + 0.75), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(mixed.permute(1, 2, 0).numpy(), interpolation="none")
+    axis.imshow(pixels(mixed), interpolation="none")
     axis.axvline(column - 0.5, color="white", linewidth=2.4)
     axis.axvline(column - 0.5, color="black", linewidth=0.9)
     axis.set_xlim(-0.5, left.shape[-1] - 0.5)
     axis.set_axis_off()
     for sent, side, arrow in ((first, "left", "◀ {}"), (second, "right", "{} ▶")):
-        colour, _ = MODEL_STYLE.get(sent["model"], ("black", ""))
+        colour, _ = model_style(sent["model"])
         similar = "" if sent["ms_ssim_db"] is None else f", MS-SSIM {sent['ms_ssim_db']:.2f} dB"
         numbers = f"{sent['bytes']} bytes, PSNR {sent['psnr']:.2f} dB{similar}"
         words = f"{arrow.format(sent['model'])}\n{numbers}"

@@ -12,6 +12,7 @@ from ndic_core.models.catalogue import CATALOGUE
 from ndic_core.published_points import published_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 # Okabe–Ito: one colour and one marker per model, everywhere.
@@ -37,6 +38,32 @@ _SIDE_INFO = {"true": ("-", ""), "swapped": ("--", ", another scene's y"), "abse
 _QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
 _FINE = 120  # dots per inch of figures with small type
 _RATES = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]  # what is written at the axis
+
+
+def model_style(name: str) -> tuple[str, str]:
+    """A model's colour and marker.
+
+    Raises:
+        NDICError: there is no such model.
+
+    Example:
+        >>> model_style("bls17")
+        ('#999999', 'o')
+    """
+    if name not in MODEL_STYLE:
+        raise NDICError(f"{name!r} has no style: choose from {', '.join(MODEL_STYLE)}")
+    return MODEL_STYLE[name]
+
+
+def pixels(picture: "Tensor") -> "np.ndarray":
+    """A picture (3, H, W), values clipped to [0, 1], as matplotlib shows it: (H, W, 3), on the CPU.
+
+    Example:
+        >>> import torch
+        >>> pixels(torch.full((3, 16, 32), 1.5)).shape
+        (16, 32, 3)
+    """
+    return picture.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def contact_sheet(images, titles, columns: int = 2, width: float = 9.0, colours=None) -> Figure:

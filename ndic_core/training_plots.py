@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import MODEL_STYLE
+from ndic_core.plotting import model_style, pixels
 
 _BLUE, _VERMILION = "#0072B2", "#D55E00"  # Okabe–Ito
 _LOOKS = {"float32": (_VERMILION, "s"), "bf16": (_BLUE, "o")}
@@ -58,7 +58,7 @@ def learning_curves(
             axis.axvline(epoch, color="black", linestyle="--", linewidth=1)
     if pictures:
         for axis, title in zip(lower.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
-            axis.imshow(pictures[title].permute(1, 2, 0).cpu().numpy(), interpolation="none")
+            axis.imshow(pixels(pictures[title]), interpolation="none")
             axis.set_title(title, fontsize=9)
             axis.set_axis_off()
     return figure
@@ -195,7 +195,7 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
         price: of an hour on a GPU, in any currency, 0 or more.
 
     Raises:
-        NDICError: no row of that model, or images and price are out of their ranges.
+        NDICError: no row of that model, it has no style, or images and price are out of their ranges.
     """
     rows = [row for row in rows if row["model"] == model]
     if not rows or images <= 0 or price < 0:
@@ -212,7 +212,7 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
             bars.append((f"{name}, not measured: a guess", hours, hours * PEAK_TFLOPS["H100"] / peak))
     figure = Figure(figsize=(9.0, 1.1 + 0.42 * len(bars)), layout="constrained")
     axis = figure.subplots()
-    colour, _ = MODEL_STYLE[model]
+    colour, _ = model_style(model)
     for i, (what, low, high) in enumerate(bars):
         _mark(axis, i, low, high, price if "CPU" not in what else None, colour)
     axis.set_yticks(range(len(bars)), [what for what, _, _ in bars], fontsize=9)

@@ -28,6 +28,9 @@ def test_channels_are_centred_on_their_means():
     assert shown.get_array().mean() == pytest.approx(0)
     assert shown.get_clim() == pytest.approx((-3.5, 3.5))
     assert (figure.axes[2].images[0].get_array() == 0).all()
+    for titles, columns in (({9: "none"}, 4), ({-1: "none"}, 4), ({0: "first"}, 0)):
+        with pytest.raises(NDICError, match="channels from 0 to 1, and 1 column"):
+            w_channels(PICTURE, w, titles, columns)
 
 
 def test_a_change_is_drawn_around_grey():
@@ -48,6 +51,11 @@ def test_terms_are_running_means():
     assert curve(figure.axes[2], "x, a") == pytest.approx(np.arange(7) + 5.5)
     with pytest.raises(NDICError, match="running mean"):
         training_terms({"a": rows[:3]}, window=4)
+    with pytest.raises(NDICError, match="1 step or more, not 0"):
+        training_terms({"a": rows}, window=0)
+    for names in ("", "abcde"):
+        with pytest.raises(NDICError, match=f"1 to 4 trainings in a figure, not for {len(names)}"):
+            training_terms(dict.fromkeys(names, rows), window=4)
 
 
 def test_every_row_is_marked_above_its_weights():
@@ -64,6 +72,21 @@ def test_every_row_is_marked_above_its_weights():
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["α = 0\nβ = 0", "α = 1\nβ = 1"]
     with pytest.raises(NDICError, match="no row"):
         handles([])
+    with pytest.raises(NDICError, match="leave out the rows of bmshj18_factorized"):
+        handles([*rows, dict(model="bmshj18_factorized", alpha=0, beta=0, cost=2.0)])
+
+
+@pytest.mark.parametrize(("rate", "capacity"), [(0.1, 0.3), (0.3, 0.1)])
+def test_the_rate_of_w_stands_where_its_prior_is_trained(rate, capacity):
+    known = dict.fromkeys(("cost", "psnr_true", "psnr_swapped", "psnr_absent", "psnr_y"), 1.0)
+    rows = [known | dict(alpha=0, beta=beta, bpp_w=rate, w_capacity=capacity) for beta in (0, 1)]
+    axis = handles(rows).axes[2]
+    its_rate, fits = axis.lines
+    assert its_rate.get_xdata() == pytest.approx([0.92])  # of beta 1 alone
+    assert fits.get_ydata() == pytest.approx([capacity, capacity])
+    assert axis.get_ylim() == pytest.approx((0, 1.4 * 0.3))
+    (untrained,) = handles([row | {"beta": 0, "bpp_w": 9.0} for row in rows[:1]]).axes[2].lines
+    assert untrained.get_ydata() == pytest.approx([capacity])
 
 
 def test_savings_are_percent_and_each_model_has_its_colour():
@@ -78,6 +101,41 @@ def test_savings_are_percent_and_each_model_has_its_colour():
     assert apart.get_xdata()[0] > 2
     with pytest.raises(NDICError, match="2 points for 3 baselines"):
         saving_over_baseline(BASELINES, {"a": [1, 2]}, {"a": [1, 2]}, {})
+
+
+def test_a_negative_correlation_is_seen():
+    figure = saving_over_baseline(BASELINES, {"a": [1, 0.5, -0.4]}, {"a": [4, 1, 0.2]}, {})
+    assert figure.axes[0].get_ylim()[0] < -0.4
+    assert figure.axes[1].get_ylim()[0] == 0
+
+
+def test_what_cannot_be_drawn_over_baselines_is_refused():
+    one, three = {"a": [1, 2, 3]}, {name: [1, 2, 3] for name in "abc"}
+    for lines, bounds in ((three, three), (one, {}), (one, {"b": [1, 2, 3]})):
+        with pytest.raises(NDICError, match="of the same names, 2 at most"):
+            saving_over_baseline(BASELINES, lines, bounds, {})
+    with pytest.raises(NDICError, match="'vvc' has no style"):
+        saving_over_baseline(BASELINES, one, one, {"vvc": POINTS})
+    with pytest.raises(NDICError, match="no baseline"):
+        saving_over_baseline([], {"a": []}, {"a": []}, {})
+    with pytest.raises(NDICError, match="ndic_bls17 has no point at a baseline"):
+        saving_over_baseline(BASELINES, one, one, {"ndic_bls17": {"another scene": (0.1, 0.1)}})
+    with pytest.raises(NDICError, match="no baseline"):
+        at_baseline(PICTURE, PICTURE, PICTURE, "ndic_bls17", {}, (None, 0.1), "title")
+
+
+@pytest.mark.parametrize(
+    ("here", "places", "words"),
+    [
+        (0.5, [0, 0.5, 0.61], ["0", "0.5", "another\nscene"]),
+        (1.0, [0, 0.5, 1, 1.22], ["0", "0.5", "1", "another\nscene"]),  # beyond the points, and yet the same scene
+    ],
+)
+def test_another_scene_lies_beyond_all_baselines(here, places, words):
+    points = {place: POINTS[place] for place in (0.0, 0.5, "another scene")}
+    axis = at_baseline(PICTURE, PICTURE, PICTURE, "ndic_bls17", points, (here, 0.15), "title").axes[3]
+    assert axis.get_xticks() == pytest.approx(places)
+    assert [label.get_text() for label in axis.get_xticklabels()] == words
 
 
 @pytest.mark.parametrize(("metres", "where"), [(0.5, 0.5), (None, 2.44)])

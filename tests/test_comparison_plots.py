@@ -25,6 +25,13 @@ def test_the_mean_is_the_bd_rate_or_that_of_a_part():
     assert mean(rate_gap(ANCHOR, CROSSING, part=(0.0, 0.0))) == pytest.approx(20, abs=0.1)
 
 
+def test_the_mean_of_a_single_place_is_a_mark():
+    place = rate_gap(ANCHOR, CROSSING, part=(0.0, 0.0)).axes[1].lines[-1]
+    assert place.get_marker() == "D"
+    assert place.get_xydata()[0] == pytest.approx((20, 8), abs=0.1)
+    assert "D" not in [line.get_marker() for line in rate_gap(ANCHOR, CROSSING).axes[1].lines]
+
+
 def test_areas_and_lines_lie_where_the_numbers_do():
     curves, gaps = rate_gap(ANCHOR, CROSSING, title="here").axes
     assert curves.get_title() == "here"
@@ -45,6 +52,8 @@ def test_what_has_no_style_or_no_common_quality_is_refused():
         rate_gap([row | {"model": "vvc"} for row in ANCHOR], CROSSING)
     with pytest.raises(NDICError, match="no ms_ssim_db in common"):
         rate_gap(ANCHOR, [row | {"ms_ssim_db": row["ms_ssim_db"] + 20} for row in CROSSING])
+    with pytest.raises(NDICError, match="needs model"):
+        rate_gap(ANCHOR, [{key: row[key] for key in ("bpp", "ms_ssim_db")} for row in CROSSING])
     with pytest.raises(NDICError, match="'PNG' has no style"):
         header_costs({"PNG": {100: 60}})
 
@@ -52,6 +61,7 @@ def test_what_has_no_style_or_no_common_quality_is_refused():
 def test_spread_shows_every_number_and_the_mean():
     axis = spread({"a": [1.0, 3.0], "b": [-4.0]}, {"a": (1.0, 3.0), "b": (-5.0, -3.0)}, "%").axes[0]
     dots, bar, diamond, *_ = axis.lines
+    assert "95 %" not in diamond.get_label()  # the caller's interval may be of another kind
     assert dots.get_xdata().tolist() == [1, 3]
     assert list(bar.get_xdata()) == [1, 3]
     assert list(np.atleast_1d(diamond.get_xdata())) == [2]
@@ -83,3 +93,6 @@ def test_offsets_are_averaged_and_no_y_is_a_level():
     assert level.get_linestyle() == ":"
     with pytest.raises(NDICError, match="no point to draw"):
         quality_over_offset([])
+    for key in ("model", "side_info", "time_offset", "ms_ssim_db"):
+        with pytest.raises(NDICError, match=f"a row lacks {key}"):
+            quality_over_offset([{name: value for name, value in rows[0].items() if name != key}])

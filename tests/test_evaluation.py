@@ -192,3 +192,6 @@ def test_the_embedded_pair_comes_in_any_width(pair):
         assert wide.shape == (3, 256, 512)
         small = torch.nn.functional.avg_pool2d(wide[None], 2)[0]
         assert (small - usual).abs().mean() < 0.02
+    for wrong in (0, 1, -4, 255):
+        with pytest.raises(NDICError, match=f"even width of 2 or more, not {wrong}"):
+            embedded_pair(wrong)

@@ -65,3 +65,8 @@ def test_pictures_of_two_sizes_or_an_edge_outside_are_refused():
         swipe(sent(), sent(size=(32, 32)))
     with pytest.raises(NDICError, match=r"from 0 to 1, not at 1\.5"):
         swipe(sent(), sent(), 1.5)
+
+
+def test_a_model_without_style_is_refused():
+    with pytest.raises(NDICError, match="'vvc' has no style"):
+        swipe(sent(), sent("vvc"))

@@ -6,7 +6,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from ndic_core.errors import NDICError
-from ndic_core.plotting import CODEC_STYLE, MODEL_STYLE, rate_distortion, side_by_side, tradeoff
+from ndic_core.plotting import CODEC_STYLE, MODEL_STYLE, pixels, rate_distortion, side_by_side, tradeoff
 from ndic_core.published_points import POINTS
 
 
@@ -189,3 +189,11 @@ def test_tradeoff_without_ms_ssim_or_of_an_unknown_model(pair):
         tradeoff(pair[0], sent_as("bls17", pair[1]) | dict(ms_ssim=None, ms_ssim_db=None), ROWS)
     with pytest.raises(NDICError, match="no model 'jpeg'"):
         tradeoff(pair[0], sent_as("bls17", pair[1]) | dict(model="jpeg"), ROWS)
+
+
+def test_pixels_are_what_matplotlib_takes():
+    picture = torch.linspace(-1, 2, 3 * 4 * 5).reshape(3, 4, 5).bfloat16().requires_grad_()
+    shown = pixels(picture)
+    assert shown.shape == (4, 5, 3)
+    assert (shown.min(), shown.max()) == (0, 1)
+    assert shown[1, 2, 2] == picture[2, 1, 2].clamp(0, 1)

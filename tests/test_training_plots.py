@@ -86,3 +86,5 @@ def test_hours_and_their_price():
     for wrong in (dict(model="bmshj18"), dict(images=0), dict(price=-1)):
         with pytest.raises(NDICError, match="a cost needs"):
             training_cost(measured, **{"model": "bls17", "images": 1, "price": 1, **wrong})
+    with pytest.raises(NDICError, match="'vvc' has no style"):
+        training_cost([row(8, model="vvc")], "vvc", 1, 1)
