@@ -52,7 +52,6 @@ def test_what_is_not_reached_is_no_number():
     [
         ([11.0, 11.0, 13.0], 11.0, 0.1),  # tied: the cheaper one
         ([11.0, 12.0, 11.4], 11.5, math.sqrt(0.1 * 0.2)),  # the third costs most and is beaten by the second
-        ([11.0, 10.0, 13.0], 12.0, math.sqrt(0.1 * 0.4)),
     ],
 )
 def test_levels_that_another_beats_are_left_out(qualities, target, rate):
