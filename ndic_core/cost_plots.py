@@ -29,15 +29,17 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
         scale: from the rows' numbers to the unit.
 
     Raises:
-        NDICError: a panel without rows.
+        NDICError: no panel, a panel without rows, or rows without the key.
 
     Example:
         >>> rows = [dict(model="bls17", side="sender", part="analysis of x", gmac=0.1)]
         >>> cost_bars({"64 filters": rows}, "gmac", "GMAC").axes[0].get_title()
         '64 filters'
     """
-    if not all(panels.values()):
+    if not panels or not all(panels.values()):
         raise NDICError("a panel has no rows: give what costs.work or costs.seconds returned")
+    if not all(key in row for rows in panels.values() for row in rows):
+        raise NDICError(f"key: not all rows have {key!r}; those of costs.work have 'gmac', of costs.seconds 'seconds'")
     names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
     figure = Figure(figsize=(9.0, 1.3 + 0.44 * len(names)), dpi=90, layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

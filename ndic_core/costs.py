@@ -14,6 +14,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ndic_core.errors import NDICError
 from ndic_core.models.codec import DOWNSAMPLING, Codec
 from ndic_core.models.priors import ScaleHyperprior
-from ndic_core.models.transmission import decode, encode
+from ndic_core.models.transmission import decode, encode, padded_layout
 
 PARTS = {  # a module of a model: what it is called here
     "analysis_x": "analysis of x",
@@ -56,7 +57,7 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
         multiply–accumulates), parameters (of the layers that are run).
 
     Raises:
-        NDICError: a side below 1.
+        NDICError: a side is no whole number above 0, or the picture has more pixels than `encode` takes.
 
     Example:
         >>> import ndic_core as ndic
@@ -64,10 +65,12 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
         >>> [(row["side"], row["part"]) for row in rows]  # doctest: +NORMALIZE_WHITESPACE
         [('sender', 'analysis of x'), ('receiver', 'common information of y'), ('receiver', 'synthesis of x')]
     """
+    if not all(isinstance(side, Integral) for side in (height, width)):
+        raise NDICError(f"a picture of {height!r} × {width!r}: height and width are whole numbers of pixels")
     if height < 1 or width < 1:
         raise NDICError(f"a picture of {height} × {width} has no pixels to count for")
-    layout = model.layout(height, width)
-    shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta")
+    layout = padded_layout(model, height, width)
+    shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta", torch.float32)
     picture = torch.empty(1, 3, *layout.tile, device="meta")
     latent = torch.empty(1, model.config["num_filters"], *(n // DOWNSAMPLING for n in layout.tile), device="meta")
     rows = []
@@ -100,7 +103,7 @@ def seconds(
         integers, checks) is the row `REST`.
 
     Raises:
-        NDICError: see `encode` and `decode`.
+        NDICError: `repeat` is below 1; see also `encode` and `decode`.
 
     Example:
         >>> import ndic_core as ndic
@@ -109,6 +112,8 @@ def seconds(
         [('sender', 'analysis of x'), ('sender', 'coder and the rest'),
          ('receiver', 'synthesis of x'), ('receiver', 'coder and the rest')]
     """
+    if repeat < 1:
+        raise NDICError(f"repeat: got {repeat}; a time needs 1 timed run or more")
     stream = encode(model, x, lmbda)
     rows = []
     for side, run in (("sender", lambda: encode(model, x, lmbda)), ("receiver", lambda: decode(model, stream, y))):
@@ -130,7 +135,7 @@ def peak_memory(call: Callable, *arguments) -> int:
     """The most bytes that the tensors made by a call take at one time.
 
     Weights and other tensors from before are not counted, nor is what a single operation needs for itself and gives
-    back.
+    back. A NumPy array's memory counts from when a tensor is made of it.
 
     Args:
         call: a function, such as `encode`.
@@ -154,7 +159,9 @@ class _Live(TorchDispatchMode):
         self.known = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = {tensor.untyped_storage().data_ptr() for tensor in tree_leaves(args) if isinstance(tensor, Tensor)}
+        # Through lift_fresh come tensors that were just made of Python's or NumPy's data: in none of them from before.
+        given = () if func is torch.ops.aten.lift_fresh.default else tree_leaves(args)
+        before = {tensor.untyped_storage().data_ptr() for tensor in given if isinstance(tensor, Tensor)}
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):

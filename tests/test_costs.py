@@ -1,7 +1,9 @@
 """What is counted, timed and weighed is what is computed."""
 
+import copy
 import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import SIDE_INFO
@@ -85,6 +87,19 @@ def test_a_picture_without_pixels_is_refused():
         work(ndic.build_model("bls17", num_filters=4), 0, 5)
 
 
+def test_a_picture_that_encode_would_refuse_is_refused():
+    model = ndic.build_model("bls17", num_filters=4)
+    with pytest.raises(ndic.NDICError, match="4096 × 4112 pixels; from 1 to"):
+        work(model, 4096, 4097)
+    with pytest.raises(ndic.NDICError, match="whole numbers of pixels"):
+        work(model, 64.0, 64)
+
+
+def test_half_precision_is_the_same_work():
+    model = ndic.build_model("ndic_bmshj18", num_filters=4)
+    assert work(model, 64, 64) == work(copy.deepcopy(model).half(), 64, 64)
+
+
 @pytest.mark.parametrize("name", ["bls17", "bmshj18", "parallax_attention"])
 def test_seconds_have_the_parts_that_work_has(name, pair):
     model = ndic.build_model(name, num_filters=4).eval()
@@ -97,11 +112,19 @@ def test_seconds_have_the_parts_that_work_has(name, pair):
 
 def test_a_layer_that_sleeps_is_found(pair):
     model = ndic.build_model("ndic_bls17", num_filters=4).eval()
-    model.analysis_w.conv2.register_forward_pre_hook(lambda *_: time.sleep(0.05))
-    model.analysis_w.conv3.register_forward_hook(lambda *_: time.sleep(0.05))
+    forward, slept = model.analysis_w.conv2.forward, []
+
+    def sleepy(x):
+        start = time.perf_counter()
+        time.sleep(0.05)
+        slept.append(time.perf_counter() - start)
+        return forward(x)
+
+    model.analysis_w.conv2.forward = sleepy
     found = by_part(seconds(model, *pair, repeat=1), "seconds")
-    assert found["receiver", "common information of y"] > 0.05
-    assert found["receiver", "common information of y"] > 2 * found["sender", "analysis of x"]
+    assert found["receiver", "common information of y"] > 0.9 * slept[-1]
+    with pytest.raises(ndic.NDICError, match="repeat: got 0"):
+        seconds(model, *pair, repeat=0)
 
 
 def test_peak_memory():
@@ -112,6 +135,8 @@ def test_peak_memory():
     assert peak_memory(lambda: [torch.zeros(1000) for _ in range(5)]) == 20_000
     assert peak_memory(lambda: [torch.zeros(1000).sum() for _ in range(5)]) < 8100
     assert peak_memory(torch.cat, [held, held]) == 8000
+    assert peak_memory(lambda: torch.tensor([1.0] * 1000)) == 4000
+    assert peak_memory(lambda: torch.from_numpy(np.zeros(1000)) + 1) == 16_000
 
 
 def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():
@@ -129,3 +154,7 @@ def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():
 def test_empty_panels_are_refused():
     with pytest.raises(ndic.NDICError, match="no rows"):
         cost_bars({"all": []}, "gmac", "GMAC")
+    with pytest.raises(ndic.NDICError, match="no rows"):
+        cost_bars({}, "gmac", "GMAC")
+    with pytest.raises(ndic.NDICError, match="not all rows have 'seconds'"):
+        cost_bars({"all": work(ndic.build_model("bls17", num_filters=4), 64, 64)}, "seconds", "s")

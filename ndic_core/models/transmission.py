@@ -46,7 +46,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
     height, width = x.shape[-2:]
-    layout = _layout(model, height, width)
+    layout = padded_layout(model, height, width)
     with _coding_conditions(model, height, width):
         tiles = layout.split(model.fit(x))
         coding = model.coding(level)
@@ -93,7 +93,7 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"the side image y must have the size of the image sent, {header.height} × {header.width} "
                 f"(height × width); it is {y.shape[-2]} × {y.shape[-1]}"
             )
-    layout = _layout(model, header.height, header.width)
+    layout = padded_layout(model, header.height, header.width)
     with _coding_conditions(model, header.height, header.width):
         coding = model.coding(header.level)
         if header.fingerprint != coding.fingerprint:
@@ -111,7 +111,8 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         return x_hat.clamp(0, 1)
 
 
-def _layout(model: Codec, height: int, width: int) -> Layout:
+def padded_layout(model: Codec, height: int, width: int) -> Layout:
+    """How an image is padded or tiled; `NDICError` if that makes more pixels than can be coded."""
     layout = model.layout(height, width)
     padded = layout.rows * layout.tile[0], layout.columns * layout.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
