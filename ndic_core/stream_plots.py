@@ -26,11 +26,11 @@ def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
 
     Args:
         stream: a whole `.ndic` file.
-        columns: bytes in a line.
+        columns: bytes in a line, 1 or more.
         lines: of a file that has more, only the first and the last ones are shown, so many in all.
 
     Raises:
-        NDICError: the bytes are no such file (see `bitstream.unpack`), or fewer than 3 lines are asked for.
+        NDICError: the bytes are no such file (see `bitstream.unpack`), or fewer than 3 lines or no column is asked for.
 
     Example:
         >>> from ndic_core.bitstream import Header, pack
@@ -40,10 +40,15 @@ def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
     """
     if lines < 3:
         raise NDICError(f"a file is shown in 3 lines or more, not {lines}")
+    if columns < 1:
+        raise NDICError(f"a line shows 1 byte or more, not {columns}: ask for more columns")
     parts = fields(stream)
+    payload = next(part for part in parts if part.name == "payload")
     colours = [_COLOURS[part.name] for part in parts for _ in part.content]
     rows = -(-len(stream) // columns)
-    shown = list(range(rows)) if rows <= lines else [*range(lines - 3), None, rows - 2, rows - 1]
+    last = min(2, lines - 2)
+    first = lines - 1 - last
+    shown = list(range(rows)) if rows <= lines else [*range(first), None, *range(rows - last, rows)]
     height = _LINE * (len(shown) + len(parts) + 1.6)
     figure = Figure(figsize=(9.0, height), dpi=100, layout="none")
     axis = figure.add_axes((0, 0, 1, 1))
@@ -52,8 +57,9 @@ def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
     look = dict(fontsize=7.5, va="center", family="monospace")
     for line, row in enumerate(shown):
         if row is None:
-            left_out = columns * (rows - lines + 1)
-            axis.text(columns / 2, line + 0.5, f"... {left_out} bytes of payload ...", ha="center", **look)
+            start, end = columns * first, columns * (rows - last)
+            whose = " of payload" if start >= payload.start and end <= payload.start + len(payload.content) else ""
+            axis.text(columns / 2, line + 0.5, f"... {end - start} bytes{whose} ...", ha="center", **look)
             continue
         for column, byte in enumerate(stream[row * columns : (row + 1) * columns]):
             axis.add_patch(Rectangle((column, line), 1, 1, color=colours[row * columns + column], linewidth=0))

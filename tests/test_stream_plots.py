@@ -35,6 +35,15 @@ def test_the_middle_of_a_long_file_is_left_out():
     assert f"... {262 - 32 - 22} bytes of payload ..." in words
     with pytest.raises(NDICError, match="3 lines or more"):
         file_bytes(stream, lines=2)
+    with pytest.raises(NDICError, match="1 byte or more, not 0"):
+        file_bytes(stream, columns=0)
+
+
+def test_few_lines_show_the_first_and_the_last_and_header_bytes_are_no_payload():
+    stream = pack(Header("bls17", bytes(3), 5, 5), bytes(range(250)))
+    assert cells(file_bytes(stream, columns=16, lines=3)) == [f"{byte:02x}" for byte in stream[:16] + stream[256:]]
+    for columns, words in ((16, "... 240 bytes of payload ..."), (4, "... 256 bytes ...")):
+        assert words in [text.get_text() for text in file_bytes(stream, columns, lines=3).axes[0].texts]
 
 
 def test_a_damaged_file_has_no_fields_to_show():
