@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from ndic_core.bit_maps import bit_maps
 from ndic_core.data.pairs import Pairs
+from ndic_core.errors import NDICError
 from ndic_core.files import read_bytes, write_whole
 from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.codec import Codec
@@ -187,16 +188,26 @@ def write_table(rows: Sequence[dict], path: Path) -> None:
 
 
 def read_table(path: Path) -> list[dict]:
-    """The rows of a CSV that `write_table` wrote: numbers as numbers, and what is empty left out.
+    """The rows of a CSV that `write_table` wrote: numbers as numbers, True and False, and what is empty left out.
 
     Raises:
-        NDICError: it cannot be read.
+        NDICError: it cannot be read, or is no such table.
     """
-    rows = csv.DictReader(io.StringIO(read_bytes(path).decode()))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise NDICError(f"{path} is no CSV in UTF-8 ({error}): give a table that write_table wrote") from error
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise NDICError(f"{path}: row {number} has more cells than the header: give a table that write_table wrote")
     return [{key: _value(text) for key, text in row.items() if text} for row in rows]
 
 
-def _value(text: str) -> float | int | str:
+def _value(text: str) -> bool | float | int | str:
+    if text in ("True", "False"):
+        return text == "True"
+    if "_" in text:  # which Python would take between digits
+        return text
     for kind in (int, float):
         try:
             return kind(text)

@@ -183,8 +183,25 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     rows = [dict(model="bls17", bytes=812, bpp=0.125), dict(model="JPEG", bytes=900, quality=5)]
     write_table(rows, tmp_path / "points.csv")
     assert evaluation.read_table(tmp_path / "points.csv") == rows
+    rows = [dict(device="CPU, 2", compile=False, peak_mb=None), dict(device="1_000", compile=True, peak_mb=2.5)]
+    write_table(rows, tmp_path / "speed.csv")
+    assert evaluation.read_table(tmp_path / "speed.csv") == [dict(device="CPU, 2", compile=False), rows[1]]
     with pytest.raises(NDICError, match=r"missing\.csv cannot be read"):
         evaluation.read_table(tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("model\nJPÉG\n".encode("latin-1"), "no CSV in UTF-8"),
+        (b"a,b\n" + b"x" * 200_000 + b",1\n", "no CSV in UTF-8"),
+        (b"a,b\n1,2\n1,2,3\n", "row 2 has more cells than the header"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, content, sentence):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(NDICError, match=sentence):
+        evaluation.read_table(tmp_path / "t.csv")
 
 
 def test_the_embedded_pair_comes_in_any_width(pair):
