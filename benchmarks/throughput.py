@@ -1,18 +1,23 @@
 """Training, images a second and memory, over widths, batches and precisions: the package's own loop after warm-up.
 
-The recipes of the shipped weights (MS-SSIM, 128 × 256), on generated streets in place of their pictures.
+The recipes of the shipped weights (MS-SSIM, 128 × 256), on generated streets in place of their pictures: four of the
+largest batch, so that what an epoch begins with weighs little (give batches that divide it: a smaller last one would
+weigh as much as a full one). A setting that does not fit into memory, or that the device cannot compute, is left out.
 
     python benchmarks/throughput.py                                                    # CPU, a minute
     python benchmarks/throughput.py --device cuda --filters 64 192 --batch 1 16 64 --out training.csv
 """
 
 import argparse
+import os
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import torch
 
 from ndic_core.config import load_config
+from ndic_core.errors import NDICError
 from ndic_core.evaluation import write_table
 from ndic_core.models.catalogue import MODELS
 from ndic_core.throughput import throughput, throughput_table
@@ -31,12 +36,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a .csv to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    processes, first = int(os.environ.get("WORLD_SIZE", 1)), os.environ.get("RANK", "0") == "0"  # from torchrun
+    say = partial(print, flush=True) if first else lambda *_: None
     rows = []
     for model, filters, batch, precision in product(args.models, args.filters, args.batch, args.precision):
         config = load_config(
             f"pretrain_{model}",
             dataset_name="Street",
-            street_pairs=[max(args.batch), 1, 1],
+            street_pairs=[4 * max(args.batch), 1, 1],
             load_weight=False,
             cuda=args.device == "cuda",
             num_filters=filters,
@@ -44,11 +51,17 @@ def main() -> None:
             precision=precision,
             compile=args.compile,
         )
-        rows.append(throughput(config, args.seconds))
-        print(throughput_table(rows).splitlines()[-1], flush=True)
-    print(f"\nPyTorch {torch.__version__}, all together:\n{throughput_table(rows)}")
-    if args.out:
-        write_table(rows, args.out)
+        try:
+            rows.append(throughput(config, args.seconds))
+        except (NDICError, torch.cuda.OutOfMemoryError) as error:
+            if processes > 1:  # the others may be waiting for this one
+                raise
+            say(f"{model}, {filters} filters, batch {batch}, {precision}: {error}")
+            continue
+        say(throughput_table(rows).splitlines()[-1])
+        if args.out and first:
+            write_table(rows, args.out)
+    say(f"\nPyTorch {torch.__version__}, all together:\n{throughput_table(rows)}")
 
 
 if __name__ == "__main__":

@@ -24,14 +24,15 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
     few steps before the clock starts are not counted; validation and saving are left out. Nothing is written.
 
     Args:
-        config: of the experiment; it must have at least one full batch to train on. Under `torchrun` all processes
-            measure together.
+        config: of the experiment; it must have at least one full batch to train on, and should have several batches
+            an epoch, since what each epoch begins with is timed, too. Under `torchrun` all processes measure together.
         seconds: how long at least. The loop looks at the clock every half second, so that it may take so much more.
 
     Returns:
         model, num_filters, batch, precision ("bf16" or "float32", as computed), compile, device (its name);
         images_per_second, step_ms;
-        state_mb: weights, their gradients and Adam's three numbers for each, in megabytes (10⁶ bytes);
+        state_mb: all weights, and the gradients and Adam's numbers of those that are trained (with alpha = beta = 0
+            not all of them are), in megabytes (10⁶ bytes);
         kept_mb: what the forward pass of one step keeps for the backward pass, each piece of memory counted once;
         None with `compile`, which decides that by itself;
         peak_mb: the most memory that PyTorch had in use on a GPU; None on a CPU, where nobody counts.
@@ -62,7 +63,6 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         if cuda:
             torch.cuda.reset_peak_memory_stats(fabric.device)
         steps, images, took = _train_for(training, seconds)
-    numbers = sum(p.numel() * p.element_size() for p in training.model.parameters())
     return dict(
         model=config.model,
         num_filters=config.num_filters,
@@ -72,7 +72,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         device=torch.cuda.get_device_name(fabric.device) if cuda else f"CPU, threads: {torch.get_num_threads()}",
         images_per_second=images / took,
         step_ms=1000 * took / steps,
-        state_mb=5 * numbers / _MB,
+        state_mb=_state(training),
         kept_mb=kept,
         peak_mb=torch.cuda.max_memory_allocated(fabric.device) / _MB if cuda else None,
     )
@@ -82,7 +82,7 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     """Measurements as text, to print: a line for each, under the name of the device.
 
     Args:
-        rows: from `throughput`, all of one device.
+        rows: from `throughput`, all of one device, or read back with `evaluation.read_table`.
 
     Example:
         >>> sizes = dict(model="bls17", num_filters=64, batch=8, precision="bf16", compile=False)
@@ -95,7 +95,8 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     lines = dict.fromkeys(row["device"] for row in rows)
     lines = [*lines, f"{'model':19} filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB"]
     for row in rows:
-        memory = (f"{row[key]:.0f}" if row[key] is not None else "–" for key in ("state_mb", "kept_mb", "peak_mb"))
+        megabytes = map(row.get, ("state_mb", "kept_mb", "peak_mb"))  # what is None, a table read back lacks
+        memory = ("–" if value is None else f"{value:.0f}" for value in megabytes)
         lines.append(
             f"{row['model']:19} {row['num_filters']:7} {row['batch']:6} {row['precision']:>10} "
             f"{row['images_per_second']:9.1f} {row['step_ms']:10.0f} {{:>9}} {{:>8}} {{:>8}}".format(*memory)
@@ -119,6 +120,14 @@ def _train_for(training: Training, seconds: float) -> tuple[int, int, float]:
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         if stopped:
             return steps, images, time.perf_counter() - start
+
+
+def _state(training: Training) -> float:
+    """Megabytes that stay from step to step; where no gradient comes, Adam keeps nothing either."""
+    weights = list(training.model.parameters())
+    gradients = [p.grad for p in weights if p.grad is not None]
+    adam = [value for state in training.parts["optimizer"].state.values() for value in state.values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*weights, *gradients, *adam)) / _MB
 
 
 def _kept_in_a_step(training: Training) -> float | None:

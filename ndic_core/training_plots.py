@@ -68,22 +68,24 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
     """Images a second, time of a step and memory over the size of the batch, the latter two on logarithmic axes.
 
     Args:
-        rows: from `ndic_core.throughput.throughput`, of one model. Each precision has a colour; more filters are
-            drawn dashed and dotted, compiled steps hollow.
+        rows: from `ndic_core.throughput.throughput`, of one model, or read back with `evaluation.read_table`. Each
+            precision has a colour; more filters are drawn dashed and dotted, compiled steps hollow.
 
     Returns:
-        A figure of three panels. The memory is the peak where it was measured, else weights, gradients, optimizer and
-        what is kept for the backward pass: less than that it cannot be.
+        A figure of three panels. The memory is the peak where it was measured, else what was counted: the state
+        (weights, gradients, Adam's numbers) and what is kept for the backward pass. That is about what a training
+        takes: gradients come while what is kept goes, and the libraries' workspace is not counted.
 
     Raises:
-        NDICError: there is no row.
+        NDICError: there is no row, or there are several models.
     """
     if not rows:
         raise NDICError("there is nothing to draw: measure with throughput() first")
+    _one_model(rows)
     figure = Figure(figsize=(9.0, 3.2), layout="constrained")
     axes = figure.subplots(1, 3)
     widths = sorted({row["num_filters"] for row in rows})
-    measured = all(row["peak_mb"] for row in rows)
+    measured = all(row.get("peak_mb") for row in rows)
     series: dict[tuple, list[Mapping]] = {}
     for row in sorted(rows, key=lambda row: row["batch"]):
         series.setdefault((row["num_filters"], row["precision"], row["compile"]), []).append(row)
@@ -98,7 +100,7 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
             known = [(row["batch"], value(row)) for row in points if value(row) is not None]
             if known:
                 axis.plot(*zip(*known, strict=True), **look, label=label)
-    memory = "memory, peak (MB)" if measured else "memory, at least (MB)"
+    memory = "memory, peak (MB)" if measured else "memory, state and kept (MB)"
     for axis, title in zip(axes, ("images a second", "one step (ms)", memory), strict=True):
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted({row["batch"] for row in rows}))
@@ -132,27 +134,35 @@ def _step(row: Mapping) -> float:
 
 
 def _megabytes(row: Mapping) -> float | None:
-    if row["peak_mb"] is not None or row["kept_mb"] is None:
-        return row["peak_mb"]
-    return row["state_mb"] + row["kept_mb"]
+    peak, kept = row.get("peak_mb"), row.get("kept_mb")  # what is None, a table read back lacks
+    return peak if peak is not None or kept is None else row["state_mb"] + kept
+
+
+def _one_model(rows: Sequence[Mapping]) -> None:
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    if len(models) > 1:
+        raise NDICError(f"these are rows of {', '.join(models)}: draw one model at a time")
 
 
 def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
-    """What a training keeps in memory over the size of its batch, and the largest batch that a memory could hold.
+    """What a training keeps in memory over the size of its batch, and about the largest batch that a memory could hold.
 
-    A straight line through what was measured: the state does not depend on the batch, and each image keeps as much as
-    any other. Workspace of the libraries comes on top, so the true limit is lower.
+    A straight line through what was counted: the state does not depend on the batch, and each image keeps as much as
+    any other. An estimate: the libraries' workspace, which was not counted, comes on top; gradients come only while
+    what is kept goes, so that not all that was counted is there at once.
 
     Args:
-        rows: from `ndic_core.throughput.throughput`, of one model, with `kept_mb`.
+        rows: from `ndic_core.throughput.throughput`, of one model, with `kept_mb`, which grows with
+            the batch.
         gigabytes: of memory, in 10⁹ bytes.
 
     Raises:
-        NDICError: no row tells `kept_mb`.
+        NDICError: no row tells `kept_mb`, it does not grow, or there are several models.
     """
-    rows = [row for row in rows if row["kept_mb"]]
+    rows = [row for row in rows if row.get("kept_mb")]
     if not rows:
         raise NDICError("no row tells kept_mb: measure without compile")
+    _one_model(rows)
     figure = Figure(figsize=(7.0, 3.3), layout="constrained")
     axis = figure.subplots()
     batches = [2**i for i in range(13)]
@@ -161,10 +171,12 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
         first, last = (end(points, key=lambda row: row["batch"]) for end in (min, max))
         further = last["batch"] - first["batch"]
         each = (last["kept_mb"] - first["kept_mb"]) / further if further else last["kept_mb"] / last["batch"]
+        if each <= 0:
+            raise NDICError(f"kept_mb of {width} filters in {precision} does not grow with the batch: measure it again")
         fixed = last["state_mb"] + last["kept_mb"] - last["batch"] * each
         colour, _ = _LOOKS[precision]
         most = max(0, int((1000 * gigabytes - fixed) / each))
-        label = f"{width} filters, {precision}: {each:.1f} MB an image, at most {most:,} fit"
+        label = f"{width} filters, {precision}: {each:.1f} MB an image, about {most:,} fit"
         line = "-" if width == min(r["num_filters"] for r in rows) else "--"
         needed = [(fixed + batch * each) / 1000 for batch in batches]
         axis.plot(batches, needed, color=colour, linestyle=line, label=label)
@@ -175,7 +187,7 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
     axis.xaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("images in a batch")
-    axis.set_ylabel("GB, at least")
+    axis.set_ylabel("GB, state and kept")
     axis.set_title(f"memory that a training needs, and {gigabytes:g} GB", fontsize=10)
     axis.legend(fontsize=9, frameon=False)
     axis.grid(alpha=0.25)
@@ -185,8 +197,9 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
 def training_cost(rows: Sequence[Mapping], model: str, images: float, price: float) -> Figure:
     """Hours, and what they cost, for so many images at measured rates; for other GPUs a range that is a guess.
 
-    The guess lies between the first measured H100's rate (where the CPU that feeds the GPU is the limit, and is as
-    fast) and that rate times the ratio of the two GPUs' published peaks, `PEAK_TFLOPS` (where arithmetic is).
+    The guess lies between the first measured H100's hours (where the CPU that feeds the GPU is the limit, and is as
+    fast) and those hours times the ratio of the two GPUs' published peaks, `PEAK_TFLOPS`. The latter is as if the H100
+    had been busy all the time: it waited for most of it, so the far end is a pessimist's.
 
     Args:
         rows: measured: model, num_filters, batch, device, images_per_second.
@@ -221,7 +234,8 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     axis.set_xlim(min(low for _, low, _ in bars) / 2, 8 * max(high for _, _, high in bars))
     axis.grid(alpha=0.25, axis="x")
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("hours, logarithmic", fontsize=9)
+    guesses = "; hatched: from the H100's hours to those as if the H100 had been busy all the time" if known else ""
+    axis.set_xlabel(f"hours, logarithmic{guesses}", fontsize=9)
     axis.tick_params(labelsize=9)
     axis.set_title(f"{model}: {images:,.0f} images; {price:g} for an hour on a GPU", fontsize=10)
     return figure

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from ndic_core.errors import NDICError
+from ndic_core.evaluation import read_table, write_table
+from ndic_core.throughput import throughput_table
 from ndic_core.training_plots import learning_curves, memory_needed, throughput_curves, training_cost
 
 HISTORY = [dict(epoch=i, loss=3 / i, val_loss=2 / i, bpp=0.1 * i, psnr=15.0 + i) for i in (1, 2, 4)]
@@ -52,7 +54,7 @@ def test_a_line_for_each_width_and_precision():
     assert step.lines[0].get_xydata().tolist() == [[1, 100], [4, 400], [8, 800]]
     assert memory.lines[0].get_ydata().tolist() == [80, 170, 290]  # state and what is kept
     assert len(memory.lines) == 4
-    assert memory.get_title() == "memory, at least (MB)"
+    assert memory.get_title() == "memory, state and kept (MB)"
     on_gpu = throughput_curves([row(1, peak_mb=500.0)]).axes[2]
     assert on_gpu.get_title() == "memory, peak (MB)"
     assert on_gpu.lines[0].get_ydata().tolist() == [500]
@@ -63,10 +65,31 @@ def test_a_line_for_each_width_and_precision():
 def test_the_largest_batch_that_fits():
     figure = memory_needed([row(1), row(8), row(4, compile=True, kept_mb=None)], 1.0)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["64 filters, bf16: 30.0 MB an image, at most 31 fit", "1 GB"]  # (1000 - 50) / 30
+    assert labels == ["64 filters, bf16: 30.0 MB an image, about 31 fit", "1 GB"]  # (1000 - 50) / 30
     assert figure.axes[0].lines[0].get_ydata()[3] == pytest.approx(0.29)
     with pytest.raises(NDICError, match="without compile"):
         memory_needed([row(4, compile=True, kept_mb=None)], 1.0)
+    with pytest.raises(NDICError, match="kept_mb of 64 filters in bf16 does not grow"):
+        memory_needed([row(1, kept_mb=9.0), row(8, kept_mb=9.0)], 1.0)
+
+
+@pytest.mark.parametrize("draw", [throughput_curves, lambda rows: memory_needed(rows, 1.0)])
+def test_several_models_are_refused(draw):
+    with pytest.raises(NDICError, match="rows of ndic_bls17, bls17: draw one model at a time"):
+        draw([row(1), row(8), row(8, model="bls17")])
+
+
+def test_rows_that_were_saved_draw_the_same(tmp_path):
+    rows = [row(1), row(8), row(4, compile=True, kept_mb=None)]
+    write_table(rows, tmp_path / "rows.csv")
+    again = read_table(tmp_path / "rows.csv")
+    assert throughput_table(again) == throughput_table(rows)
+    for draw in (throughput_curves, lambda rows: memory_needed(rows, 1.0)):
+        lines = [
+            [(line.get_label(), line.get_xydata().tolist()) for axis in draw(some).axes for line in axis.lines]
+            for some in (rows, again)
+        ]
+        assert lines[0] == lines[1]
 
 
 def test_hours_and_their_price():
@@ -81,6 +104,7 @@ def test_hours_and_their_price():
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names[0] == "NVIDIA H100, batch 16, 64 filters"
     assert all("not measured: a guess" in name for name in names[1:])
+    assert "as if the H100 had been busy all the time" in axis.get_xlabel()
     (here,) = training_cost([row(8)], "ndic_bls17", 720_000, 3.0).axes[0].texts
     assert here.get_text() == "20 h"  # nobody rents it, and nothing is guessed from a CPU
     for wrong in (dict(model="bmshj18"), dict(images=0), dict(price=-1)):
