@@ -234,7 +234,7 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     axis.set_xlim(min(low for _, low, _ in bars) / 2, 8 * max(high for _, _, high in bars))
     axis.grid(alpha=0.25, axis="x")
     axis.xaxis.set_major_formatter("{x:g}")
-    guesses = "; hatched: from the H100's hours to those as if the H100 had been busy all the time" if known else ""
+    guesses = "\nhatched: from the H100's hours to those as if the H100 had been busy all the time" if known else ""
     axis.set_xlabel(f"hours, logarithmic{guesses}", fontsize=9)
     axis.tick_params(labelsize=9)
     axis.set_title(f"{model}: {images:,.0f} images; {price:g} for an hour on a GPU", fontsize=10)

@@ -232,7 +232,7 @@ def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, 
         return gains(self, lmbda, batch)
 
     monkeypatch.setattr("ndic_core.models.codec.Codec.gains", watched)
-    monkeypatch.setattr(training_loop.np.random, "default_rng", lambda _: _Zeros())
+    monkeypatch.setattr(np.random, "default_rng", lambda _: _Zeros())
     config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.02], precision="bf16", epochs=1, save_weights=False)
     quiet(config)
     tensors = [lmbda for lmbda in drawn if isinstance(lmbda, torch.Tensor)]

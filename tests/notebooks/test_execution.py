@@ -1,41 +1,20 @@
-"""Every notebook runs, and nothing in it breaks when its widgets are moved."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Every lesson runs, and nothing in it breaks when its widgets are moved."""
 
 import nbformat
-import notebook_poke
 import numpy as np
 import pytest
-from build import NOTEBOOKS
+from build import HERE
 from ipywidgets import Checkbox, Dropdown, FloatRangeSlider, IntSlider, SelectMultiple, Widget
 from nbformat.v4 import new_code_cell, new_notebook
 from notebook_poke import poke
+from notebook_runs import validate
 
 from ndic_core.widgets import ClickImage
 
-POKE = Path(notebook_poke.__file__).read_text(encoding="utf-8") + "\n\npoke()"
+LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))
 
 
-def validate(folder: Path, **notebooks) -> subprocess.CompletedProcess:
-    """Run nbval over copies of the notebooks, each with a last cell that moves every widget.
-
-    A process of its own: the tests' options (several processes, doctests, warnings as errors) are not for notebooks.
-    """
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    for name, notebook in notebooks.items():
-        notebook.cells.append(new_code_cell(POKE, id="poke"))
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    options = ["-p", "no:xdist", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "-rf", "--color=no"]
-    command = [sys.executable, "-m", "pytest", *options, "."]
-    # Other tests run beside it: two threads that wait for each other on one core are many times as slow as one.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_runs_and_every_widget_moves(path, tmp_path):
     result = validate(tmp_path, copy=nbformat.read(path, as_version=4))
     assert result.returncode == 0, result.stdout + result.stderr
