@@ -1,6 +1,6 @@
 """What alpha and beta do: small NDIC models trained alike but for these weights, then measured on test scenes.
 
-    python benchmarks/common_information.py                # 15 minutes on one core; goes on where it was stopped
+    python benchmarks/common_information.py                # 20 minutes on one core; goes on where it was stopped
 
 `ndic_bls17` with 24 channels on the generated street at 64 × 128 pixels, MSE, one lambda, 640 steps of four images, two
 seeds; beside them `bmshj18_factorized`, the same without side information, and one more for two cameras in one place

@@ -129,13 +129,16 @@ def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual:
         with the right u and with another texture's.
 
     Raises:
-        NDICError: there is no result.
+        NDICError: there is no result, or there are more than three.
     """
+    looks = ((_TRUTH, "o"), (_FOUND, "s"), (_OTHER, "^"))
     if not results:
         raise NDICError("there is no result to draw: give those of search_score, by name and shift")
+    if len(results) > len(looks):
+        raise NDICError(f"{len(results)} results cannot be told apart in one figure: give {len(looks)} at most")
     figure = Figure(figsize=(9.0, 3.7), layout="constrained")
     hits, errors = figure.subplots(1, 2)
-    for (name, found), colour, marker in zip(results.items(), (_TRUTH, _FOUND, _OTHER), "os^", strict=False):
+    for (name, found), (colour, marker) in zip(results.items(), looks, strict=False):
         shifts, look = list(found), dict(color=colour, marker=marker, markersize=4)
         hits.plot(shifts, [100 * one.hit for one in found.values()], label=name, **look)
         errors.plot(shifts, [one.error for one in found.values()], label=f"{name}, right u", **look)

@@ -93,6 +93,8 @@ def test_search_curves_show_hits_in_percent_and_both_errors():
     assert [list(line.get_ydata()) for line in errors.lines] == [[0.2, 0.3], [0.8, 0.7]]
     with pytest.raises(NDICError, match="no result"):
         search_curves({}, patch=64, usual=(0, 40))
+    with pytest.raises(NDICError, match="4 results cannot be told apart"):
+        search_curves(dict.fromkeys("abcd", found), patch=64, usual=(0, 40))
 
 
 def test_features_met_shows_the_channels_asked_for():
