@@ -93,7 +93,8 @@ class Config(BaseModel):
     )
     street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
 
-    # Real pairs of dataset_name Mixed that are not to be trained on
+    # Of dataset_name Mixed: how much of an epoch is the street's, and real pairs that are not to be trained on
+    street_share: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
     leave_out: list[str] = Field([], description="a list of names in quotes, without ending")
 
     # How training goes on

@@ -9,6 +9,7 @@ import torch
 from conftest import quiet, same_weights, teaching
 from lightning_fabric import Fabric
 from PIL import Image
+from torchvision.transforms.v2 import functional as transforms
 
 import ndic_core as ndic
 from ndic_core.batches import Batches
@@ -98,13 +99,13 @@ def test_the_recipes_leave_out_what_results_are_measured_on(shared):
     with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
         drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
     assert set(config.leave_out) == {*drive, "224", "242"}
-    for model in ndic.MODELS:
-        assert ndic.load_config(f"pretrain_{model}").leave_out == config.leave_out
+    for preset in (*(f"pretrain_{model}" for model in ndic.MODELS), "pretrain_mse", "pretrain_mse_cross_attention"):
+        assert ndic.load_config(preset).leave_out == config.leave_out
 
 
 def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: take val"):
-        draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], ["bls17"], split="train")
+        draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
 
 
 def test_there_is_nothing_to_test_on(real_folder, tmp_path):
@@ -118,8 +119,7 @@ def test_both_pictures_are_cropped_alike(real_folder, tmp_path, monkeypatch):
     """Rows stay rows, and every disparity is the same number of columns of the crop."""
     from ndic_core.data import mixed as module
 
-    for change in ("brightness", "contrast", "saturation"):
-        monkeypatch.setattr(module.transforms, f"adjust_{change}", lambda image, factor: image)
+    monkeypatch.setattr(module, "_blend", lambda views, other, share: views)
     pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
     places = set()
     for epoch in range(4):
@@ -151,6 +151,40 @@ def test_colours_change_alike_but_brightness_a_little_in_y_alone():
     assert 0.95 <= min(ratios) < 0.97
     assert 1.03 < max(ratios) <= 1.05 + 1e-6
     assert len(set(colours)) == len(colours)
+
+
+def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
+    """All at once, by two matrix products and three blends, where torchvision takes one pair at a time."""
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False).in_epoch(3)
+    pairs.real.images = np.random.default_rng(0).integers(0, 256, pairs.real.images.shape, dtype=np.uint8)
+    numbers = [5, 9, 0, 3]
+    x, y = pairs.batch(numbers)
+    for place, i in enumerate(numbers):
+        rng = np.random.default_rng([pairs.seed, 3, i + 1])
+        if i < 8:
+            views, (height, width) = torch.cat(pairs.real.batch([i])), pairs.real.size
+            h = round(height * rng.uniform(0.78, 1))
+            w = min(width, round(h * SIZE[1] / SIZE[0]))
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True)
+        else:
+            views = torch.cat(pairs.street.batch([pairs._scene(i)]))
+        for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
+            views = change(views, rng.uniform(0.8, 1.2))
+        views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
+        assert torch.allclose(torch.stack([x[place], y[place]]), views, atol=1e-5)
+
+
+def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
+    lengths = [
+        len(load_split(mixed(real_folder, tmp_path, street_share=share), "train", progress=False))
+        for share in (0, 0.25, 0.5)
+    ]
+    assert lengths == [8, 11, 16]
+    alone = load_split(mixed(real_folder, tmp_path, street_share=0), "train", progress=False)
+    assert alone.batch([0, 7])[0].shape == (2, 3, *SIZE)
+    with pytest.raises(ndic.NDICError, match="street_share: got 1; accepted is a number from 0 to below 1"):
+        mixed(real_folder, tmp_path, street_share=1)
 
 
 def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path):

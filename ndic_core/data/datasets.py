@@ -45,7 +45,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
         truth = config.guidance > 0 and split == "train"
         street = load_street(_street(size, config.street), split, counts[split], progress, truth)
-        return street if real is None else MixedPairs(real, street, size, config.seed)
+        return street if real is None else MixedPairs(real, street, size, config.seed, config.street_share)
     if name == "KITTI_Stereo":
         return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "KITTI_General":

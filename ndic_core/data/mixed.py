@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from ndic_core.data.folder import matched
 from ndic_core.data.pairs import Pairs, load_pairs
@@ -16,7 +16,6 @@ from ndic_core.errors import NDICError
 
 ROOM = (1.5, 3.3)  # a real picture is kept at 1.5 times the height it is trained at, 3.3 times as wide as high: KITTI's
 SMALLEST = 0.78  # the lowest crop, of that height: a little nearer than a test looks
-STREET_SHARE = 0.25  # of an epoch
 VALIDATION = 30  # real pairs held out
 
 
@@ -32,6 +31,7 @@ class MixedPairs:
         street: of `size`.
         size: height and width that batches have.
         seed: what is drawn follows from it, the epoch and the pair's number.
+        street_share: of an epoch, from 0 to below 1.
 
     Example:
         >>> images = np.zeros((2, 48, 160, 3), np.uint8)
@@ -42,14 +42,15 @@ class MixedPairs:
         (3, torch.Size([2, 3, 32, 64]))
     """
 
-    def __init__(self, real: Pairs, street: Pairs, size: tuple[int, int], seed: int):
+    def __init__(self, real: Pairs, street: Pairs, size: tuple[int, int], seed: int, street_share: float = 0.25):
         self.real, self.street, self.size, self.seed = real, street, size, seed
+        self.street_share = street_share
         self.epoch = 0
         self.device = torch.device("cpu")
 
     def __len__(self) -> int:
         """Pairs of an epoch."""
-        return round(len(self.real) / (1 - STREET_SHARE))
+        return round(len(self.real) / (1 - self.street_share))
 
     def in_epoch(self, epoch: int) -> "MixedPairs":
         """What `epoch`, counted from 0, sees."""
@@ -66,8 +67,22 @@ class MixedPairs:
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """x and y of some pairs as this epoch shows them, (B, 3, H, W) each in [0, 1], on the device of `to`."""
-        views = torch.stack([self._pair(i).to(self.device) for i in indices])
-        return views[:, 0], views[:, 1]
+        draws = [np.random.default_rng([self.seed, self.epoch, i + 1]) for i in indices]  # + 1: not what mirrors pairs
+        real = [place for place, i in enumerate(indices) if i < len(self.real)]
+        street = [place for place, i in enumerate(indices) if i >= len(self.real)]
+        views = torch.empty(len(indices), 2, 3, *self.size, device=self.device)
+        if real:
+            chosen = torch.stack(self.real.batch([indices[place] for place in real]), 1).to(self.device)
+            views[real] = self._cropped(chosen, [draws[place] for place in real])
+        if street:
+            scenes = [self._scene(indices[place]) for place in street]
+            views[street] = torch.stack(self.street.batch(scenes), 1).to(self.device)
+        changes = [[*rng.uniform(0.8, 1.2, 3), rng.uniform(0.95, 1.05)] for rng in draws]
+        brightness, contrast, saturation, of_y = views.new_tensor(np.array(changes).T)
+        views = _blend(views, 0, brightness)
+        views = _blend(views, rgb_to_grayscale(views).mean((-3, -2, -1), keepdim=True), contrast)
+        views = _blend(views, rgb_to_grayscale(views), saturation)
+        return views[:, 0], _blend(views[:, 1:], 0, of_y)[:, 0]
 
     def known(self, indices: Sequence[int]) -> list[int]:
         """Which of `indices`, by their places among them, know their disparity: the street's, where asked for."""
@@ -82,22 +97,37 @@ class MixedPairs:
         per_epoch = len(self) - len(self.real)
         return (self.epoch * per_epoch + i - len(self.real)) % len(self.street)
 
-    def _pair(self, i: int) -> Tensor:
-        """x and y, (2, 3, H, W)."""
-        rng = np.random.default_rng([self.seed, self.epoch, i + 1])  # without the last, what mirrors pairs is drawn
-        if i < len(self.real):
-            views = torch.cat(self.real.batch([i]))
-            height, width = self.real.size
+    def _cropped(self, views: Tensor, draws: Sequence[np.random.Generator]) -> Tensor:
+        """(B, 2, 3, H, W) of `size`, cropped and resized by two matrix products: all at once, a crop for each pair."""
+        (height, width), (out_height, out_width) = self.real.size, self.size
+        crops = []
+        for rng in draws:
             h = round(height * rng.uniform(SMALLEST, 1))
-            w = min(width, round(h * self.size[1] / self.size[0]))
-            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-            views = transforms.resized_crop(views, top, left, h, w, self.size, antialias=True)
-        else:
-            views = torch.cat(self.street.batch([self._scene(i)]))
-        for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
-            views = change(views, rng.uniform(0.8, 1.2))
-        views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
-        return views
+            w = min(width, round(h * out_width / out_height))
+            crops.append([rng.integers(height - h + 1), h, rng.integers(width - w + 1), w])
+        top, h, left, w = views.new_tensor(np.array(crops, np.float32).T)
+        rows, columns = _resampling(height, out_height, top, h), _resampling(width, out_width, left, w)
+        return rows[:, None, None] @ views @ columns[:, None, None].mT
+
+
+def _resampling(size: int, out: int, start: Tensor, length: Tensor) -> Tensor:
+    """(B, out, size): weights that resize `length` of `size` positions, from `start` on, to `out` ones.
+
+    Bilinear with antialiasing, as torchvision's `resized_crop`: triangles as wide as an output position, within the
+    crop.
+    """
+    scale = (length / out)[:, None, None]
+    place = torch.arange(size, device=start.device) + 0.5 - start[:, None, None]
+    centre = (torch.arange(out, device=start.device)[:, None] + 0.5) * scale
+    weights = (1 - (place - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    weights = weights.where((place > 0) & (place < length[:, None, None]), 0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _blend(views: Tensor, other: Tensor | float, share: Tensor) -> Tensor:
+    """Torchvision's way to change colours, `share` (B,) of `views` and the rest of `other`, a share for each pair."""
+    share = share[:, None, None, None, None]
+    return (share * views + (1 - share) * other).clamp(0, 1)
 
 
 def real_pairs(

@@ -1,6 +1,7 @@
 """The parallax attention module: features of y aligned with x's by looking along the row."""
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -118,19 +119,25 @@ class ParallaxAttentionModule(nn.Module):
 
     def _bias(self, block: int) -> Tensor:
         """(heads, block, keys + 1): the learned bias of each offset, −∞ outside the window."""
-        rows, columns = (2 * r + 1 for r in self.reach)
-        offset = torch.arange(block + columns - 1) - torch.arange(block)[:, None]  # (block, keys of a row)
-        row = torch.arange(rows)[:, None, None] * columns
-        outside = rows * columns + 1
-        index = torch.where((offset >= 0) & (offset < columns), row + offset, outside).transpose(0, 1).flatten(1)
-        index = F.pad(index, (0, 1), value=rows * columns)
         table = torch.cat([self.bias, self.nothing_bias, self.bias.new_full((self.heads, 1), -math.inf)], dim=1)
-        return table[:, index.to(table.device)]
+        return table[:, _offsets(self.reach, block, table.device)]
 
     def _inside(self, h: int, w: int, like: Tensor) -> Tensor:
         """(h, w, rows, columns): 1 where position plus offset lies within y, else 0."""
         rows, columns = (
-            (torch.arange(side)[:, None] + torch.arange(-r, r + 1)) for side, r in zip((h, w), self.reach, strict=True)
+            (torch.arange(side, device=like.device)[:, None] + torch.arange(-r, r + 1, device=like.device))
+            for side, r in zip((h, w), self.reach, strict=True)
         )
         rows, columns = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
         return (rows[:, None, :, None] & columns[:, None]).to(like)
+
+
+@lru_cache(maxsize=64)  # two dozen tiny operations: on a GPU they would take longer than the attention
+def _offsets(reach: tuple[int, int], block: int, device: torch.device) -> Tensor:
+    """(block, keys + 1): which bias belongs to each query and key; the last but one is the token's, the last is −∞."""
+    rows, columns = (2 * r + 1 for r in reach)
+    offset = torch.arange(block + columns - 1) - torch.arange(block)[:, None]  # (block, keys of a row)
+    row = torch.arange(rows)[:, None, None] * columns
+    outside = rows * columns + 1
+    index = torch.where((offset >= 0) & (offset < columns), row + offset, outside).transpose(0, 1).flatten(1)
+    return F.pad(index, (0, 1), value=rows * columns).to(device)
