@@ -307,6 +307,16 @@ def test_models_can_be_copied_after_coding(name):
         assert ndic.encode(twin, x) != stream
 
 
+def test_weights_moved_to_another_precision_are_noticed():
+    """The same numbers, the same fingerprint; but gains must be of the precision, and on the device, of the weights."""
+    model = lively("bls17", lmbda=(1e-4, 1e-2))
+    before = model.coding(7)
+    moved = model.double().coding(7)
+    assert (before.gain.dtype, moved.gain.dtype) == (torch.float32, torch.float64)
+    assert moved.fingerprint == before.fingerprint
+    assert model.coding(7) is moved
+
+
 def test_coding_leaves_modes_and_gradients_alone():
     model = lively("ndic_bls17").train()
     model.analysis_x.eval()  # a part held fixed in training

@@ -123,9 +123,9 @@ class Codec(nn.Module):
         return Layout(height, width, (-(-height // step) * step, -(-width // step) * step))
 
     def coding(self, level: int | None = None) -> "Coding":
-        """What real coding at a rate level needs, computed when first needed and again when weights change."""
+        """What real coding at a rate level needs, computed when first needed and again when weights change or move."""
         # By content: not every way of changing a weight in place leaves a trace on the tensor.
-        checksum = tuple(zlib.crc32(weight_bytes(p)) for p in self.parameters())
+        checksum = tuple((zlib.crc32(weight_bytes(p)), str(p.device), str(p.dtype)) for p in self.parameters())
         if level not in self._coding or self._coding[level].checksum != checksum:
             while len(self._coding) >= LEVELS_KEPT:
                 del self._coding[next(iter(self._coding))]

@@ -20,13 +20,13 @@ class Coding:
     """What `encode` and `decode` need of given weights.
 
     Attributes:
-        checksum: tells these weights from changed ones.
+        checksum: tells these weights from changed ones, and from the same on another device or in another precision.
         gain, inverse: (1, N) at this rate level; None for weights of one rate.
         tables: writes and reads the latent.
         fingerprint: first bytes of the SHA-256 of weights and tables, as a stream carries it.
     """
 
-    checksum: tuple[int, ...]
+    checksum: tuple[tuple, ...]
     gain: Tensor | None
     inverse: Tensor | None
     tables: FactorizedTables | HyperpriorTables
@@ -34,7 +34,7 @@ class Coding:
 
     @classmethod
     @torch.no_grad()
-    def build(cls, model: nn.Module, checksum: tuple[int, ...], level: int | None) -> "Coding":
+    def build(cls, model: nn.Module, checksum: tuple[tuple, ...], level: int | None) -> "Coding":
         if not all(bool(p.isfinite().all()) for p in model.parameters()):
             raise NDICError(f"the weights of this {model.name} hold NaN or infinity; they cannot code an image")
         gain = inverse = exact_gain = None
