@@ -41,21 +41,25 @@ class Trained:
     stopped: str
 
 
-def train(config: Config, progress: bool = True, report: Callable[[str], None] = print) -> Trained:
+def train(
+    config: Config, progress: bool = True, report: Callable[[str], None] = print, model: Codec | None = None
+) -> Trained:
     """Train a model as a configuration says; go on where an earlier run of the same experiment ended.
 
     Args:
         config: of the experiment.
         progress: show bars on stderr.
         report: takes the lines that tell how it goes.
+        model: one of your own to train, changed where it stands, in place of the one that `config` describes. Needs
+            `save_weights: False`: a file could not tell how to build it again.
 
     Returns:
         The trained model and its history. With `save_weights`, the best weights are also in `Outputs(config).weights`,
         what is needed to go on in `.state`, and curves for TensorBoard in `.logs`.
 
     Raises:
-        NDICError: data, weights or an earlier state do not fit the configuration, the disk is full, or the loss is
-            no longer finite; what was saved before stays.
+        NDICError: a model of your own would be saved, data, weights or an earlier state do not fit the configuration,
+            the disk is full, or the loss is no longer finite; what was saved before stays.
 
     Example:
         >>> from ndic_core.config import load_config
@@ -67,6 +71,8 @@ def train(config: Config, progress: bool = True, report: Callable[[str], None] =
     """
     start = time.monotonic()
     outputs = Outputs(config)
+    if model is not None and config.save_weights:
+        raise NDICError("train takes a model of your own only with save_weights: False; save its state_dict yourself")
     if config.save_weights and outputs.state.exists() and not config.resume:
         raise NDICError(
             f"{outputs.state} holds an earlier training of this name: set resume: True to go on with it, choose "
@@ -78,7 +84,7 @@ def train(config: Config, progress: bool = True, report: Callable[[str], None] =
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     deadline = math.inf if config.max_minutes is None else start + 60 * config.max_minutes
     with torch.random.fork_rng(devices=cuda), _sole_use(config, fabric, outputs):
-        training = Training(config, fabric, outputs, progress, report)
+        training = Training(config, fabric, outputs, progress, report, model)
         with interrupts() as interrupted, closing(training):
             stopped = training.run(
                 lambda: "interrupted" if interrupted() else "max_minutes" if time.monotonic() > deadline else ""

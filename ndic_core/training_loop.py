@@ -40,15 +40,23 @@ def initial_model(config: Config) -> Codec:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = build_model(**config.model_arguments())
-    if config.load_weight:
-        load_weights(model, config.weight_path)
+        if config.load_weight:
+            load_weights(model, config.weight_path)
     return model
 
 
 class Training:
     """A model, its optimizer and its data, on their way through the epochs."""
 
-    def __init__(self, config: Config, fabric: Fabric, outputs: Outputs, progress: bool, report: Callable[[str], None]):
+    def __init__(
+        self,
+        config: Config,
+        fabric: Fabric,
+        outputs: Outputs,
+        progress: bool,
+        report: Callable[[str], None],
+        model: Codec | None = None,
+    ):
         self.config, self.fabric, self.outputs = config, fabric, outputs
         self.show = progress and fabric.is_global_zero
         self.report = report if fabric.is_global_zero else lambda line: None
@@ -57,7 +65,7 @@ class Training:
         )
         self.batches = Batches(self.train_pairs, config, fabric)
         resumed = config.save_weights and outputs.state.exists()
-        self.model = initial_model(config.model_copy(update={"load_weight": False}) if resumed else config)
+        self.model = model or initial_model(config.model_copy(update={"load_weight": False}) if resumed else config)
         # The wrapped model makes the steps; the bare one, with the same parameters, validates and is saved.
         net = torch.compile(self.model) if config.compile else self.model
         adam = torch.optim.Adam(self.model.parameters(), config.lr, amsgrad=True, fused=True)

@@ -196,6 +196,19 @@ def test_training_leaves_the_callers_random_numbers_alone(own_folder, tmp_path):
     assert torch.equal(torch.rand(1), wanted)
 
 
+def test_a_model_of_ones_own(own_folder, tmp_path):
+    """Changed where it stands, it is trained as it is; a file could not tell what was changed."""
+    config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
+    model = training_loop.initial_model(config)
+    model.synthesis_x.stage1 = torch.nn.Sequential(model.synthesis_x.stage1, torch.nn.Dropout(0.1))
+    before = model.synthesis_x.stage1[0].deconv.weight.clone()
+    trained = train(config, progress=False, report=lambda line: None, model=model).model
+    assert trained is model
+    assert not torch.equal(trained.synthesis_x.stage1[0].deconv.weight, before)
+    with pytest.raises(ndic.NDICError, match="a model of your own only with save_weights: False"):
+        train(teaching(own_folder, tmp_path), model=model)
+
+
 def test_training_in_another_thread(own_folder, tmp_path):
     """Notebooks' widgets and servers train outside the main thread, where no signal can be caught."""
     results = []

@@ -6,7 +6,9 @@ from conftest import lively, quiet, teaching
 
 import ndic_core as ndic
 from ndic_core.checkpoints import load_weights
-from ndic_core.warm_start import SIMPLER, start_from
+from ndic_core.models.attention import CrossAttentionModule
+from ndic_core.training_loop import initial_model
+from ndic_core.warm_start import SIMPLER, look_for_alike, start_from
 
 RANGE = (1e-4, 1e-2)
 STEPS = [(model, simpler) for model, all_simpler in SIMPLER.items() for simpler in all_simpler]
@@ -51,6 +53,47 @@ def test_the_side_images_transforms_start_as_those_of_x():
     for transform in (model.analysis_y, model.analysis_w):
         assert torch.equal(transform.conv3.weight, given.analysis_x.conv3.weight)
     assert torch.equal(model.synthesis_y.stage4.weight, given.synthesis_x.stage4.weight)
+
+
+def test_transforms_of_y_start_as_those_of_x_even_where_the_simpler_model_has_some():
+    """With alpha = 0 nobody has trained those; what w is drawn with was trained, and stays."""
+    given = lively("ndic_bls17")
+    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+    start_from(model, given)
+    assert torch.equal(model.analysis_y.conv3.weight, given.analysis_x.conv3.weight)
+    assert torch.equal(model.synthesis_y.stage4.weight, given.synthesis_x.stage4.weight)
+    assert torch.equal(model.analysis_w.conv3.weight, given.analysis_w.conv3.weight)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("size", "width", "heads", "kept"), [((16, 32), 64, 4, 1.0), ((32, 64), 32, 8, 0.25)])
+def test_a_cam_looks_at_first_for_what_is_alike(size, width, heads, kept):
+    """Of patches that lie elsewhere in y: it brings them where x has them, about as its width lets it."""
+    torch.manual_seed(0)
+    cam = CrossAttentionModule(size, width, heads, head_width=16, dropout=0)
+    look_for_alike(cam, sharpness=50.0)
+    t = torch.randn(1, 2, *size)
+    u = cam._untokens(cam._tokens(t).roll(5, dims=1))  # every patch of x is 5 tokens further in y
+    found = cam._tokens(cam(t, u))
+    basis = cam.embed_x.weight
+    low = cam._tokens(t) @ basis.T @ basis  # what the width keeps of a patch
+    assert torch.cosine_similarity(found, low, dim=-1).mean() > 0.8
+    assert basis.square().sum() / basis.shape[1] == pytest.approx(kept)
+    even = CrossAttentionModule(size, width, heads, head_width=16, dropout=0)
+    assert torch.cosine_similarity(even._tokens(even(t, u)), low, dim=-1).abs().mean() < 0.3
+
+
+def test_the_start_follows_from_the_seed(own_folder, tmp_path):
+    file = save(lively("ndic_bls17", num_filters=4), tmp_path)
+    config = teaching(
+        own_folder, tmp_path, model="cross_attention", num_filters=4, load_weight=True, weight_path=str(file)
+    )
+    models = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        models.append(initial_model(config))
+    assert torch.equal(models[0].cams[0].to_q.weight, models[1].cams[0].to_q.weight)
+    assert torch.equal(models[0].cams[0].embed_x.weight, models[0].cams[0].embed_y.weight)
 
 
 def save(model, folder):
