@@ -1,0 +1,147 @@
+"""Where the time of a training step goes, by PyTorch's profiler: a figure and its numbers.
+
+Every operation in a few steps of the package's own loop is counted to one kind of work, by its name: on a CPU the time
+it takes there, on a GPU that of the kernels it starts. On a CPU the kinds add up to the step; on a GPU the rest of it
+is "the GPU waits": the CPU has not yet told it what to do.
+
+    python benchmarks/where_time_goes.py                    # the shipped sizes, batches of 4, two CPU threads
+    python benchmarks/where_time_goes.py --device cuda --filters 192 --batch 16 --models cross_attention
+"""
+
+import argparse
+import re
+import time
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from ndic_core.config import load_config
+from ndic_core.devices import launch
+from ndic_core.evaluation import write_table
+from ndic_core.experiment import Outputs
+from ndic_core.files import make_folder, write_whole
+from ndic_core.models.catalogue import MODELS
+from ndic_core.training_loop import Training
+
+# Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
+KINDS = {
+    "convolutions": ("conv", "#0072B2"),
+    "attention": ("scaled_dot_product|softmax|bmm|unfold", "#E69F00"),
+    "other matrix products (GDN, projections)": ("mm|matmul|linear", "#009E73"),
+    "the optimizer": ("adam|foreach", "#CC79A7"),
+    "moving data (layout, joining, types)": ("copy|cat|fill|zero|clone|index|flip|select", "#56B4E9"),
+    "all else (pointwise, sums)": ("", "#999999"),
+}
+WAITS = ("the GPU waits", "#FFFFFF")
+WARM_UP, STEPS = 3, 3
+
+
+def kind_of(operation: str) -> str:
+    """Which of `KINDS` an operation belongs to."""
+    return next(kind for kind, (pattern, _) in KINDS.items() if re.search(pattern, operation, re.IGNORECASE))
+
+
+def measure(model: str, args: argparse.Namespace) -> dict:
+    """Milliseconds a step, by kind."""
+    config = load_config(
+        f"pretrain_{model}",
+        dataset_name="Street",
+        street_pairs=[args.batch * STEPS, 1, 1],
+        load_weight=False,
+        guidance=0,
+        num_filters=args.filters,
+        train_batch_size=args.batch,
+        distortion_loss="MSE",
+        cuda=args.device == "cuda",
+        precision=args.precision,
+        save_weights=False,
+    )
+    cuda = args.device == "cuda"
+    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
+    for _ in range(WARM_UP):
+        epoch(training)
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda]
+    with profile(activities=activities) as profiler:
+        began = time.perf_counter()
+        epoch(training)
+        if cuda:
+            torch.cuda.synchronize()
+        step_ms = 1000 * (time.perf_counter() - began) / STEPS
+    spent = Counter()
+    for event in profiler.key_averages():
+        if event.device_type != DeviceType.CPU:
+            continue  # a kernel; the operation that started it has its time, too
+        microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
+        spent[kind_of(event.key)] += microseconds / 1000 / STEPS
+    if cuda:
+        spent[WAITS[0]] = max(0.0, step_ms - sum(spent.values()))
+    device = torch.cuda.get_device_name() if cuda else f"CPU, threads: {torch.get_num_threads()}"
+    precision = "bf16" if training.bf16 else "float32"
+    sizes = {"model": model, "num_filters": args.filters, "batch": args.batch, "precision": precision, "device": device}
+    return sizes | {kind: spent[kind] for kind in [*KINDS, *[WAITS[0]] * cuda]}
+
+
+def epoch(training: Training) -> None:
+    """All batches once."""
+    training.train_epoch(lambda: "")
+    training.progress.step, training.progress.loss_sum = 0, 0.0
+    training.progress.epoch += 1
+
+
+def draw(rows: list[dict]) -> Figure:
+    """A bar for each model: shares of a step, and how long one image takes."""
+    figure = Figure(figsize=(9, 1.9 + 0.5 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    labels = [f"{row['model']}, {row['num_filters']} filters" for row in rows]
+    left = [0.0] * len(rows)
+    colours = {kind: colour for kind, (_, colour) in KINDS.items()} | dict([WAITS])
+    for kind, colour in colours.items():
+        if kind not in rows[0]:
+            continue
+        totals = [sum(row.get(other, 0) for other in colours) for row in rows]
+        shares = [100 * row[kind] / total for row, total in zip(rows, totals, strict=True)]
+        axis.barh(labels, shares, left=left, color=colour, edgecolor="black", linewidth=0.6, label=kind)
+        left = [a + b for a, b in zip(left, shares, strict=True)]
+    for i, (row, total) in enumerate(zip(rows, totals, strict=True)):
+        axis.text(101, i, f"{total / row['batch']:.0f} ms an image", va="center", fontsize=9)
+    axis.set(xlim=(0, 100), xlabel="share of a training step (%)")
+    axis.invert_yaxis()
+    first = rows[0]
+    axis.set_title(f"batches of {first['batch']}, 128 × 256, {first['precision']}, {first['device']}", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--filters", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="for the table and figure")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    make_folder(args.out)
+    rows = []
+    for model in args.models:
+        rows.append(measure(model, args))
+        print(
+            *(f"{key} {value:.0f} ms" if isinstance(value, float) else value for key, value in rows[-1].items()),
+            sep=", ",
+        )
+    name = f"where_time_goes_{args.device}"
+    write_table(rows, args.out / f"{name}.csv")
+    buffer = BytesIO()
+    draw(rows).savefig(buffer, format="png", dpi=110)
+    write_whole(args.out / f"{name}.png", buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()
