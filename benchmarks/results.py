@@ -8,11 +8,13 @@ plain grey picture takes. What was measured before is kept: `--models` measures 
     python benchmarks/results.py DATA                       # DATA holds kitti2015_test/ and kitti_sequence/,
                                                             # each with image_2/ and image_3/, original pixels
     python benchmarks/results.py DATA --models ndic_bls17   # only these anew
+    python benchmarks/results.py DATA --metric MSE          # the weights trained for MSE; classical codecs only once
 """
 
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from ndic_core.data.street_pairs import load_street
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import SIDE_INFO, curve, read_table, write_table
 from ndic_core.files import make_folder, shipped_weights, write_whole
-from ndic_core.models.catalogue import CATALOGUE, MODELS
+from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.plotting import rate_distortion
 from ndic_core.published_points import POINTS as PUBLISHED
 
@@ -40,15 +42,60 @@ KITTI, SEQUENCE, STREET = "KITTI 2015", "unsynchronised", "street"
 POINTS = 7  # lambdas of each model
 RATES = (0.07, 0.22)  # bpp, where qualities are compared
 APART = (1, 2, 3)  # moments between x and y of an unsynchronised pair
-# (model, against, BD-rate in MS-SSIM that is aimed at, percent)
-TARGETS = (
-    ("ndic_bls17", "bmshj18_factorized", -20.0),
-    ("cross_attention", "ndic_bls17", -35.6),
-    ("cross_attention", "bmshj18", -57.0),
-    ("parallax_attention", "cross_attention", -20.0),
-)
 COMPARED = ("parallax_attention", "cross_attention", "bmshj18_factorized")  # with the classical codecs
-BEGIN, END = "<!-- results: written by benchmarks/results.py -->", "<!-- end of results -->"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the weights trained for one metric are reported.
+
+    Attributes:
+        column: of the quality that they are trained for.
+        words: for it.
+        other: column and words of the other quality.
+        targets: (model, against, BD-rate in that quality that is aimed at, percent).
+        table: the file's name.
+        begin, end: what stands around the tables in the README.
+    """
+
+    column: str
+    words: str
+    other: tuple[str, str]
+    targets: tuple[tuple[str, str, float], ...]
+    table: str
+    begin: str
+    end: str
+
+
+REPORTS = {
+    "MS-SSIM": Report(
+        "ms_ssim_db",
+        "MS-SSIM",
+        ("psnr", "PSNR"),
+        (
+            ("ndic_bls17", "bmshj18_factorized", -20.0),
+            ("cross_attention", "ndic_bls17", -35.6),
+            ("cross_attention", "bmshj18", -57.0),
+            ("parallax_attention", "cross_attention", -20.0),
+        ),
+        "results.csv",
+        "<!-- results: written by benchmarks/results.py -->",
+        "<!-- end of results -->",
+    ),
+    "MSE": Report(
+        "psnr",
+        "PSNR",
+        ("ms_ssim_db", "MS-SSIM"),
+        (
+            ("ndic_bls17", "bmshj18_factorized", -15.0),
+            ("cross_attention", "ndic_bls17", -20.0),
+            ("parallax_attention", "cross_attention", -20.0),
+        ),
+        "results_mse.csv",
+        "<!-- results for MSE: written by benchmarks/results.py --metric MSE -->",
+        "<!-- end of results for MSE -->",
+    ),
+}
 
 
 def data_sets(root: Path) -> dict[str, Pairs]:
@@ -65,11 +112,12 @@ def data_sets(root: Path) -> dict[str, Pairs]:
     }
 
 
-def measured(name: str, pairs: Pairs, side_info: Sequence[str]) -> list[dict]:
+def measured(name: str, metric: str, pairs: Pairs, side_info: Sequence[str]) -> list[dict]:
     """The points of a model, or of all classical codecs, with what a plain picture takes less."""
     if name != "classical":
-        points = curve(load_pretrained(name), pairs, POINTS, side_info=side_info)
-        made_by = {"fingerprint": stored_fingerprint(shipped_weights(name)), "threads": torch.get_num_threads()}
+        points = curve(load_pretrained(name, metric), pairs, POINTS, side_info=side_info)
+        fingerprint = stored_fingerprint(shipped_weights(name, metric))
+        made_by = {"fingerprint": fingerprint, "threads": torch.get_num_threads()}
         return [made_by | row for row in points]
     grey = torch.full((3, *SIZE), 0.5)
     rows = classical_curves(pairs)
@@ -77,6 +125,15 @@ def measured(name: str, pairs: Pairs, side_info: Sequence[str]) -> list[dict]:
         header = len(classical.encode(row["model"], grey, row["quality"]))
         row["bpp_less_header"] = row["bpp"] - 8 * header / (SIZE[0] * SIZE[1])
     return rows
+
+
+def reported(folder: Path, metric: str) -> list[dict]:
+    """What is compared: the models trained for a metric, and the classical codecs."""
+    rows = read_table(folder / REPORTS[metric].table)
+    first = folder / REPORTS[METRICS[0]].table
+    if metric == METRICS[0] or not first.exists():
+        return rows
+    return rows + [row for row in read_table(first) if row["model"] in classical.CODECS]
 
 
 def chosen(rows: list[dict], data: str, model: str, side_info: str = "true") -> list[dict]:
@@ -88,75 +145,78 @@ def chosen(rows: list[dict], data: str, model: str, side_info: str = "true") -> 
     ]
 
 
-def saving(rows: list[dict], data: str, model: str, anchor: str, metric: str = "ms_ssim_db", rate: str = "bpp") -> str:
-    """BD-rate of a model against another, or why there is none; `rate` is the anchor's."""
+def saving(rows: list[dict], data: str, model: str, anchor: str, column: str, rate: str = "bpp") -> str:
+    """BD-rate of a model against another in the quality of `column`, or why there is none; `rate` is the anchor's."""
     anchor_points = [row | {"bpp": row[rate]} for row in chosen(rows, data, anchor)]
     points = chosen(rows, data, model)
     if not (anchor_points and points):
         return "–"
     try:
-        return f"{bd_rate(anchor_points, points, metric):+.1f} %"
+        return f"{bd_rate(anchor_points, points, column):+.1f} %"
     except NDICError as error:
         return "no quality in common" if "in common" in str(error) else "a curve that does not rise"
 
 
-def quality(points: list[dict], bpp: float) -> str:
-    """MS-SSIM in dB at a rate, on straight lines between the points; a dash outside them."""
-    rates, db = zip(*sorted((row["bpp"], row["ms_ssim_db"]) for row in points), strict=True)
+def quality(points: list[dict], bpp: float, column: str) -> str:
+    """The quality of `column` at a rate, on straight lines between the points; a dash outside them."""
+    rates, db = zip(*sorted((row["bpp"], row[column]) for row in points), strict=True)
     return f"{np.interp(bpp, rates, db):.2f}" if rates[0] <= bpp <= rates[-1] else "–"
 
 
-def tables(rows: list[dict]) -> str:
+def tables(rows: list[dict], report: Report) -> str:
     """All tables, in Markdown."""
+    column, words = report.column, report.words
+    other_column, other_words = report.other
     models = [name for name in MODELS if chosen(rows, KITTI, name)]
     rates = " | ".join(f"at {rate} bpp" for rate in RATES)
     lines = [
-        f"| KITTI 2015, MS-SSIM in dB | rates offered | {rates} | another scene's y | no y |",
+        f"| KITTI 2015, {words} in dB | rates offered | {rates} | another scene's y | no y |",
         "|---|---|---|---|---|---|",
     ]
     for name in models:
         points = chosen(rows, KITTI, name)
         bpp = [row["bpp"] for row in points]
-        cells = [f"`{name}`", f"{min(bpp):.3f} to {max(bpp):.3f}", *(quality(points, rate) for rate in RATES)]
+        cells = [f"`{name}`", f"{min(bpp):.3f} to {max(bpp):.3f}", *(quality(points, rate, column) for rate in RATES)]
         for kind in SIDE_INFO[1:]:
             other = chosen(rows, KITTI, name, kind)
-            cells.append(" and ".join(quality(other, rate) for rate in RATES) if other else "")
+            cells.append(" and ".join(quality(other, rate, column) for rate in RATES) if other else "")
         lines.append(f"| {' | '.join(cells)} |")
-    for name, points in PUBLISHED["ms_ssim_db"].items():
-        points = [{"bpp": bpp, "ms_ssim_db": db} for bpp, db in points]
+    for name, points in PUBLISHED[column].items():
+        points = [{"bpp": bpp, column: db} for bpp, db in points]
         bpp = [row["bpp"] for row in points]
         cells = [f"{name}, published: KITTI Stereo, estimated rate", f"{min(bpp):.3f} to {max(bpp):.3f}"]
-        lines.append(f"| {' | '.join([*cells, *(quality(points, rate) for rate in RATES), '', ''])} |")
-    lines += ["", "| BD-rate in MS-SSIM, negative: bits saved | aim | KITTI 2015 | in PSNR | unsynchronised | street |"]
-    lines.append("|---|---|---|---|---|---|")
-    for model, anchor, aim in TARGETS:
-        cells = [f"`{model}` against `{anchor}`", f"{aim:+.1f} %", saving(rows, KITTI, model, anchor)]
-        cells.append(saving(rows, KITTI, model, anchor, "psnr"))
-        cells += [saving(rows, data, model, anchor) for data in (SEQUENCE, STREET)]
+        lines.append(f"| {' | '.join([*cells, *(quality(points, rate, column) for rate in RATES), '', ''])} |")
+    head = (
+        f"| BD-rate in {words}, negative: bits saved | aim | KITTI 2015 | in {other_words} | unsynchronised | street |"
+    )
+    lines += ["", head, "|---|---|---|---|---|---|"]
+    for model, anchor, aim in report.targets:
+        cells = [f"`{model}` against `{anchor}`", f"{aim:+.1f} %", saving(rows, KITTI, model, anchor, column)]
+        cells.append(saving(rows, KITTI, model, anchor, other_column))
+        cells += [saving(rows, data, model, anchor, column) for data in (SEQUENCE, STREET)]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"| KITTI 2015, BD-rate in MS-SSIM against | {' | '.join(f'`{name}`' for name in COMPARED)} |"]
+    lines += ["", f"| KITTI 2015, BD-rate in {words} against | {' | '.join(f'`{name}`' for name in COMPARED)} |"]
     lines.append("|---" * (len(COMPARED) + 1) + "|")
     for codec in classical.CODECS:
         for rate, what in (("bpp", "whole files"), ("bpp_less_header", "less a grey picture's file")):
-            cells = [saving(rows, KITTI, model, codec, rate=rate) for model in COMPARED]
+            cells = [saving(rows, KITTI, model, codec, column, rate) for model in COMPARED]
             lines.append(f"| {codec}, {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def draw(rows: list[dict], out: Path) -> None:
+def draw(rows: list[dict], metric: str, out: Path) -> None:
     """The figures."""
     kitti = [row for row in rows if row["data"] == KITTI]
     right = [row for row in kitti if (row.get("side_info") or "true") == "true"]
     # Beyond 0.6 bpp no model offers anything.
     right = [row for row in right if row["bpp"] < 0.6]
     sided = [row for row in kitti if row["model"] in CATALOGUE and CATALOGUE[row["model"]].side_info]
-    title = "KITTI 2015, 22 pairs in both orders, 128 × 256; trained for MS-SSIM"
+    title = f"KITTI 2015, 22 pairs in both orders, 128 × 256; trained for {metric}"
     published = f"{title}\n(hollow: published, on KITTI Stereo's test split)"
-    figures = {
-        "ms_ssim": rate_distortion(right, "ms_ssim_db", published=True, title=published),
-        "psnr": rate_distortion(right, "psnr", title=title),
-    }
-    if sided:
+    column = REPORTS[metric].column
+    name = {"ms_ssim_db": "ms_ssim", "psnr": "psnr"}[column]
+    figures = {name: rate_distortion(right, column, published=True, title=published)}
+    if sided and metric == METRICS[0]:
         figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nWhat y is worth")
     for name, figure in figures.items():
         buffer = BytesIO()
@@ -167,23 +227,29 @@ def draw(rows: list[dict], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
-    parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], default=[*MODELS, "classical"])
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
+    parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--readme", type=Path, help="also write the tables into this file, between its marks")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
-    marks = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    report, default = REPORTS[args.metric], args.metric == METRICS[0]
+    names = [*MODELS, *["classical"] * default] if args.models is None else args.models
+    if "classical" in names and not default:
+        parser.error(
+            f"--models classical: these codecs know no metric; their lines stand in {REPORTS[METRICS[0]].table}"
+        )
+    marks = re.compile(f"{re.escape(report.begin)}.*{re.escape(report.end)}", re.DOTALL)
     if args.readme and not marks.search(args.readme.read_text(encoding="utf-8")):
-        parser.error(f"{args.readme} has no lines {BEGIN} and {END} to write between")
+        parser.error(f"{args.readme} has no lines {report.begin} and {report.end} to write between")
     torch.set_num_threads(args.threads)
     make_folder(args.out)
-    table = args.out / "results.csv"
+    table = args.out / report.table
     rows = read_table(table) if table.exists() else []
-    for data, pairs in data_sets(args.data).items() if args.models else ():
-        for name in args.models:
-            new = [
-                {"data": data, **row} for row in measured(name, pairs, SIDE_INFO if data == KITTI else SIDE_INFO[:1])
-            ]
+    for data, pairs in data_sets(args.data).items() if names else ():
+        for name in names:
+            kinds = SIDE_INFO if data == KITTI else SIDE_INFO[:1]
+            new = [{"data": data, **row} for row in measured(name, args.metric, pairs, kinds)]
             again = {(row["data"], row["model"]) for row in new}
             rows = [row for row in rows if (row["data"], row["model"]) not in again] + new
             write_table(rows, table)
@@ -191,12 +257,13 @@ def main() -> None:
     order = [*MODELS, *classical.CODECS]
     rows.sort(key=lambda row: ((KITTI, SEQUENCE, STREET).index(row["data"]), order.index(row["model"])))
     write_table(rows, table)
-    draw(rows, args.out)
-    text = tables(rows)
+    rows = reported(args.out, args.metric)
+    draw(rows, args.metric, args.out)
+    text = tables(rows, report)
     print(text)
     if args.readme:
         page = args.readme.read_text(encoding="utf-8")
-        write_whole(args.readme, marks.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page).encode())
+        write_whole(args.readme, marks.sub(lambda _: f"{report.begin}\n{text}\n{report.end}", page).encode())
 
 
 if __name__ == "__main__":

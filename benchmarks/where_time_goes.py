@@ -31,7 +31,7 @@ from ndic_core.training_loop import Training
 # Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
 KINDS = {
     "convolutions": ("conv", "#0072B2"),
-    "attention": ("scaled_dot_product|softmax|bmm|unfold", "#E69F00"),
+    "attention (and the priors' products)": ("scaled_dot_product|softmax|bmm|unfold", "#E69F00"),
     "other matrix products (GDN, projections)": ("mm|matmul|linear", "#009E73"),
     "the optimizer": ("adam|foreach", "#CC79A7"),
     "moving data (layout, joining, types)": ("copy|cat|fill|zero|clone|index|flip|select", "#56B4E9"),

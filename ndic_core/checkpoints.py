@@ -16,9 +16,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ndic_core import published
+from ndic_core.bitstream import unpack
 from ndic_core.errors import NDICError
 from ndic_core.files import shipped_weights, write_whole
-from ndic_core.models.catalogue import MODELS
+from ndic_core.models.catalogue import METRICS, MODELS
 from ndic_core.models.codec import Codec
 from ndic_core.models.coding import fingerprint
 from ndic_core.models.factory import build_model
@@ -103,21 +104,45 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
         model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
 
 
-def load_pretrained(name: str) -> Codec:
+def load_pretrained(name: str, metric: str = "MS-SSIM") -> Codec:
     """Weights that ship with the package, in evaluation mode, ready to code.
 
+    Args:
+        name: one of `MODELS`.
+        metric: what they were trained for, "MS-SSIM" or "MSE" (the mean squared error, for PSNR), in any case.
+
     Raises:
-        NDICError: an unknown model, or one without shipped weights.
+        NDICError: an unknown model or metric, or one without shipped weights.
+
+    Example:
+        >>> load_pretrained("bls17").lambdas, load_pretrained("bls17", metric="mse").lambdas
+        ((4e-06, 0.0006), (0.0001, 0.005))
     """
     if name not in MODELS:
         raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
-    file = shipped_weights(name)
+    if not isinstance(metric, str) or metric.upper() not in METRICS:
+        raise NDICError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
+    file = shipped_weights(name, metric.upper())
     if file is None:
         raise NDICError(
-            f"no weights ship for {name} yet: load a checkpoint of your own (--weights FILE), or try the format with "
-            f"untrained ones (--untrained)"
+            f"no weights ship for {name} trained for {metric.upper()}: load a checkpoint of your own (--weights FILE), "
+            f"or try the format with untrained ones (--untrained)"
         )
     return load_checkpoint(file)
+
+
+def pretrained_for(stream: bytes) -> Codec:
+    """The shipped weights that a stream was made with; if by none of them, the default ones, which will refuse it.
+
+    Raises:
+        NDICError: the stream is damaged, or made by a model without shipped weights.
+    """
+    header, _ = unpack(stream)
+    for metric in METRICS:
+        model = load_pretrained(header.model, metric)
+        if model.coding(header.level).fingerprint == header.fingerprint:
+            return model
+    return load_pretrained(header.model)
 
 
 def stored_fingerprint(path: str | os.PathLike) -> str:

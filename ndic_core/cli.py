@@ -5,6 +5,7 @@ Torch is imported only when there is work to do.
 
 import sys
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +14,15 @@ import typer
 
 from ndic_core import __version__
 from ndic_core.errors import NDICError
-from ndic_core.models.catalogue import CATALOGUE, MODELS
+from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ModelName = Enum("ModelName", {name: name for name in MODELS})
+Metric = Enum("Metric", {name: name for name in METRICS})
+TrainedFor = Annotated[
+    Metric, typer.Option("--metric", case_sensitive=False, help="What shipped weights are trained for.")
+]
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint: .safetensors of ours, or a published .pt.")]
 Untrained = Annotated[
     bool,
@@ -88,6 +93,7 @@ def curve(
     classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP and AVIF.")] = False,
     published: Annotated[bool, typer.Option(help="Draw the published points too.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    metric: TrainedFor = Metric[METRICS[0]],
     points: Annotated[int, typer.Option(min=2, help="Lambdas of a variable-rate model.")] = 6,
     pairs: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
 ):
@@ -100,9 +106,8 @@ def curve(
     settings = _config(config, changes)
     from ndic_core.curves import draw_curves
 
-    draw_curves(
-        settings, out, weights or [], [m.value for m in model or []], classical, published, split, points, pairs
-    )
+    shipped = [(m.value, metric.value) for m in model or []]
+    draw_curves(settings, out, weights or [], shipped, classical, published, split, points, pairs)
 
 
 @app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --lmbda 1e-4")
@@ -110,6 +115,7 @@ def encode(
     image: Annotated[Path, typer.Argument(help="The picture to send, of any size.")],
     out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
     model: Annotated[ModelName | None, typer.Option(help="Which model; --weights tells it too.")] = None,
+    metric: TrainedFor = Metric[METRICS[0]],
     weights: Weights = None,
     image_size: ImageSize = None,
     untrained: Untrained = False,
@@ -126,7 +132,16 @@ def encode(
     from ndic_core.files import read_image, write_whole
 
     x = read_image(image)
-    codec = _load_model(model and model.value, weights, image_size, untrained, device)
+    from ndic_core.checkpoints import load_pretrained
+
+    codec = _load_model(
+        model and model.value,
+        lambda: load_pretrained(model.value, metric.value),
+        weights,
+        image_size,
+        untrained,
+        device,
+    )
     start = time.perf_counter()
     stream = encode_image(codec, x, lmbda, progress=True)
     write_whole(out, stream)
@@ -161,8 +176,10 @@ def decode(
         raise NDICError(f"{stream} was made by {header.model}, which decodes with a side image: add --side-info IMAGE")
     y = read_image(side_info) if side_info is not None else None
     from ndic_core import decode as decode_image
+    from ndic_core.checkpoints import pretrained_for
 
-    codec = _load_model(None if weights else header.model, weights, image_size, untrained, device)
+    name = None if weights else header.model
+    codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
     start = time.perf_counter()
     try:
         x_hat = decode_image(codec, content, y, progress=True)
@@ -192,12 +209,12 @@ def models():
             name,
             "yes" if info.side_info else "no",
             f"{info.multiple_of}·n" + (", fixed" if name == "cross_attention" else ""),
-            "shipped" if shipped_weights(name) else "none yet",
+            ", ".join(metric for metric in METRICS if shipped_weights(name, metric)) or "none yet",
             f"{info.title} ({info.source})",
         )
     Console().print(table)
     print("y: whether the decoder uses a side image. sides: of the images a model takes as they are; encode pads (or")
-    print("tiles) any other. weights: whether trained ones ship; --weights takes others.")
+    print("tiles) any other. weights: what those that ship are trained for (--metric); --weights takes others.")
 
 
 @app.command(epilog="Example: ndic demo demo.png")
@@ -242,11 +259,16 @@ def _check_paths(out: Path, *inputs: Path | None) -> None:
 
 
 def _load_model(
-    name: str | None, weights: Path | None, image_size: tuple[int, int] | None, untrained: bool, device: str | None
+    name: str | None,
+    shipped: Callable,
+    weights: Path | None,
+    image_size: tuple[int, int] | None,
+    untrained: bool,
+    device: str | None,
 ):
     import torch
 
-    from ndic_core.checkpoints import load_checkpoint, load_pretrained
+    from ndic_core.checkpoints import load_checkpoint
     from ndic_core.models.factory import untrained_model
 
     if untrained and weights is not None:
@@ -256,7 +278,7 @@ def _load_model(
         if name not in (None, model.name):
             raise NDICError(f"{weights} holds weights of {model.name}, not {name}: leave --model out")
     else:
-        model = untrained_model(name) if untrained else load_pretrained(name)
+        model = untrained_model(name) if untrained else shipped()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if torch.device(device).type not in ("cpu", "cuda", "mps"):

@@ -1,6 +1,7 @@
 """Rate–distortion curves of models and classical codecs on the same images: a table and its pictures."""
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def draw_curves(
     config: Config,
     out: Path,
     weights: list[Path],
-    names: list[str],
+    shipped: list[tuple[str, str]],
     with_classical: bool = False,
     published: bool = False,
     split: str = "test",
@@ -39,7 +40,7 @@ def draw_curves(
         config: for the data set, the size and the device.
         out: the CSV.
         weights: checkpoints to load.
-        names: models whose shipped weights to load.
+        shipped: shipped weights to load: model and metric, as `load_pretrained` takes them.
         with_classical: also JPEG, JPEG 2000, WebP and AVIF.
         published: draw the published points into the picture of MS-SSIM.
         split: "train", "val" or "test".
@@ -59,8 +60,10 @@ def draw_curves(
     pairs = pairs if count is None else pairs.first(count)
     device = "cuda" if config.cuda and torch.cuda.is_available() else "cpu"
     rows = []
-    for load, what in [*((load_checkpoint, path) for path in weights), *((load_pretrained, name) for name in names)]:
-        model = load(what)
+    loads = [*((path, partial(load_checkpoint, path)) for path in weights)]
+    loads += [(f"{name} for {metric}", partial(load_pretrained, name, metric)) for name, metric in shipped]
+    for what, load in loads:
+        model = load()
         if any(
             row["model"] == model.name and (row["lmbda"] in model.lambdas or model.gain is not None) for row in rows
         ):

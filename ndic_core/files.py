@@ -137,7 +137,13 @@ def picture_format(path: str | os.PathLike) -> str:
     return _FORMATS[ending]
 
 
-def shipped_weights(name: str) -> Path | None:
-    """The file with a model's shipped weights, if there is one."""
-    file = Path(str(resources.files("ndic_core"))) / "weights" / f"{name}.safetensors"
+def weights_file(name: str, metric: str = "MS-SSIM") -> Path:
+    """Where a model's weights for one of `METRICS` ship."""
+    ending = {"MS-SSIM": "", "MSE": "_mse"}[metric]
+    return Path(str(resources.files("ndic_core"))) / "weights" / f"{name}{ending}.safetensors"
+
+
+def shipped_weights(name: str, metric: str = "MS-SSIM") -> Path | None:
+    """The file with a model's shipped weights for one of `METRICS`, if there is one."""
+    file = weights_file(name, metric)
     return file if file.is_file() else None

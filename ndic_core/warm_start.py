@@ -20,7 +20,7 @@ SIMPLER = {
 # so even where the simpler model has them, which need not have trained them (alpha = 0); w's only where it has none.
 _AS_OF_X = {"analysis_y": "analysis_x", "synthesis_y": "synthesis_x"}
 _WHERE_NEW = {"analysis_w": "analysis_x"}
-SHARPNESS = 2.0  # of a CAM's first attention: with less, all of y's tokens count nearly alike, and nothing is learnt
+SHARPNESS = 2.0  # of a CAM's first attention: with much less, all of y's tokens count nearly alike
 
 
 @torch.no_grad()

@@ -278,8 +278,14 @@ def test_image_size_that_contradicts_the_file(tmp_path):
 def test_pretrained_says_what_is_missing(monkeypatch):
     with pytest.raises(ndic.NDICError, match="unknown model 'jpeg'"):
         ndic.load_pretrained("jpeg")
+    for metric in ("psnr", None):
+        with pytest.raises(ndic.NDICError, match=f"unknown metric {metric!r}: choose one of MS-SSIM, MSE"):
+            ndic.load_pretrained("bls17", metric=metric)
     for name in ndic.MODELS:
-        assert ndic.load_pretrained(name).name == name
-    monkeypatch.setattr("ndic_core.checkpoints.shipped_weights", lambda name: None)
-    with pytest.raises(ndic.NDICError, match="no weights ship for bls17 yet"):
-        ndic.load_pretrained("bls17")
+        default, mse = ndic.load_pretrained(name), ndic.load_pretrained(name, metric="mse")
+        assert default.name == mse.name == name
+        assert mse.lambdas == (1e-4, 5e-3)
+        assert default.lambdas == ndic.load_pretrained(name, "ms-ssim").lambdas == (4e-6, 6e-4)
+    monkeypatch.setattr("ndic_core.checkpoints.shipped_weights", lambda name, metric: None)
+    with pytest.raises(ndic.NDICError, match="no weights ship for bls17 trained for MSE: load a checkpoint"):
+        ndic.load_pretrained("bls17", "mse")

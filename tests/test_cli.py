@@ -75,6 +75,31 @@ def test_untrained_weights_are_the_same_everywhere(name, pair, ndic_command):
     assert read_image("out.png").shape == (3, 128, 256)
 
 
+@pytest.mark.parametrize("metric", ["MS-SSIM", "mse"])
+def test_shipped_weights_for_either_metric(metric, pair, ndic_command):
+    """The receiver need not be told: the file says by which weights it was made."""
+    x, y = pair
+    write_image(x, "x.png")
+    write_image(y, "y.png")
+    assert ndic_command("encode", "x.png", "x.ndic", "--model", "ndic_bls17", "--metric", metric)[0] == 0
+    assert ndic_command("decode", "x.ndic", "out.png", "--side-info", "y.png")[0] == 0
+    model = ndic.load_pretrained("ndic_bls17", metric)
+    x, y = read_image("x.png"), read_image("y.png")
+    write_image(ndic.decode(model, ndic.encode(model, x), y), "expected.png")
+    assert torch.equal(read_image("out.png"), read_image("expected.png"))
+
+
+def test_a_file_by_none_of_the_shipped_weights(pair, ndic_command):
+    write_image(pair[0], "x.png")
+    ndic_command("encode", "x.png", "x.ndic", "--model", "bls17", "--untrained")
+    assert refused(ndic_command("decode", "x.ndic", "o.png"), "x.ndic: this stream was made by weights of one rate")
+    ndic.save_checkpoint(lively("bls17", lmbda=(1e-4, 1e-2)), "w.safetensors")
+    ndic_command("encode", "x.png", "y.ndic", "--weights", "w.safetensors")
+    assert refused(
+        ndic_command("decode", "y.ndic", "o.png"), "y.ndic: this stream was made with other weights of bls17"
+    )
+
+
 def test_errors_of_the_work(pair, ndic_command, tmp_path):
     write_image(pair[0], "x.png")
     ndic.save_checkpoint(lively("ndic_bls17"), "w.safetensors")
@@ -189,6 +214,7 @@ def test_models_are_listed(ndic_command):
     status, out, _ = ndic_command("models")
     assert status == 0
     assert all(name in out for name in ndic.MODELS)
+    assert out.count("MS-SSIM, MSE") == len(ndic.MODELS)
 
 
 def test_demo_writes_table_and_picture(ndic_command):

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class MixedPairs:
         street = [place for place, i in enumerate(indices) if i >= len(self.real)]
         views = torch.empty(len(indices), 2, 3, *self.size, device=self.device)
         if real:
-            chosen = torch.stack(self.real.batch([indices[place] for place in real]), 1).to(self.device)
+            chosen = self.real.batch([indices[place] for place in real])
             views[real] = self._cropped(chosen, [draws[place] for place in real])
         if street:
             scenes = [self._scene(indices[place]) for place in street]
@@ -97,31 +98,41 @@ class MixedPairs:
         per_epoch = len(self) - len(self.real)
         return (self.epoch * per_epoch + i - len(self.real)) % len(self.street)
 
-    def _cropped(self, views: Tensor, draws: Sequence[np.random.Generator]) -> Tensor:
-        """(B, 2, 3, H, W) of `size`, cropped and resized by two matrix products: all at once, a crop for each pair."""
+    def _cropped(self, sides: Sequence[Tensor], draws: Sequence[np.random.Generator]) -> Tensor:
+        """(B, 2, 3, H, W) of `size`, cropped and resized, all pairs at once, though each has a crop of its own."""
         (height, width), (out_height, out_width) = self.real.size, self.size
         crops = []
         for rng in draws:
             h = round(height * rng.uniform(SMALLEST, 1))
             w = min(width, round(h * out_width / out_height))
             crops.append([rng.integers(height - h + 1), h, rng.integers(width - w + 1), w])
-        top, h, left, w = views.new_tensor(np.array(crops, np.float32).T)
-        rows, columns = _resampling(height, out_height, top, h), _resampling(width, out_width, left, w)
-        return rows[:, None, None] @ views @ columns[:, None, None].mT
+        top, h, left, w = torch.tensor(np.array(crops, np.float32).T, device=self.device)
+        sides = [_resized(side.to(self.device), -1, out_width, left, w) for side in sides]
+        return torch.stack([_resized(side, -2, out_height, top, h) for side in sides], 1)
 
 
-def _resampling(size: int, out: int, start: Tensor, length: Tensor) -> Tensor:
-    """(B, out, size): weights that resize `length` of `size` positions, from `start` on, to `out` ones.
+def _resized(views: Tensor, dim: int, out: int, start: Tensor, length: Tensor) -> Tensor:
+    """Resize `length` (B,) of the positions along a dimension, from `start` on, to `out` ones.
 
-    Bilinear with antialiasing, as torchvision's `resized_crop`: triangles as wide as an output position, within the
-    crop.
+    Bilinear with antialiasing, as torchvision's `resized_crop`: each output is a mean of the few inputs that lie within
+    a triangle as wide as itself, within the crop.
     """
-    scale = (length / out)[:, None, None]
-    place = torch.arange(size, device=start.device) + 0.5 - start[:, None, None]
-    centre = (torch.arange(out, device=start.device)[:, None] + 0.5) * scale
-    weights = (1 - (place - centre).abs() / scale.clamp(min=1)).clamp(min=0)
-    weights = weights.where((place > 0) & (place < length[:, None, None]), 0)
-    return weights / weights.sum(-1, keepdim=True)
+    shape, result = [len(views), 1, 1, 1], list(views.shape)
+    shape[dim] = result[dim] = out
+    scale = (length / out)[:, None]
+    radius = scale.clamp(min=1)
+    centre = (torch.arange(out, device=views.device) + 0.5) * scale  # (B, out), from the crop's start
+    first = (centre - radius + 0.5).floor()
+    taps = math.ceil(2 * radius.max().item()) + 1
+    total = weights = 0
+    for tap in range(taps):
+        place = first + tap
+        weight = (1 - (place + 0.5 - centre).abs() / radius).clamp(min=0)
+        weight = weight.where((place >= 0) & (place < length[:, None]), 0)
+        index = (start[:, None] + place).clamp(0, views.shape[dim] - 1).long()
+        total = total + weight.view(shape) * views.gather(dim, index.view(shape).expand(result))
+        weights = weights + weight
+    return total / weights.view(shape)
 
 
 def _blend(views: Tensor, other: Tensor | float, share: Tensor) -> Tensor:

@@ -110,3 +110,4 @@ _ENTRIES = (
 
 CATALOGUE: dict[str, ModelInfo] = {info.name: info for info in _ENTRIES}
 MODELS: tuple[str, ...] = tuple(CATALOGUE)
+METRICS = ("MS-SSIM", "MSE")  # what shipped weights are trained for; the first is the default
