@@ -10,7 +10,6 @@ by less than that line does not differ.
 """
 
 import argparse
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,14 @@ from pathlib import Path
 
 import torch
 from equal_steps import cost
+from readme import marked, write_between
 from torch import Tensor, nn
 
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation import averages, evaluate, read_table, write_table
 from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder, write_whole
+from ndic_core.files import make_folder
 from ndic_core.models.attention import CrossAttentionModule
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
@@ -237,9 +237,8 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="also write the table into this file, between its marks")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
-    marks = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    if args.readme and not marks.search(args.readme.read_text(encoding="utf-8")):
-        parser.error(f"{args.readme} has no lines {BEGIN} and {END} to write between")
+    if args.readme:
+        marked(args.readme, BEGIN, END)
     torch.set_num_threads(args.threads)
     make_folder(args.table.parent)
     start = first_stage(args)
@@ -253,8 +252,7 @@ def main() -> None:
     text = table(read_table(args.table))
     print(text)
     if args.readme:
-        page = args.readme.read_text(encoding="utf-8")
-        write_whole(args.readme, marks.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page).encode())
+        write_between(args.readme, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ plain grey picture takes. What was measured before is kept: `--models` measures 
 """
 
 import argparse
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from readme import marked, write_between
 
 from ndic_core import classical
 from ndic_core.bd_rate import bd_rate
@@ -239,9 +239,8 @@ def main() -> None:
         parser.error(
             f"--models classical: these codecs know no metric; their lines stand in {REPORTS[METRICS[0]].table}"
         )
-    marks = re.compile(f"{re.escape(report.begin)}.*{re.escape(report.end)}", re.DOTALL)
-    if args.readme and not marks.search(args.readme.read_text(encoding="utf-8")):
-        parser.error(f"{args.readme} has no lines {report.begin} and {report.end} to write between")
+    if args.readme:
+        marked(args.readme, report.begin, report.end)
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / report.table
@@ -262,8 +261,7 @@ def main() -> None:
     text = tables(rows, report)
     print(text)
     if args.readme:
-        page = args.readme.read_text(encoding="utf-8")
-        write_whole(args.readme, marks.sub(lambda _: f"{report.begin}\n{text}\n{report.end}", page).encode())
+        write_between(args.readme, report.begin, report.end, text)
 
 
 if __name__ == "__main__":
