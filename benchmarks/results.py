@@ -214,8 +214,7 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
     title = f"KITTI 2015, 22 pairs in both orders, 128 × 256; trained for {metric}"
     published = f"{title}\n(hollow: published, on KITTI Stereo's test split)"
     column = REPORTS[metric].column
-    name = {"ms_ssim_db": "ms_ssim", "psnr": "psnr"}[column]
-    figures = {name: rate_distortion(right, column, published=True, title=published)}
+    figures = {column.removesuffix("_db"): rate_distortion(right, column, published=True, title=published)}
     if sided and metric == METRICS[0]:
         figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nWhat y is worth")
     for name, figure in figures.items():

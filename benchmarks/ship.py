@@ -99,6 +99,11 @@ def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
         "street's pairs (`guidance: 1`).",
         "cross_attention": " No dropout in its attention (published: 0.1).",
     }.get(name, "")
+    if (name, metric) == ("cross_attention", METRICS[0]):
+        extra += (
+            " These weights were trained before attention started as a search for what is alike (`look_for_alike` in "
+            "`warm_start.py`), from fresh attention; the command starts with the search now."
+        )
     if (name, metric) == ("cross_attention", "MSE"):
         extra += (
             " Its attention starts as a search for what is alike (`look_for_alike` in `warm_start.py`), and alpha is "

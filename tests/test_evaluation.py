@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import lively, read_table
+from conftest import lively, read_table, teaching
 
 import ndic_core as ndic
 from ndic_core import evaluation
@@ -139,6 +139,17 @@ def test_each_image_counts_once_for_classical_codecs(pairs):
     rows = classical_curves(repeated)
     assert {row["images"] for row in rows} == {1}
     assert {row["model"] for row in rows} == {"JPEG", "JPEG 2000", "WebP", "AVIF"}
+
+
+def test_curves_of_shipped_weights(tmp_path, own_folder):
+    """Of either metric; two of one model would be one curve in the picture."""
+    config = teaching(own_folder, tmp_path, model="bls17")
+    for metric, ends in (("MS-SSIM", [4e-6, 6e-4]), ("MSE", [1e-4, 5e-3])):
+        shipped = [("bls17", metric)]
+        rows = draw_curves(config, tmp_path / "c.csv", [], shipped, points=2, count=1, report=lambda line: None)
+        assert [row["lmbda"] for row in rows] == pytest.approx(ends)
+    with pytest.raises(ndic.NDICError, match="bls17 for MSE: a bls17 of the same rates is among them already"):
+        draw_curves(config, tmp_path / "c.csv", [], shipped * 2, points=2, count=1, report=lambda line: None)
 
 
 def test_curves_of_several_models_in_one_table(tmp_path, own_folder):
