@@ -21,7 +21,7 @@ from equal_steps import cost
 from readme import marked, write_between
 from torch import Tensor, nn
 
-from ndic_core.config import Config, load_config
+from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation import averages, evaluate, read_table, write_table
 from ndic_core.experiment import Outputs
@@ -29,6 +29,7 @@ from ndic_core.files import make_folder
 from ndic_core.models.attention import CrossAttentionModule
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
+from ndic_core.recipe import load_recipe
 from ndic_core.training import Trained, train
 from ndic_core.training_loop import initial_model
 
@@ -120,7 +121,7 @@ GROUPS: dict[str, list[Variant]] = {
         CAM("patches know their place", change=with_places),
         CAM("real pairs only", keys={"street_share": 0}),
         CAM("street only", keys={"dataset_name": "Street"}),
-        CAM("all rates from lambda 0.0005 to 0.008", keys={"lambda": [0.0005, 0.008]}),
+        CAM("all rates from lambda 0.0005 to 0.008", keys={"lmbda": [0.0005, 0.008]}),
         CAM("the first line with another seed", keys={"seed": 1}),
     ],
     "parallax_attention": [
@@ -133,30 +134,34 @@ GROUPS: dict[str, list[Variant]] = {
 }
 
 
-def configuration(args: argparse.Namespace, **keys) -> Config:
-    """The recipe of the shipped weights, small."""
+def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
+    """The recipe of the shipped weights, small, with Adam, whole views and one lambda."""
     small = dict(
         dataset_path=str(args.data),
+        native_path="",
+        window_share=0,
         resize=SIZE,
         num_filters=24,
-        attention_width=64,
-        heads=4,
-        head_width=32,
-        dropout=0,
         alpha=0,
+        guidance=0,
         parallax={"r_x": 24},
-        load_weight=False,
+        distortion_loss="MSE",
+        lmbda=LMBDA,
+        optimizer="adam",
+        lr=0.001,
+        ema_decay=0,
+        rate_balance=0,
         validation_period=1000,
         verbose_period=0,
         save_output_path=str(args.out),
-        experiment_name="ablations",
     )
-    return load_config("pretrain_mse", **small | {"lambda": LMBDA} | keys)
+    stage = load_recipe("pretrain", **small | keys)["mse", model]
+    return stage.config.model_copy(update={"load_weight": False, "experiment_name": "ablations"})
 
 
 def first_stage(args: argparse.Namespace) -> Path:
     """What all start from; trained once."""
-    config = configuration(args, model="bmshj18_factorized", epochs=27)
+    config = configuration(args, "bmshj18_factorized", epochs=27)
     _finished(train(config))
     return Outputs(config).weights
 
@@ -169,15 +174,9 @@ def _finished(trained: Trained) -> Codec:
 
 def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) -> dict:
     """Train a variant and measure it."""
-    keys = {
-        "model": variant.model,
-        "load_weight": True,
-        "weight_path": str(start),
-        "save_weights": False,
-        "street_pairs": [744, 32, 32],  # of the street alone, as many steps an epoch as of the mixture
-    }
-    keys |= variant.keys
-    config = configuration(args, **keys)
+    # Of the street alone, as many steps an epoch as of the mixture.
+    config = configuration(args, variant.model, save_weights=False, street_pairs=[744, 32, 32], **variant.keys)
+    config = config.model_copy(update={"load_weight": True, "weight_path": str(start)})
     steps_an_epoch = -(-len(load_split(config, "train")) // config.train_batch_size)
     config = config.model_copy(update={"epochs": max(1, round(args.steps / steps_an_epoch))})
     began = time.monotonic()
@@ -187,7 +186,7 @@ def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) ->
         variant.change(model)
     model = _finished(train(config, model=model))
     minutes = (time.monotonic() - began) / 60
-    pairs = load_split(configuration(args, model=variant.model), "val")
+    pairs = load_split(configuration(args, variant.model), "val")
     rows = evaluate(model, pairs, LMBDA if model.gain is not None else None, ("true", "swapped"))
     points = {point["side_info"]: point for point in averages(rows)}
     costs = [cost(row, LMBDA) for row in rows if row["side_info"] == "true"]

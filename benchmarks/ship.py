@@ -1,80 +1,50 @@
 """Put trained weights into the package, in half precision, and write their model cards.
 
-The recipe, with `data/kitti_train` as the README of the data describes it (each command goes on where it was stopped):
-
-    ndic train --config pretrain_start; ndic train --config pretrain_start --set model=bls17
-    for model in bls17 bmshj18_factorized bmshj18 ndic_bls17 ndic_bmshj18 cross_attention parallax_attention; do
-        ndic train --config pretrain_$model; done
-    python benchmarks/ship.py outputs --device "one core of an AMD EPYC"
+    python benchmarks/pretrain.py                                      # trains by the recipe; goes on where it stopped
+    python benchmarks/ship.py outputs
     python benchmarks/results.py DATA --readme README.md
     python benchmarks/ship.py outputs --device "one core of an AMD EPYC" --cards
 
-and from there, for MSE (the last three with `--metric MSE`):
-
-    for model in bls17 bmshj18_factorized bmshj18 ndic_bls17 ndic_bmshj18 parallax_attention; do
-        ndic train --config pretrain_mse --set model=$model --set weight_path=ndic_core/weights/$model.safetensors; done
-    ndic train --config pretrain_mse_cross_attention
+and the last three once more with `--metric MSE`.
 """
 
 import argparse
-import json
-import math
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
-import torch
 from results import KITTI, REPORTS, SEQUENCE, STREET, chosen, reported
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ndic_core.checkpoints import load_checkpoint, save_checkpoint, stored_fingerprint
-from ndic_core.config import Config, load_config
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import SIDE_INFO
 from ndic_core.experiment import Outputs
 from ndic_core.files import weights_file, write_whole
 from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
+from ndic_core.recipe import Stage, load_recipe
+from ndic_core.training_state import read_progress
 
 RESULTS = Path(__file__).parent / "results"
 
 CARD = Path(__file__).with_name("model_card.md")  # the words; numbers are filled in
 
 
-def minutes(outputs: Outputs) -> float:
-    """How long a training took, by the times of its validations."""
-    events = EventAccumulator(str(outputs.logs)).Reload().Scalars("val_loss")
-    paces = [(b.wall_time - a.wall_time) / (b.step - a.step) for a, b in pairwise(events)]
-    return median(paces) * events[-1].step / 60 if paces else math.nan
+def last_stage(name: str, metric: str, folder: Path) -> Stage:
+    """The training of the recipe that ends in a model's weights."""
+    return load_recipe("pretrain", save_output_path=str(folder))[metric.lower(), name]
 
 
-def recipe(name: str, metric: str, folder: Path) -> list[tuple[str, Config]]:
-    """The stages that end in a model's weights, each with its command."""
-    if metric == METRICS[0]:
-        first = "bls17" if name == "bls17" else "bmshj18_factorized"
-        keys = {"model": first} if name == "bls17" else {}
-        return [_stage("pretrain_start", keys, folder), _stage(f"pretrain_{name}", {}, folder)]
-    if name == "cross_attention":
-        start = recipe("ndic_bls17", METRICS[0], folder)
-        return [*start, _stage("pretrain_mse_cross_attention", {}, folder)]
-    keys = {"model": name, "weight_path": f"ndic_core/weights/{name}.safetensors"}
-    return [*recipe(name, METRICS[0], folder), _stage("pretrain_mse", keys, folder)]
+def stage_line(stage: Stage) -> tuple[str, int]:
+    """A line of the table of stages, and the images that were seen in it.
 
-
-def _stage(preset: str, keys: dict, folder: Path) -> tuple[str, Config]:
-    changes = "".join(f" --set {key}={value}" for key, value in keys.items())
-    return f"ndic train --config {preset}{changes}", load_config(preset, save_output_path=str(folder), **keys)
-
-
-def stage(config: Config) -> tuple[str, int]:
-    """A line of the table of stages, and the images that were seen in it."""
-    outputs = Outputs(config)
-    state = torch.load(outputs.state, map_location="cpu", weights_only=True)
-    epochs = json.loads(state["progress"])["epoch"]
-    images = int(state["optimizer"]["state"][0]["step"]) * config.train_batch_size
-    images = round(images, -2)  # the last batch of an epoch is smaller
-    start = "the stage before" if config.load_weight else "random weights"
-    cells = f"`{config.model}`", start, config.distortion_loss, str(epochs), f"{images:,}"
-    return f"| {' | '.join(cells)} | {minutes(outputs) / 60:.2f} |", images
+    Raises:
+        NDICError: the stage is not complete: its learning rate has not come down.
+    """
+    config = stage.config
+    progress = read_progress(Outputs(config).state)
+    if progress.epoch < config.epochs:
+        raise NDICError(f"{stage} has {progress.epoch} of {config.epochs} epochs: train on until it is complete")
+    start = "the stage before" if stage.start else "fresh weights"
+    cells = f"`{config.model}`", start, config.distortion_loss, str(progress.epoch), f"{progress.images:,}"
+    return f"| {' | '.join(cells)} | {config.lr:g} | {progress.seconds / 3600:.2f} |", progress.images
 
 
 def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
@@ -82,8 +52,7 @@ def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
     file = weights_file(name, metric)
     model = load_checkpoint(file)
     fingerprint = stored_fingerprint(file)
-    commands, configs = zip(*recipe(name, metric, folder), strict=True)
-    stages, images = zip(*map(stage, configs), strict=True)
+    stages, images = zip(*map(stage_line, last_stage(name, metric, folder).lineage), strict=True)
     rows = [row for row in reported(RESULTS, metric) if row.get("fingerprint") == fingerprint]
     points = chosen(rows, KITTI, name)
     if not points:
@@ -95,20 +64,11 @@ def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
         "parallax_attention": "`r_x` 48, `r_y` 0, 2 heads of 16, ",
     }.get(name, "")
     extra = {
-        "parallax_attention": " In the first half of the second stage its attention was shown the true match on the "
-        "street's pairs (`guidance: 1`).",
-        "cross_attention": " No dropout in its attention (published: 0.1).",
+        "parallax_attention": " In the first half of each stage its attention is shown the true match on the street's "
+        "pairs (`guidance: 1`).",
+        "cross_attention": " Its attention starts as a search for patches that match (`warm_start.py`); alpha is 0.1: "
+        "with 0, nothing bounds y's features; no dropout (published: 0.1).",
     }.get(name, "")
-    if (name, metric) == ("cross_attention", METRICS[0]):
-        extra += (
-            " These weights were trained before attention started as a search for what is alike (`look_for_alike` in "
-            "`warm_start.py`), from fresh attention; the command starts with the search now."
-        )
-    if (name, metric) == ("cross_attention", "MSE"):
-        extra += (
-            " Its attention starts as a search for what is alike (`look_for_alike` in `warm_start.py`), and alpha is "
-            "0.1 in the last stage: with 0, nothing bounds y's features."
-        )
     return CARD.read_text(encoding="utf-8").format(
         name=name,
         metric=metric,
@@ -129,7 +89,6 @@ def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
         device=device,
         extra=extra,
         note=note and f" {note}",
-        commands="\n".join(commands),
         curve=curve_table(rows, name, metric),
         measured_by="python benchmarks/results.py DATA" + (" --metric MSE" if metric == "MSE" else ""),
         encode=1000 * points[len(points) // 2]["encode_seconds"],
@@ -163,7 +122,7 @@ def curve_table(rows: list[dict], name: str, metric: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", type=Path, help="`save_output_path` of the trainings")
-    parser.add_argument("--device", required=True, help="what they ran on, in words")
+    parser.add_argument("--device", default="a CPU", help="what they ran on, in words")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--note", default="", help="what else a reader of the cards must know of the training")
@@ -175,8 +134,9 @@ def main() -> None:
             words = card(name, args.metric, args.outputs, args.device, args.note)
             write_whole(file.with_suffix(".md"), words.encode())
         else:
-            _, config = recipe(name, args.metric, args.outputs)[-1]
-            save_checkpoint(load_checkpoint(Outputs(config).weights), file, half=True)
+            stage = last_stage(name, args.metric, args.outputs)
+            stage_line(stage)  # refuses what is not complete
+            save_checkpoint(load_checkpoint(Outputs(stage.config).weights), file, half=True)
             print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from ndic_core.config import load_config
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import write_table
 from ndic_core.models.catalogue import MODELS
+from ndic_core.recipe import load_recipe
 from ndic_core.throughput import throughput, throughput_table
 
 
@@ -40,17 +40,20 @@ def main() -> None:
     say = partial(print, flush=True) if first else lambda *_: None
     rows = []
     for model, filters, batch, precision in product(args.models, args.filters, args.batch, args.precision):
-        config = load_config(
-            f"pretrain_{model}",
+        recipe = load_recipe(
+            "pretrain",
             dataset_name="Street",
+            native_path="",
+            window_share=0,
+            guidance=0,
             street_pairs=[4 * max(args.batch), 1, 1],
-            load_weight=False,
             cuda=args.device == "cuda",
             num_filters=filters,
             train_batch_size=batch,
             precision=precision,
             compile=args.compile,
         )
+        config = recipe["ms-ssim", model].config.model_copy(update={"load_weight": False})
         try:
             rows.append(throughput(config, args.seconds))
         except (NDICError, torch.cuda.OutOfMemoryError) as error:

@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from ndic_core.config import load_config
 from ndic_core.devices import launch
 from ndic_core.evaluation import write_table
 from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder, write_whole
 from ndic_core.models.catalogue import MODELS
+from ndic_core.recipe import load_recipe
 from ndic_core.training_loop import Training
 
 # Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
@@ -48,19 +48,22 @@ def kind_of(operation: str) -> str:
 
 def measure(model: str, args: argparse.Namespace) -> dict:
     """Milliseconds a step, by kind."""
-    config = load_config(
-        f"pretrain_{model}",
+    recipe = load_recipe(
+        "pretrain",
         dataset_name="Street",
+        native_path="",
+        window_share=0,
         street_pairs=[args.batch * STEPS, 1, 1],
-        load_weight=False,
         guidance=0,
+        optimizer="adam",
+        ema_decay=0,
         num_filters=args.filters,
         train_batch_size=args.batch,
-        distortion_loss="MSE",
         cuda=args.device == "cuda",
         precision=args.precision,
         save_weights=False,
     )
+    config = recipe["mse", model].config.model_copy(update={"load_weight": False})
     cuda = args.device == "cuda"
     training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
     for _ in range(WARM_UP):

@@ -15,6 +15,12 @@ from ndic_core.models.catalogue import CATALOGUE, MODELS
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
+# Keys of one model's attention. Where the model of a file is changed, its file's keys for the former model are dropped.
+OF_ONE_MODEL = {
+    **dict.fromkeys(("attention_width", "heads", "head_width", "patch_grid", "dropout"), "cross_attention"),
+    "parallax": "parallax_attention",
+}
+
 Side = Annotated[int, Field(ge=16)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -95,7 +101,16 @@ class Config(BaseModel):
 
     # Of dataset_name Mixed: how much of an epoch is the street's, and real pairs that are not to be trained on
     street_share: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
-    leave_out: list[str] = Field([], description="a list of names in quotes, without ending")
+    leave_out: list[str] = Field(
+        [], description="a list of names in quotes, without ending, or in a YAML file the name of a list file beside it"
+    )
+    native_path: str = Field("", description="a path in quotes: some of the pairs at the camera's resolution")
+    window_share: float = Field(0, ge=0, lt=1, description="a number from 0 to below 1")
+
+    # The optimizer, the average of its weights, and the balance of the rates
+    optimizer: Literal["adam", "soap"] = Field("adam", description="adam (with AMSGrad, as published) or soap")
+    ema_decay: float = Field(0, ge=0, lt=1, description="a number from 0 (no average of the weights) to below 1")
+    rate_balance: float = Field(0, ge=0, le=2, description="a number from 0 to 2")
 
     # How training goes on
     seed: int = Field(0, ge=0, lt=2**32, description="a whole number from 0 to below 2**32")
@@ -139,8 +154,21 @@ class Config(BaseModel):
             raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
         if self.dataset_name == "Mixed" and self.test:
             raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
+        if bool(self.window_share) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
+            raise ValueError("window_share and native_path: they are for dataset_name: Mixed, both or neither")
         if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
             raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "Config":
+        if self.warmup_steps and self.schedule == "plateau":
+            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only schedule: 'cosine' warms up")
+        if self.rate_balance and not isinstance(self.lmbda, list):
+            raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
+        for key, model in OF_ONE_MODEL.items():
+            if self.model != model and key in self.model_fields_set:
+                raise ValueError(f"{key}: {self.model} has no such key, it is for model: {model}")
         return self
 
     @model_validator(mode="after")
@@ -162,7 +190,7 @@ class Config(BaseModel):
         lmbda = tuple(self.lmbda) if isinstance(self.lmbda, list) else self.lmbda
         arguments = dict(name=self.model, num_filters=self.num_filters, image_size=tuple(self.resize), lmbda=lmbda)
         if self.model == "cross_attention":
-            attention = ("attention_width", "heads", "head_width", "patch_grid", "dropout")
+            attention = [key for key, model in OF_ONE_MODEL.items() if model == self.model]
             arguments.update((key, getattr(self, key)) for key in attention)
         if self.model == "parallax_attention":
             arguments.update(self.parallax)
@@ -173,6 +201,61 @@ def presets() -> dict[str, Path]:
     """Configurations that ship with the package, by name."""
     folder = Path(str(resources.files("ndic_core"))) / "configs"
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def read_yaml(path: str | os.PathLike) -> dict:
+    """The keys of an experiment's YAML file and of the file that it `extends`, not checked.
+
+    `extends: NAME` names a preset, or a file by its path from the one that extends it; what a file says itself counts
+    more. `leave_out: FILE` is replaced by the names that a list file beside the YAML holds: one a line, `#` begins a
+    comment.
+
+    Args:
+        path: of the file, or the name of a preset.
+
+    Raises:
+        NDICError: a file is missing, no YAML, or extends itself.
+    """
+    known, content, seen = presets(), {}, []
+    file = known.get(str(path), Path(path))
+    while file not in seen:
+        seen.append(file)
+        found = _yaml(file, ", ".join(known))
+        if isinstance(found.get("leave_out"), str):
+            lines = _text(file.parent / found["leave_out"], "list file").splitlines()
+            names = (line.partition("#")[0].strip() for line in lines)
+            found["leave_out"] = [name for name in names if name]
+        content = found | content
+        extended = content.pop("extends", None)
+        if extended is None:
+            return content
+        file = known.get(str(extended), file.parent / str(extended))
+    raise NDICError(f"{path} extends itself, by way of {' and '.join(map(str, seen))}: let one of them extend nothing")
+
+
+def _text(file: Path, what: str, hint: str = "") -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NDICError(f"there is no {what} {file}{hint}") from None
+    except UnicodeDecodeError as error:
+        raise NDICError(f"{file} is not valid YAML: {error.reason}") from error
+    except OSError as error:
+        raise NDICError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _yaml(file: Path, known: str) -> dict:
+    """One file as it is."""
+    text = _text(file, "configuration", f": give a file, or one of the presets {known}")
+    try:
+        content = YAML(typ="safe", pure=True).load(text)  # YAML 1.2: 3e-05 is a number
+    except (YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise NDICError(f"{file} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+    if content is not None and not isinstance(content, dict):
+        raise NDICError(f"{file} is no configuration: it must hold lines of the form key: value")
+    return content or {}
 
 
 def load_config(path: str | os.PathLike, /, **changes) -> Config:
@@ -195,31 +278,26 @@ def load_config(path: str | os.PathLike, /, **changes) -> Config:
         >>> config.model, config.lmbda, config.resize
         ('cross_attention', 3e-05, [128, 256])
     """
-    file = presets().get(str(path), Path(path))
-    try:
-        content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))  # YAML 1.2: 3e-05 is a number
-    except FileNotFoundError:
-        known = ", ".join(presets())
-        raise NDICError(f"there is no configuration {path}: give a file, or one of the presets {known}") from None
-    except OSError as error:
-        raise NDICError(f"{path} cannot be read: {error.strerror}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise NDICError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise NDICError(f"{path} is no configuration: it must hold lines of the form key: value")
+    content = read_yaml(path)
+    if "stages" in content:
+        raise NDICError(f"{path} is a recipe of several trainings: benchmarks/pretrain.py works through it")
+    return check(content, path, **changes)
+
+
+def check(content: dict, where: str | os.PathLike, /, **changes) -> Config:
+    """A configuration from keys that were read elsewhere, and `changes` of them; `where` names their source."""
     changes = {
         ("lambda" if key == "lmbda" else key): list(value) if isinstance(value, tuple) else value
         for key, value in changes.items()
     }
+    model = changes.get("model")
+    if model not in (None, content.get("model", Config.model_fields["model"].default)):
+        content = {key: value for key, value in content.items() if OF_ONE_MODEL.get(key, model) == model}
     try:
         return Config.model_validate(content | changes)
     except ValidationError as error:
         problems = "; ".join(dict.fromkeys(_sentence(problem) for problem in error.errors()))
-        raise NDICError(f"{path}: {problems}") from None
+        raise NDICError(f"{where}: {problems}") from None
 
 
 def _sentence(problem: dict) -> str:

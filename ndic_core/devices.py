@@ -65,6 +65,11 @@ def in_bf16(config: Config, device: torch.device) -> bool:
     return config.precision == "bf16" or (config.precision == "auto" and able)
 
 
+def bf16_is_slow(device: torch.device) -> bool:
+    """Whether bf16 would be emulated: float32 is then several times faster."""
+    return device.type == "cpu" and not _cpu_computes_bf16()
+
+
 def _cpu_computes_bf16() -> bool:
     """Whether the processor has bf16 arithmetic of its own; emulated, it would be slower than float32."""
     units = (getattr(torch.cpu, f"_is_{unit}_supported", bool) for unit in ("avx512_bf16", "amx_tile"))

@@ -68,8 +68,9 @@ def experiment_name(config: Config) -> str:
 
 def identity(config: Config) -> dict:
     """The keys that two runs must agree in to be parts of one training."""
-    # Guidance fades over the first half of the epochs: with more of them it would come back.
-    return config.model_dump(by_alias=True, exclude=_MAY_CHANGE - ({"epochs"} if config.guidance else set()))
+    # Guidance and the cosine follow the share of the epochs that is done: with more epochs they would jump back.
+    follows = config.guidance or config.schedule == "cosine"
+    return config.model_dump(by_alias=True, exclude=_MAY_CHANGE - ({"epochs"} if follows else set()))
 
 
 def _words(name: str, known: tuple[str, ...]) -> list[str]:

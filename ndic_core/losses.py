@@ -32,7 +32,8 @@ def rate_distortion_loss(
         metric: what D is: "MSE" on [0, 1] images, or "MS-SSIM", which stands for 1 − MS-SSIM.
 
     Returns:
-        Scalars, averaged over the batch: `loss`, to go down from; `bpp` of x, all that is sent; `distortion` of x.
+        Means over the batch: `loss`; `bpp` of x, all that is sent; `distortion` of x. Of each image, (B,): `losses`,
+        and `costs`, the loss without the terms of y and w.
 
     Raises:
         NDICError: the images are too small for MS-SSIM.
@@ -42,7 +43,7 @@ def rate_distortion_loss(
         >>> x = torch.full((2, 3, 32, 32), 0.5)
         >>> out = {"x_hat": x + 0.1, "likelihoods": {"x": torch.full((2, 4, 2, 2), 0.5)}}
         >>> terms = rate_distortion_loss(out, x, x, lmbda=0.01, metric="MSE")
-        >>> {name: round(term.item(), 4) for name, term in terms.items()}
+        >>> {name: round(terms[name].item(), 4) for name in ("loss", "bpp", "distortion")}
         {'loss': 6.5181, 'bpp': 0.0156, 'distortion': 0.01}
     """
     likelihoods = out["likelihoods"]
@@ -59,8 +60,37 @@ def rate_distortion_loss(
         distortions = distortions + alpha * _distortion(y, out["y_hat"], metric)
     if beta and "w" in likelihoods:
         rates = rates + beta * rate("w")
-    loss = 255**2 * lmbda * distortions + rates
-    return {"loss": loss.mean(), "bpp": bpp.mean().detach(), "distortion": distortion.mean().detach()}
+    losses = 255**2 * lmbda * distortions + rates
+    return {
+        "loss": losses.mean(),
+        "losses": losses,
+        "costs": (255**2 * lmbda * distortion + bpp).detach(),
+        "bpp": bpp.mean().detach(),
+        "distortion": distortion.mean().detach(),
+    }
+
+
+def rate_weights(lmbda: Tensor, lambdas: tuple[float, float], balance: float) -> Tensor:
+    """Weights of a batch's images that keep the high rates of a variable-rate model from dominating its training.
+
+    The loss of an image grows about as lambda^0.6, so the plain mean over lambdas hardly trains the lowest rates.
+
+        weight = (λ / √(λ_low · λ_high)) ^ −balance
+
+    Args:
+        lmbda: (B,), one for each image.
+        lambdas: the lowest and the highest of the model.
+        balance: 0 weights all images alike; 0.6 gives all rates about the same share of the loss.
+
+    Returns:
+        (B,), 1 at the geometric mean of the range.
+
+    Example:
+        >>> import torch
+        >>> rate_weights(torch.tensor([0.001, 0.01, 0.1]), (0.001, 0.1), 0.5)
+        tensor([3.1623, 1.0000, 0.3162])
+    """
+    return (lmbda / (lambdas[0] * lambdas[1]) ** 0.5) ** -balance
 
 
 def _distortion(image: Tensor, image_hat: Tensor, metric: str) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
@@ -15,16 +16,17 @@ from ndic_core.batches import Batch, Batches, step_seed
 from ndic_core.checkpoints import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.devices import in_bf16
+from ndic_core.devices import bf16_is_slow, in_bf16
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.guidance import guidance_loss
-from ndic_core.losses import rate_distortion_loss
+from ndic_core.losses import rate_distortion_loss, rate_weights
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
+from ndic_core.optimizers import make_optimizer
 from ndic_core.schedule import make_schedule
 from ndic_core.training_state import Progress, load_state, save_state
-from ndic_core.validation import picture_quality, validate
+from ndic_core.validation import image_quality, validate
 
 SAVE_EVERY = 60.0  # seconds between two savings of the state while it changes
 LOOK_EVERY = 0.5  # seconds between two looks at the clock, the bar and whether the loss is still finite
@@ -68,14 +70,20 @@ class Training:
         self.model = model or initial_model(config.model_copy(update={"load_weight": False}) if resumed else config)
         # The wrapped model makes the steps; the bare one, with the same parameters, validates and is saved.
         net = torch.compile(self.model) if config.compile else self.model
-        adam = torch.optim.Adam(self.model.parameters(), config.lr, amsgrad=True, fused=True)
-        self.net, self.optimizer = fabric.setup(net, adam)
-        self.schedule = make_schedule(config, adam, len(self.batches))
-        self.parts = {"model": self.model, "optimizer": adam, "schedule": self.schedule}
+        optimizer = make_optimizer(config, self.model.parameters())
+        self.net, self.optimizer = fabric.setup(net, optimizer)
+        self.schedule = make_schedule(config, optimizer, len(self.batches))
+        self.parts = {"model": self.model, "optimizer": optimizer, "schedule": self.schedule}
+        self.average = None
+        if config.ema_decay:
+            self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+            self.parts["average"] = self.average
         self.bf16 = in_bf16(config, fabric.device)
+        if self.bf16 and bf16_is_slow(fabric.device):
+            self.report("precision: this CPU has no bf16 arithmetic, float32 is several times faster here")
         self.progress = Progress()
         self.best: dict[str, Tensor] | None = None
-        self.saved_at = time.monotonic()
+        self.saved_at = self.timed_at = time.monotonic()
         if resumed:
             self.progress = load_state(outputs.state, config, self.parts)
             if self.progress.best < math.inf and not outputs.weights.exists():
@@ -101,11 +109,8 @@ class Training:
         while progress.epoch < self.config.epochs:
             reason = self.train_epoch(stop)
             if reason == "max_minutes":  # the latest weights may be the best
-                averages = self._validate(lambda: stop() == "interrupted")
-                if averages is None:
+                if self._validate(lambda: stop() == "interrupted") is None:
                     reason = "interrupted"
-                else:
-                    self._keep_if_best(averages)
             elif not reason and not self._finish_epoch(lambda: stop() == "interrupted"):
                 reason = "interrupted"
             if reason:
@@ -147,6 +152,7 @@ class Training:
                 out, terms = self._step(batch)
                 loss_sum += terms["loss"].detach()
                 progress.step += 1
+                progress.images += len(batch.x) * self.fabric.world_size
                 bar.update()
                 now = time.monotonic()
                 if now - looked_at < LOOK_EVERY and self.fabric.world_size == 1 and progress.step < steps:
@@ -171,6 +177,8 @@ class Training:
             out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
         loss = terms["loss"]
+        if config.rate_balance:
+            loss = (rate_weights(lmbda, self.model.lambdas, config.rate_balance) * terms["losses"]).mean()
         if batch.known:
             loss = loss + batch.guidance * guidance_loss(maps, batch.disparity)
         self.optimizer.zero_grad()
@@ -179,7 +187,12 @@ class Training:
             self.fabric.clip_gradients(
                 self.net, self.optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
             )
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except torch.linalg.LinAlgError:  # what SOAP's decompositions make of a gradient that is not finite
+            self._not_finite()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         if config.schedule == "cosine":
             self.schedule.step()
         return out, terms
@@ -199,7 +212,6 @@ class Training:
             averages = self._validate(interrupted)
             if averages is None:
                 return False
-            self._keep_if_best(averages)
             lr = self.optimizer.param_groups[0]["lr"]
             loss = torch.tensor(progress.loss_sum / len(self.batches), dtype=torch.float64, device=self.fabric.device)
             loss = self.fabric.all_reduce(loss).item() if self.fabric.world_size > 1 else loss.item()
@@ -216,28 +228,40 @@ class Training:
         return True
 
     def _validate(self, interrupted: Callable[[], bool]) -> dict | None:
-        averages = validate(
-            self.model,
-            self.val_pairs,
-            self.config,
-            self.fabric,
-            lambda: bool(self._agreed("interrupted" * interrupted())),
-        )
-        if averages is not None and not math.isfinite(averages["val_loss"]):
-            self._not_finite()
-        return averages
+        """Measure the weights, and their average where there is one; keep the better ones if they are the best so far.
 
-    def _keep_if_best(self, averages: dict) -> None:
-        if averages["val_loss"] >= self.progress.best:
-            return
-        self._check_weights()
-        self.progress.best = averages["val_loss"]
-        self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-        if self.config.save_weights and self.fabric.is_global_zero:
-            save_checkpoint(self.model, self.outputs.weights)
+        Returns:
+            What `validate` says of the better ones; None if interrupted.
+        """
+        found = []
+        for model in (self.model, self.average and self.average.module):
+            if model is None:
+                continue
+            averages = validate(
+                model,
+                self.val_pairs,
+                self.config,
+                self.fabric,
+                lambda: bool(self._agreed("interrupted" * interrupted())),
+            )
+            if averages is None:
+                return None
+            if not math.isfinite(averages["val_loss"]):
+                self._not_finite()
+            found.append((averages, model))
+        averages, model = min(found, key=lambda pair: pair[0]["val_loss"])
+        if averages["val_loss"] < self.progress.best:
+            self._check_weights()
+            self.progress.best = averages["val_loss"]
+            self.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            if self.config.save_weights and self.fabric.is_global_zero:
+                save_checkpoint(model, self.outputs.weights)
+        return averages
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
+        self.progress.seconds += self.saved_at - self.timed_at
+        self.timed_at = self.saved_at
         self._check_weights()
         if self.config.save_weights and self.fabric.is_global_zero:
             save_state(self.outputs.state, self.config, self.parts, self.progress)
@@ -267,7 +291,7 @@ class Training:
 
     def _show(self, bar: tqdm, x: Tensor, out: dict, terms: dict[str, Tensor]) -> None:
         if not bar.disable:
-            quality = picture_quality(x[:2], out["x_hat"][:2])  # MS-SSIM of all would slow the training down
+            quality = image_quality(x[:2], out["x_hat"][:2])  # MS-SSIM of all would slow the training down
             values = (terms["loss"], terms["bpp"], *quality)
             bar.set_postfix_str(
                 "loss {:.3f}, {:.3f} bpp, {:.1f} dB, MS-SSIM {:.3f}".format(*(v.item() for v in values))
@@ -276,7 +300,9 @@ class Training:
 
 def _line(row: dict) -> str:
     ms_ssim = "" if row["ms_ssim"] is None else f", MS-SSIM {row['ms_ssim']:.4f}"
+    costs = [f"{name.removeprefix('cost_')} {value:.4f}" for name, value in row.items() if name.startswith("cost_")]
     return (
         f"epoch {row['epoch']}: loss {row['loss']:.4f}; validation: loss {row['val_loss']:.4f}, {row['bpp']:.4f} bpp "
-        f"(estimated), PSNR {row['psnr']:.2f} dB{ms_ssim}; lr {row['lr']:.1e}"
+        f"(estimated), PSNR {row['psnr']:.2f} dB{ms_ssim}{', cost: ' * bool(costs)}{', '.join(costs)}; "
+        f"lr {row['lr']:.1e}"
     )

@@ -23,8 +23,10 @@ class Progress:
         step: steps completed within the next one.
         loss_sum: of these steps.
         best: lowest validation loss so far.
-        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps, without guidance) and, of the
-            validation pairs, val_loss, bpp (estimated), psnr (dB), ms_ssim.
+        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps, without guidance) and what
+            `validate` returns.
+        images: seen so far, by all processes.
+        seconds: that training has taken, validation included, up to the last saving.
     """
 
     epoch: int = 0
@@ -32,6 +34,8 @@ class Progress:
     loss_sum: float = 0.0
     best: float = math.inf
     history: list[dict] = field(default_factory=list)
+    images: int = 0
+    seconds: float = 0.0
 
 
 def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> None:
@@ -52,6 +56,24 @@ def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> N
     write_whole(file, buffer.getvalue())
 
 
+def read_progress(file: Path) -> Progress:
+    """How far the training that wrote `file` had come; runs no code from it.
+
+    Raises:
+        NDICError: the file is damaged.
+    """
+    return _read(file)[2]
+
+
+def _read(file: Path) -> tuple[dict, dict, Progress]:
+    """All of a state, and its identity and progress decoded."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        return state, json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
+    except Exception as error:  # a damaged file fails in many ways, none of which runs code
+        raise NDICError(f"{file} is damaged: delete it to train anew") from error
+
+
 def load_state(file: Path, config: Config, parts: dict) -> Progress:
     """Bring `parts` to where the training that wrote `file` was; runs no code from it.
 
@@ -61,20 +83,24 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
     Raises:
         NDICError: the file is damaged, or the configuration differs from the one of that training.
     """
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        earlier, progress = json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
-        saved = {name: state[name] for name in parts}
-    except Exception as error:  # a damaged file fails in many ways, none of which runs code
-        raise NDICError(f"{file} is damaged: delete it to train anew") from error
+    state, earlier, progress = _read(file)
     now = json.loads(json.dumps(identity(config)))
     earlier = identity(Config()) | earlier  # keys that came later: their defaults keep the meaning there was
-    differs = [f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]]
+    differs = {key: f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]}
+    if [*differs] == ["epochs"]:
+        raise NDICError(
+            f"{file} holds a training whose learning rate was planned for {earlier.get('epochs')} epochs, the "
+            f"configuration says {now['epochs']}: to train further, start another experiment_name from its weights "
+            f"(load_weight: True and weight_path)"
+        )
     if differs:
         raise NDICError(
-            f"{file} holds a training with other settings ({'; '.join(differs)}): choose another experiment_name, "
-            f"or delete it"
+            f"{file} holds a training with other settings ({'; '.join(differs.values())}): choose another "
+            f"experiment_name, or delete it"
         )
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except Exception as error:
+        raise NDICError(f"{file} is damaged: delete it to train anew") from error
     return progress

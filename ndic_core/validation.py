@@ -14,7 +14,7 @@ from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, psnr
 from ndic_core.models.codec import Codec, evaluating
 
 BATCH = 8  # at least; without gradients there is room
-RATES = (0.0, 0.5, 1.0)  # of a variable-rate model: its lowest lambda, the middle, its highest
+RATES = {"low": 0.0, "middle": 0.5, "high": 1.0}  # of a variable-rate model: places in its range of lambdas
 
 
 @torch.no_grad()
@@ -31,11 +31,16 @@ def validate(
         interrupted: asked before every batch.
 
     Returns:
-        val_loss, bpp (estimated), psnr (dB), ms_ssim (None for images below 97 pixels); None if interrupted.
+        `val_loss` is the mean over the pairs, and the geometric mean of these means over the lambdas: a percent counts
+        the same at each rate. `bpp` (estimated), `psnr` (dB) and `ms_ssim` (None for images below 97 pixels) are plain
+        means. Of the loss without the terms of y and w, `cost_NAME` is the same mean for each of `pairs.parts`, and
+        `cost_low`, `cost_middle` and `cost_high` are the means at the lambdas of a variable-rate model. None if
+        interrupted.
     """
     low, high = model.lambdas
-    rates = [low * (high / low) ** rate for rate in (RATES if model.gain is not None else (0.0,))]
-    sums = torch.zeros(4, dtype=torch.float64, device=fabric.device)
+    names = list(RATES) if model.gain is not None else ["low"]
+    rates = [low * (high / low) ** RATES[name] for name in names]
+    table = torch.zeros(len(pairs), len(rates), 5, dtype=torch.float64, device=fabric.device)
     ours = range(fabric.global_rank, len(pairs), fabric.world_size)
     most = -(-len(pairs) // fabric.world_size)  # of any process: all take as many turns, so that all can agree in each
     size = max(BATCH, config.train_batch_size)
@@ -47,23 +52,28 @@ def validate(
             if not chosen:
                 continue
             x, y = (images.to(fabric.device) for images in pairs.batch(chosen))
-            for lmbda in rates:
+            for column, lmbda in enumerate(rates):
                 out = model(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
                 terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
-                values = [terms["loss"], terms["bpp"], *picture_quality(x, out["x_hat"])]
-                sums += len(x) * torch.stack([value.double() for value in values])
+                quality = image_quality(x, out["x_hat"])
+                values = [terms["losses"], terms["costs"], terms["bpp"].expand(len(x)), *quality]
+                table[list(chosen), column] = torch.stack([value.double() for value in values], dim=1)
     if fabric.world_size > 1:
-        sums = fabric.all_reduce(sums, reduce_op="sum")
-    names = ("val_loss", "bpp", "psnr", "ms_ssim")
-    averages = dict(zip(names, (sums / (len(pairs) * len(rates))).tolist(), strict=True))
+        table = fabric.all_reduce(table, reduce_op="sum")
+    averages = dict(zip(("bpp", "psnr", "ms_ssim"), table[..., 2:].mean((0, 1)).tolist(), strict=True))
     if min(pairs.size) < MS_SSIM_SMALLEST:
         averages["ms_ssim"] = None
+    losses = {"val_loss": table[..., 0]}
+    losses |= {f"cost_{name}": table[list(part), :, 1] for name, part in pairs.parts.items()}
+    averages = {name: loss.mean(0).log().mean().exp().item() for name, loss in losses.items()} | averages
+    if len(rates) > 1:
+        averages |= {f"cost_{name}": cost for name, cost in zip(names, table[..., 1].mean(0).tolist(), strict=True)}
     return averages
 
 
-def picture_quality(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean PSNR (dB) and MS-SSIM of a batch as one would see it, clipped to [0, 1]; NaN where MS-SSIM has no scales."""
+def image_quality(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+    """PSNR (dB) and MS-SSIM of each image, (B,), clipped to [0, 1] as displayed; NaN where MS-SSIM has no scales."""
     x_hat = x_hat.detach().float().clamp(0, 1)
     if min(x.shape[-2:]) < MS_SSIM_SMALLEST:
-        return psnr(x, x_hat).mean(), x.new_tensor(torch.nan)
-    return psnr(x, x_hat).mean(), ms_ssim(x, x_hat).mean()
+        return psnr(x, x_hat), x.new_full((len(x),), torch.nan)
+    return psnr(x, x_hat), ms_ssim(x, x_hat)

@@ -2,8 +2,11 @@
 
 import csv
 import os
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ torch.set_num_threads(1)  # tests run in two processes on two cores
 _CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
 os.environ["NDIC_CACHE"] = _CACHE.name
 
+PATIENCE = 1200  # seconds that a test waits for another process: only one that hangs takes as long
 SHARED = Path(__file__).parents[2] / "shared"
 SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
@@ -134,8 +138,17 @@ def teaching(own_folder: Path, out: Path, **changes):
     """A configuration that trains in a second."""
     small = dict(model="ndic_bls17", num_filters=8, resize=[32, 64], epochs=3, train_batch_size=4, verbose_period=0)
     small |= dict(lr=0.001, schedule="plateau", warmup_steps=0, clip_gradient=None, precision="float32")
-    small |= dict(attention_width=16, heads=2, dataset_name="Folder", dataset_path=str(own_folder))
+    small |= dict(dataset_name="Folder", dataset_path=str(own_folder))
+    if changes.get("model") == "cross_attention":
+        small |= dict(attention_width=16, heads=2)
     return ndic.load_config("teaching", **{**small, "save_output_path": str(out), **changes})
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait for something that a process does, for as long as it runs."""
+    while not happened():
+        assert process.poll() is None, "the process ended before it happened"
+        time.sleep(0.05)
 
 
 def read_table(path: Path) -> list[dict]:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE_INFO, lively, published_file, random_weight
+from conftest import PATIENCE, SIDE_INFO, lively, published_file, random_weight
 from PIL import Image
 
 import ndic_core as ndic
@@ -198,7 +198,7 @@ def test_a_console_without_unicode(pair, tmp_path):
     write_image(pair[0], tmp_path / "x→y.png")
     command = [sys.executable, "-m", "ndic_core", "encode", "x→y.png", "x.ndic", "--model", "bls17", "--untrained"]
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"x?y.png (128 x 256) -> x.ndic: ")
 
@@ -235,11 +235,12 @@ def test_light_imports(code):
     """What the help needs does not import torch, CompressAI or matplotlib: it answers at once."""
     heavy = "{'torch', 'compressai', 'matplotlib', 'numpy'} & set(sys.modules)"
     script = f"import sys; {code}; sys.exit(str({heavy} or '') or 0)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_python_m_is_the_same_program():
-    done = subprocess.run([sys.executable, "-m", "ndic_core", "--help"], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "ndic_core", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0
     assert "encode" in done.stdout

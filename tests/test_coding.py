@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from conftest import PUBLISHED, SIDE_INFO, lively, published_file
+from conftest import PATIENCE, PUBLISHED, SIDE_INFO, lively, published_file
 
 import ndic_core as ndic
 from ndic_core.bitstream import pack, unpack
@@ -125,7 +125,7 @@ def test_encoder_runs_in_a_process_that_has_no_y(name, pair, tmp_path):
         print({name!r}, "encoded")
     """
     run = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == f"{name} encoded\n", done.stderr
     x_hat = ndic.decode(model, (tmp_path / "x.ndic").read_bytes(), y)
     assert torch.equal(x_hat, senders_reconstruction(model, x, y))

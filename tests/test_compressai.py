@@ -4,10 +4,12 @@ import subprocess
 import sys
 import textwrap
 
+from conftest import PATIENCE
+
 
 def run(script: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 

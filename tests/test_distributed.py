@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 import torch
-from conftest import teaching
+from conftest import PATIENCE, teaching
 
 import ndic_core as ndic
 from ndic_core.devices import launch
@@ -40,21 +40,22 @@ if os.environ.get("RANK", "0") == "0":
 """
 
 
-def test_two_processes_do_what_one_does(own_folder, tmp_path):
+@pytest.mark.parametrize("keys", [{}, dict(optimizer="soap", ema_decay=0.9, rate_balance=0.6)], ids=["adam", "soap"])
+def test_two_processes_do_what_one_does(keys, own_folder, tmp_path):
     """DDP over gloo at the same global batch; 16 pairs leave a batch of 4 at the end of an epoch."""
     script = tmp_path / "job.py"
     script.write_text(textwrap.dedent(DISTRIBUTED))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *_port()]
     results, weights = [], []
     for i, launcher in enumerate(([sys.executable], torchrun)):
-        config = teaching(own_folder, tmp_path / str(i), lmbda=[0.001, 0.01], alpha=0)
+        config = teaching(own_folder, tmp_path / str(i), lmbda=[0.001, 0.01], alpha=0, **keys)
         changes = config.model_dump(by_alias=True, exclude_defaults=True)
         changes["train_batch_size"] = 6
         done = subprocess.run(
             [*launcher, str(script), json.dumps(changes)],
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=PATIENCE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
@@ -95,7 +96,7 @@ def test_validation_is_shared_unevenly_without_harm(own_folder, tmp_path):
     )
     outputs = []
     for launcher in ([sys.executable], [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *_port()]):
-        done = subprocess.run([*launcher, str(script)], capture_output=True, text=True, timeout=180)
+        done = subprocess.run([*launcher, str(script)], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         outputs.append([float(line) for line in done.stdout.split()])
     assert outputs[1] == pytest.approx(outputs[0], rel=1e-5)

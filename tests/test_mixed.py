@@ -17,8 +17,10 @@ from ndic_core.curves import draw_curves
 from ndic_core.data.datasets import load_split
 from ndic_core.data.mixed import MixedPairs, held_out
 from ndic_core.data.pairs import Pairs
+from ndic_core.recipe import load_recipe
 
 SIZE = (32, 64)
+NATIVE = (80, 260)  # of the images at the camera's resolution
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +38,27 @@ def real_folder(tmp_path_factory) -> Path:
             view[..., 2] = i
             Image.fromarray(view).save(root / folder / f"{i:03d}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def native_folder(tmp_path_factory) -> Path:
+    """Ten of the pairs, of which four are not held out, twice as large; y lies 20 pixels further left."""
+    root = tmp_path_factory.mktemp("native")
+    image = np.zeros((NATIVE[0], NATIVE[1] + 20, 3), np.uint8)
+    image[..., 0] = np.arange(NATIVE[1] + 20) * 0.9
+    image[..., 1] = 3 * np.arange(NATIVE[0])[:, None]
+    for folder, left in (("image_2", 0), ("image_3", 20)):
+        (root / folder).mkdir()
+        for i in range(10):
+            view = image[: NATIVE[0] + i % 2, left : left + NATIVE[1]].copy()
+            view[..., 2] = i
+            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
+    return root
+
+
+def windowed(real_folder, native_folder, tmp_path, **changes):
+    """As `mixed`, half of it windows: 8 whole views, 8 windows of 8 native pairs, and 5 of the street."""
+    return mixed(real_folder, tmp_path, **{"native_path": str(native_folder), "window_share": 0.5, **changes})
 
 
 def mixed(real_folder, tmp_path, **changes):
@@ -92,15 +115,13 @@ def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
         load_split(mixed(real_folder, tmp_path, leave_out=["77", "1.png"]), "train", progress=False)
 
 
-def test_the_recipes_leave_out_what_results_are_measured_on(shared):
+def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
     """Frames of one drive are in both folders, and two pairs to validate on are there a second time."""
-    config = ndic.load_config("pretrain_start")
     root = shared / "data" / "kitti_train"
     with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
         drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
-    assert set(config.leave_out) == {*drive, "224", "242"}
-    for preset in (*(f"pretrain_{model}" for model in ndic.MODELS), "pretrain_mse", "pretrain_mse_cross_attention"):
-        assert ndic.load_config(preset).leave_out == config.leave_out
+    for stage in load_recipe("pretrain").values():
+        assert set(stage.config.leave_out) == {*drive, "224", "242"}
 
 
 def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
@@ -154,7 +175,7 @@ def test_colours_change_alike_but_brightness_a_little_in_y_alone():
 
 
 def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
-    """All at once, by two matrix products and three blends, where torchvision takes one pair at a time."""
+    """Colours change all at once, where torchvision takes one image at a time."""
     pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False).in_epoch(3)
     pairs.real.images = np.random.default_rng(0).integers(0, 256, pairs.real.images.shape, dtype=np.uint8)
     numbers = [5, 9, 0, 3]
@@ -162,17 +183,34 @@ def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
     for place, i in enumerate(numbers):
         rng = np.random.default_rng([pairs.seed, 3, i + 1])
         if i < 8:
-            views, (height, width) = torch.cat(pairs.real.batch([i])), pairs.real.size
+            views, (height, width) = torch.stack(pairs.real[i]), pairs.real.size
             h = round(height * rng.uniform(0.78, 1))
             w = min(width, round(h * SIZE[1] / SIZE[0]))
             top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
             views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True)
         else:
-            views = torch.cat(pairs.street.batch([pairs._scene(i)]))
-        for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
-            views = change(views, rng.uniform(0.8, 1.2))
+            views = torch.stack(pairs.street[pairs._scene(i)])
+            rng.uniform()  # whether it is a window
+        brightness, contrast, saturation = rng.uniform(0.8, 1.2, 3)
+        views = transforms.adjust_brightness(views, brightness)
+        pivot = transforms.rgb_to_grayscale(views).mean()  # torchvision takes that of each image
+        views = (contrast * views + (1 - contrast) * pivot).clamp(0, 1)
+        views = transforms.adjust_saturation(views, saturation)
         views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
-        assert torch.allclose(torch.stack([x[place], y[place]]), views, atol=1e-5)
+        assert torch.allclose(torch.stack([x[place], y[place]]), views, atol=1.5 / 255)  # stored in 8 bits in between
+
+
+def test_a_surface_has_one_colour_in_both_images():
+    """y shows more of the bright wall than x does; the surface that both show must not differ between them."""
+    images = np.full((2, 32, 64, 3), 60, np.uint8)
+    images[1, :, 32:] = 240
+    street = Pairs(images, np.array([[0, 1]]), ["a"])
+    pairs = MixedPairs(Pairs(images, np.array([[0, 1]]), ["b"]), street, SIZE, seed=0, street_share=0.5)
+    ratios = []
+    for epoch in range(30):
+        x, y = pairs.in_epoch(epoch).batch([1])
+        ratios.append((y[0, :, :, :30].mean() / x[0, :, :, :30].mean()).item())
+    assert 0.95 - 1e-4 <= min(ratios) < max(ratios) <= 1.05 + 1e-4  # brightness of y alone, no more
 
 
 def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
@@ -229,9 +267,117 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_
     assert same_weights(whole.model, again.model)
 
 
+def test_half_of_an_epoch_may_be_windows(real_folder, native_folder, tmp_path):
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    assert (len(pairs.real), pairs.first_street, len(pairs)) == (8, 16, 21)
+    assert pairs.native.size == NATIVE  # the smallest of all, though some have a row more
+    assert pairs.street.size == (64, 128)
+    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._draws(i))[1] for epoch in range(2) for i in range(8, 16)]
+    assert numbers == [*range(8)] * 2  # every native pair in turn
+    shown = {"whole": 0, "window": 0}
+    for epoch in range(40):
+        of_epoch = pairs.in_epoch(epoch)
+        for i in range(16, 21):
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            assert width == 2 * height
+            assert 32 <= height <= 64
+            assert 0 <= top <= 64 - height
+            assert 0 <= left <= 128 - width
+            shown["whole" if (top, left, height, width) == (0, 0, 64, 128) else "window"] += 1
+    assert 70 < shown["window"] < 130  # of 200
+
+
+def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_folder, native_folder, tmp_path):
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    heights = []
+    for epoch in range(30):
+        of_epoch = pairs.in_epoch(epoch)
+        x, y = of_epoch.batch(range(8, 16))
+        assert x.shape == y.shape == (8, 3, *SIZE)
+        for place, i in enumerate(range(8, 16)):
+            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            heights.append(height)
+            assert (y[place] - x[place])[0].mean().sign() == (1 if number % 2 == 0 else -1)  # the second is swapped
+            assert width == min(NATIVE[1], 2 * height)
+    assert min(heights) == 32
+    assert max(heights) > 76
+    assert 0.35 < np.mean(np.array(heights) < (32 * 80) ** 0.5) < 0.65  # log-uniform
+
+
+def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
+    """Six native pairs are held out, in both orders; the same windows every time, of the camera's resolution."""
+    config = windowed(
+        real_folder, native_folder, tmp_path, model="bls17", epochs=1, lmbda=[0.001, 0.01], alpha=0, beta=0
+    )
+    pairs = load_split(config, "val", progress=False)
+    assert pairs.parts == {"whole": range(60), "window": range(60, 72)}
+    assert len(pairs) == 72
+    x, y = pairs.batch(range(60, 72))
+    for i in range(12):
+        steps = 255 * (x[i, 0, 0, 1:] - x[i, 0, 0, :-1])
+        assert steps.mean().item() == pytest.approx(0.9, abs=0.02)  # a column of the file is a column here
+        assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(18 if i % 2 == 0 else -18, abs=1)
+    again = load_split(config, "val", progress=False).batch(range(60, 72))[0]
+    assert torch.equal(x, again)
+    row = quiet(config).history[-1]
+    assert row["cost_low"] < row["cost_middle"] < row["cost_high"]
+    assert row["val_loss"] == pytest.approx((row["cost_low"] * row["cost_middle"] * row["cost_high"]) ** (1 / 3))
+    assert min(row["cost_whole"], row["cost_window"]) < row["val_loss"] < max(row["cost_whole"], row["cost_window"])
+
+
+def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_path):
+    changes = dict(model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0))
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path, **changes), "train", progress=False)
+    better, larger = [], []
+    for epoch in range(6):
+        of_epoch = pairs.in_epoch(epoch)
+        numbers = range(16, 21)
+        assert of_epoch.known(range(21)) == list(numbers)
+        (x, y), truth = of_epoch.batch(numbers), of_epoch.truth(numbers)
+        for place, i in enumerate(numbers):
+            columns = torch.arange(64) - truth[place]
+            near = truth[place].isfinite()
+            assert ((columns >= 0) & (columns <= 63))[near].all()  # the rest is what y does not show
+            found = y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
+            better.append(
+                (found - x[place]).abs().mean(0)[near].mean() < (y[place] - x[place]).abs().mean(0)[near].mean()
+            )
+            whole = pairs.street.truth([of_epoch._scene(i)])[0]
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            seen = whole[top : top + height, left : left + width]
+            larger.append((truth[place].nanmedian() * width / 64 - seen.nanmedian()).abs().item())
+    assert sum(better) >= 28  # of 30
+    assert np.median(larger) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(window_share=0.5), "window_share and native_path: they are for dataset_name: Mixed, both or neither"),
+        (dict(native_path="somewhere"), "window_share and native_path: they are for dataset_name: Mixed, both or"),
+        (dict(window_share=1), "window_share: got 1; accepted is a number from 0 to below 1"),
+    ],
+)
+def test_windows_that_cannot_be_had_are_refused(changes, sentence, real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match=sentence):
+        mixed(real_folder, tmp_path, **changes)
+
+
+def test_native_pairs_that_do_not_fit_are_named(real_folder, native_folder, tmp_path):
+    small = windowed(real_folder, native_folder, tmp_path, model="bls17", resize=[96, 192])
+    with pytest.raises(ndic.NDICError, match=r"has images of 80 × 260, smaller than resize: \[96, 192\]"):
+        load_split(small, "train", progress=False)
+    (tmp_path / "other").mkdir()
+    for side in ("image_2", "image_3"):
+        (tmp_path / "other" / side).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / "other" / side / "abc.png")
+    with pytest.raises(ndic.NDICError, match=r"native_path: .* has no pairs abc; names must be the same in both"):
+        load_split(windowed(real_folder, tmp_path / "other", tmp_path), "train", progress=False)
+
+
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(
         ndic.NDICError,
         match=r"image_2/ and .*image_3/ not found: left views belong into image_2/ and right views into image_3/",
     ):
-        load_split(ndic.load_config("pretrain_start", dataset_path=str(tmp_path)), "train", progress=False)
+        load_split(mixed(tmp_path / "nowhere", tmp_path), "train", progress=False)

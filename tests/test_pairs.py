@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import teaching
+from conftest import PATIENCE, teaching, wait_until
 from PIL import Image
 
 import ndic_core as ndic
@@ -155,22 +154,20 @@ assert array[:, 0, 0, 0].tolist() == list(range(20))
 def test_two_processes_build_once(tmp_path, cache_folder):
     run = [sys.executable, "-c", BUILD, str(tmp_path / "log"), "0.05"]
     processes = [subprocess.Popen(run) for _ in range(2)]
-    assert [process.wait(60) for process in processes] == [0, 0]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
 
 
 def test_a_killed_builder_leaves_nothing_in_the_way(tmp_path, cache_folder):
     run = [sys.executable, "-c", BUILD, str(tmp_path / "log")]
     killed = subprocess.Popen([*run, "1000"])
-    deadline = time.monotonic() + 60
     log = tmp_path / "log"
-    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: log.exists() and bool(log.read_text()), killed)
     killed.send_signal(signal.SIGKILL)
-    killed.wait(60)
+    killed.wait(PATIENCE)
     assert list(cache_folder.glob("*.part"))
     assert not list(cache_folder.glob("*.npy"))
-    subprocess.run([*run, "0"], check=True, timeout=60)
+    subprocess.run([*run, "0"], check=True, timeout=PATIENCE)
     assert not list(cache_folder.glob("*.part"))
     assert (tmp_path / "log").read_text() == "built\nbuilt\n"
 

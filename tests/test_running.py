@@ -3,11 +3,10 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import read_table, teaching
+from conftest import PATIENCE, read_table, teaching, wait_until
 from PIL import Image
 
 import ndic_core as ndic
@@ -96,7 +95,7 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
 
     yaml.write_text(PUBLISHED.format(data=kitti_shaped, out=out, epochs=2))  # resumed, by the published command's twin
     done = subprocess.run(
-        [sys.executable, "-m", "ndic_core", f"--config={yaml}"], capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", "ndic_core", f"--config={yaml}"], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert "going on after epoch 1" in done.stdout
@@ -223,14 +222,12 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(own_folder, tmp_path):
     settings = [item for key, value in changes.items() for item in ("--set", f"{key}={value}")]
     command = [sys.executable, "-m", "ndic_core", "train", "--config", "teaching", *settings]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not Outputs(config).weights.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(Outputs(config).weights.exists, process)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert error.strip() == "ndic: interrupted: the same command goes on from here"
     assert Outputs(config).state.exists()
-    done = subprocess.run([*command, "--set", "max_minutes=0.01"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, "--set", "max_minutes=0.01"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0
     assert "going on after epoch" in done.stdout

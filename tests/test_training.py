@@ -2,17 +2,18 @@
 
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 import torch
-from conftest import quiet, same_weights, teaching
+from conftest import PATIENCE, quiet, same_weights, teaching
 
 import ndic_core as ndic
 from ndic_core import schedule, training_loop
+from ndic_core import training as training_module
 from ndic_core.experiment import Outputs
 from ndic_core.training import train
+from ndic_core.training_state import read_progress
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
@@ -44,8 +45,11 @@ def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path
         dict(lmbda=[0.001, 0.02], schedule="cosine", warmup_steps=3, clip_gradient=1.0),
         dict(model="bmshj18_factorized", alpha=0, beta=0),
         dict(model="parallax_attention", dataset_name="Street", street_pairs=[16, 2, 2], guidance=1.0),
+        dict(
+            lmbda=[0.001, 0.02], schedule="cosine", optimizer="soap", alpha=0, beta=0, ema_decay=0.9, rate_balance=0.6
+        ),
     ],
-    ids=["dropout", "variable rate, cosine", "plain", "guided"],
+    ids=["dropout", "variable rate, cosine", "plain", "guided", "soap, average"],
 )
 def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=4, **changes))
@@ -95,15 +99,26 @@ def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeyp
     assert quiet(config).history == whole.history
 
 
-def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_folder, tmp_path):
-    config = teaching(own_folder, tmp_path, epochs=100000, max_minutes=0.03)
-    start = time.monotonic()
+def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_folder, tmp_path, monkeypatch):
+    """On a clock that the steps move: 10 seconds each, of 5 minutes."""
+    now = [0.0]
+    monkeypatch.setattr(training_module.time, "monotonic", lambda: now[0])
+    step = training_loop.Training._step
+
+    def ten_seconds(self, batch):
+        now[0] += 10
+        return step(self, batch)
+
+    monkeypatch.setattr(training_loop.Training, "_step", ten_seconds)
+    config = teaching(own_folder, tmp_path, epochs=100000, max_minutes=5)
     first = quiet(config)
     assert first.stopped == "max_minutes"
-    assert time.monotonic() - start < 60
+    assert len(first.history) == 7  # 4 steps an epoch: 30 are within the time, the 31st is beyond
+    assert read_progress(Outputs(config).state).images == 31 * 4
+    assert read_progress(Outputs(config).state).seconds == 310
     assert Outputs(config).weights.exists()
     second = quiet(config)
-    assert len(second.history) > len(first.history) > 0
+    assert len(second.history) == 15
     assert second.history[: len(first.history)] == first.history
 
 
@@ -215,7 +230,7 @@ def test_training_in_another_thread(own_folder, tmp_path):
     config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
     thread = threading.Thread(target=lambda: results.append(quiet(config)))
     thread.start()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert results[0].stopped == "epochs"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ndic_core.config import Config
 from ndic_core.data import cityscape, folder, kitti
-from ndic_core.data.mixed import MixedPairs, real_pairs
+from ndic_core.data.mixed import STREET_SCALE, MixedPairs, native_pairs, real_pairs, validation_pairs
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street_pairs import load_street
@@ -38,14 +38,20 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     name = config.dataset_name
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
-    if name in ("Street", "Mixed"):
-        real = None if name == "Street" else real_pairs(root, split, size, config.leave_out, progress)
-        if real is not None and split == "val":
-            return real
-        counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
-        truth = config.guidance > 0 and split == "train"
-        street = load_street(_street(size, config.street), split, counts[split], progress, truth)
-        return street if real is None else MixedPairs(real, street, size, config.seed, config.street_share)
+    counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
+    truth = config.guidance > 0 and split == "train"
+    if name == "Street":
+        return load_street(_street(size, config.street), split, counts[split], progress, truth)
+    if name == "Mixed":
+        real, native = real_pairs(root, split, size, config.leave_out, progress), None
+        if config.window_share:
+            native = native_pairs(Path(config.native_path), root, split, size, config.leave_out, progress)
+        if split == "val":
+            return validation_pairs(real, native)
+        larger = tuple(STREET_SCALE * side for side in size) if config.window_share else size
+        street = load_street(_street(larger, config.street), split, counts[split], progress, truth)
+        shares = dict(street_share=config.street_share, window_share=config.window_share)
+        return MixedPairs(real, street, size, config.seed, native=native, **shares)
     if name == "KITTI_Stereo":
         return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "KITTI_General":

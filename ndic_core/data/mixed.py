@@ -1,38 +1,50 @@
-"""What shipped weights are trained on: real pairs, cropped and coloured anew each time, among those of the street."""
+"""The data that shipped weights are trained on: real pairs and pairs of the generated street, cropped and coloured anew
+in every epoch."""
 
 import copy
 import csv
-import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2.functional import rgb_to_grayscale
+from torchvision.transforms.v2.functional import resized_crop, rgb_to_grayscale
 
 from ndic_core.data.folder import matched
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.errors import NDICError
 
-ROOM = (1.5, 3.3)  # a real picture is kept at 1.5 times the height it is trained at, 3.3 times as wide as high: KITTI's
-SMALLEST = 0.78  # the lowest crop, of that height: a little nearer than a test looks
+ROOM = (1.5, 3.3)  # a real image is kept at 1.5 times the height it is trained at, 3.3 times as wide as high: KITTI's
+SMALLEST = 0.78  # the lowest crop of the whole view, relative to that height
 VALIDATION = 30  # real pairs held out
+STREET_SCALE = 2  # how much larger than `size` the street is rendered where windows of it are shown
+WINDOW = "window"  # in `MixedPairs.parts` and the names of validation results
+WHOLE = "whole"
 
 
 class MixedPairs:
-    """Real pairs in both orders among pairs of the street; every epoch shows other parts and colours of them.
+    """Real pairs in both orders among pairs of the street; every epoch shows other crops and colours of them.
 
-    A pair is cropped at one place and to one scale in both its pictures, so that its disparities stay horizontal, and
-    resized; then brightness, contrast and saturation change, alike in both, and brightness a little more in y alone, as
-    two cameras differ. The street's pairs are whole; an epoch takes its share of them, the next epoch the next ones.
+    A *whole view* shows an image at the size that results are published for: a crop of nearly its full height,
+    resized. A *window* shows a part of a native image at a scale between that of the whole view and the camera's own
+    resolution (drawn log-uniformly), where disparities are larger. Both images of a pair are cropped at the same place,
+    so that disparities stay horizontal. Then brightness, contrast and saturation change, alike in both images, and
+    brightness a little more in y alone, as two cameras differ.
+
+    An epoch has every real pair once as a whole view, the native pairs in turn as windows, and the street's pairs in
+    turn: `window_share` of both the real pairs and the street's pairs are windows.
 
     Args:
-        real: larger than `size`.
-        street: of `size`.
+        real: for whole views, larger than `size`.
+        street: of `size` or larger; windows of it need it larger.
         size: height and width that batches have.
         seed: what is drawn follows from it, the epoch and the pair's number.
         street_share: of an epoch, from 0 to below 1.
+        native: real pairs at the camera's resolution, for windows; needed where `window_share` is above 0.
+        window_share: from 0 to below 1.
 
     Example:
         >>> images = np.zeros((2, 48, 160, 3), np.uint8)
@@ -43,96 +55,116 @@ class MixedPairs:
         (3, torch.Size([2, 3, 32, 64]))
     """
 
-    def __init__(self, real: Pairs, street: Pairs, size: tuple[int, int], seed: int, street_share: float = 0.25):
-        self.real, self.street, self.size, self.seed = real, street, size, seed
-        self.street_share = street_share
+    def __init__(
+        self,
+        real: Pairs,
+        street: Pairs,
+        size: tuple[int, int],
+        seed: int,
+        street_share: float = 0.25,
+        native: Pairs | None = None,
+        window_share: float = 0.0,
+    ):
+        self.real, self.street, self.native, self.size, self.seed = real, street, native, size, seed
+        self.street_share, self.window_share = street_share, window_share
         self.epoch = 0
         self.device = torch.device("cpu")
+        windows = round(len(real) * window_share / (1 - window_share)) if native else 0
+        self.first_street = len(real) + windows  # numbers: whole views, windows of native pairs, pairs of the street
 
     def __len__(self) -> int:
         """Pairs of an epoch."""
-        return round(len(self.real) / (1 - self.street_share))
+        return round(self.first_street / (1 - self.street_share))
 
     def in_epoch(self, epoch: int) -> "MixedPairs":
-        """What `epoch`, counted from 0, sees."""
+        """The pairs of `epoch`, counted from 0."""
         pairs = copy.copy(self)
         pairs.epoch = epoch
         return pairs
 
     def to(self, device: torch.device) -> "MixedPairs":
         """As `Pairs.to`."""
-        self.real.to(device)
-        self.street.to(device)
-        self.device = device  # one may find room there and the other not
+        for pairs in filter(None, (self.real, self.native, self.street)):
+            pairs.to(device)
+        self.device = device
         return self
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """x and y of some pairs as this epoch shows them, (B, 3, H, W) each in [0, 1], on the device of `to`."""
-        draws = [np.random.default_rng([self.seed, self.epoch, i + 1]) for i in indices]  # + 1: not what mirrors pairs
-        real = [place for place, i in enumerate(indices) if i < len(self.real)]
-        street = [place for place, i in enumerate(indices) if i >= len(self.real)]
-        views = torch.empty(len(indices), 2, 3, *self.size, device=self.device)
-        if real:
-            chosen = self.real.batch([indices[place] for place in real])
-            views[real] = self._cropped(chosen, [draws[place] for place in real])
-        if street:
-            scenes = [self._scene(indices[place]) for place in street]
-            views[street] = torch.stack(self.street.batch(scenes), 1).to(self.device)
+        draws = [self._draws(i) for i in indices]
+        views = torch.stack([self._view(i, rng) for i, rng in zip(indices, draws, strict=True)]) / 255
         changes = [[*rng.uniform(0.8, 1.2, 3), rng.uniform(0.95, 1.05)] for rng in draws]
         brightness, contrast, saturation, of_y = views.new_tensor(np.array(changes).T)
         views = _blend(views, 0, brightness)
-        views = _blend(views, rgb_to_grayscale(views).mean((-3, -2, -1), keepdim=True), contrast)
+        # One pivot for both images: what has one colour in x and y keeps one colour.
+        views = _blend(views, rgb_to_grayscale(views).mean((1, 2, 3, 4), keepdim=True), contrast)
         views = _blend(views, rgb_to_grayscale(views), saturation)
         return views[:, 0], _blend(views[:, 1:], 0, of_y)[:, 0]
 
     def known(self, indices: Sequence[int]) -> list[int]:
         """Which of `indices`, by their places among them, know their disparity: the street's, where asked for."""
-        return [place for place, i in enumerate(indices) if i >= len(self.real) and self.street.known([0])]
+        return [place for place, i in enumerate(indices) if i >= self.first_street and self.street.known([0])]
 
     def truth(self, indices: Sequence[int]) -> Tensor:
-        """Disparities of pairs that know them, (B, H, W), as in `Pairs.truth`."""
-        return self.street.truth([self._scene(i) for i in indices])
+        """Disparities of pairs that know them, (B, H, W), as in `Pairs.truth`, of what `batch` shows."""
+        return torch.stack([self._disparity(i, self._draws(i)) for i in indices])
+
+    def _draws(self, i: int) -> np.random.Generator:
+        """All that is drawn for number `i` of this epoch."""
+        return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: not what mirrors pairs
+
+    def _view(self, i: int, rng: np.random.Generator) -> Tensor:
+        """Both images of number `i`, (2, 3, H, W) of `size`, from 0 to 255."""
+        pairs, number, crop = self._crop(i, rng)
+        images = pairs.pixels([number])[0].permute(0, 3, 1, 2).to(self.device)
+        return images.float() if crop is None else resized_crop(images, *crop, self.size, antialias=True).float()
+
+    def _disparity(self, i: int, rng: np.random.Generator) -> Tensor:
+        """(H, W) of `size`; NaN where y, cropped as it is, does not show it."""
+        pairs, number, crop = self._crop(i, rng)
+        disparity = pairs.truth([number])[0]
+        if crop is None:
+            return disparity
+        top, left, height, width = crop
+        disparity = disparity[top : top + height, left : left + width]
+        disparity = F.interpolate(disparity[None, None], self.size, mode="nearest-exact")[0, 0]
+        disparity = disparity * (self.size[1] / width)
+        match = torch.arange(self.size[1]) - disparity
+        return disparity.where((match >= 0) & (match <= self.size[1] - 1), torch.nan)
+
+    def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, tuple[int, int, int, int] | None]:
+        """The pair that is number `i` of this epoch, and the crop of it: top, left, height, width; None is all."""
+        if i < len(self.real):
+            pairs, number = self.real, i
+            height, _ = pairs.size
+            low = round(height * rng.uniform(SMALLEST, 1))
+        elif i < self.first_street:
+            per_epoch = self.first_street - len(self.real)
+            pairs, number = self.native, (self.epoch * per_epoch + i - len(self.real)) % len(self.native)
+            low = _window_height(pairs, self.size, rng)
+        else:
+            pairs, number = self.street, self._scene(i)
+            if rng.uniform() >= self.window_share:
+                return pairs, number, None if pairs.size == self.size else (0, 0, *pairs.size)
+            low = _window_height(pairs, self.size, rng)
+        return pairs, number, _place(pairs, low, self.size, rng)
 
     def _scene(self, i: int) -> int:
         """Which pair of the street is shown as number `i` of this epoch."""
-        per_epoch = len(self) - len(self.real)
-        return (self.epoch * per_epoch + i - len(self.real)) % len(self.street)
-
-    def _cropped(self, sides: Sequence[Tensor], draws: Sequence[np.random.Generator]) -> Tensor:
-        """(B, 2, 3, H, W) of `size`, cropped and resized, all pairs at once, though each has a crop of its own."""
-        (height, width), (out_height, out_width) = self.real.size, self.size
-        crops = []
-        for rng in draws:
-            h = round(height * rng.uniform(SMALLEST, 1))
-            w = min(width, round(h * out_width / out_height))
-            crops.append([rng.integers(height - h + 1), h, rng.integers(width - w + 1), w])
-        top, h, left, w = torch.tensor(np.array(crops, np.float32).T, device=self.device)
-        sides = [_resized(side.to(self.device), -1, out_width, left, w) for side in sides]
-        return torch.stack([_resized(side, -2, out_height, top, h) for side in sides], 1)
+        per_epoch = len(self) - self.first_street
+        return (self.epoch * per_epoch + i - self.first_street) % len(self.street)
 
 
-def _resized(views: Tensor, dim: int, out: int, start: Tensor, length: Tensor) -> Tensor:
-    """Resize `length` (B,) of the positions along a dimension, from `start` on, to `out` ones.
+def _window_height(pairs: Pairs, size: tuple[int, int], rng: np.random.Generator) -> int:
+    """From `size`, at the camera's own resolution, to the whole height."""
+    return round(size[0] * (pairs.size[0] / size[0]) ** rng.uniform())
 
-    Bilinear with antialiasing, as torchvision's `resized_crop`: each output is a mean of the few inputs that lie within
-    a triangle as wide as itself, within the crop.
-    """
-    shape, result = [len(views), 1, 1, 1], list(views.shape)
-    shape[dim] = result[dim] = out
-    scale = (length / out)[:, None]
-    radius = scale.clamp(min=1)
-    centre = (torch.arange(out, device=views.device) + 0.5) * scale  # (B, out), from the crop's start
-    first = (centre - radius + 0.5).floor()
-    taps = math.ceil(2 * radius.max().item()) + 1
-    total = weights = 0
-    for tap in range(taps):
-        place = first + tap
-        weight = (1 - (place + 0.5 - centre).abs() / radius).clamp(min=0)
-        weight = weight.where((place >= 0) & (place < length[:, None]), 0)
-        index = (start[:, None] + place).clamp(0, views.shape[dim] - 1).long()
-        total = total + weight.view(shape) * views.gather(dim, index.view(shape).expand(result))
-        weights = weights + weight
-    return total / weights.view(shape)
+
+def _place(pairs: Pairs, height: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A crop of the shape of `size`, anywhere: top, left, height, width."""
+    width = min(pairs.size[1], round(height * size[1] / size[0]))
+    top, left = rng.integers(pairs.size[0] - height + 1), rng.integers(pairs.size[1] - width + 1)
+    return int(top), int(left), height, width
 
 
 def _blend(views: Tensor, other: Tensor | float, share: Tensor) -> Tensor:
@@ -144,36 +176,113 @@ def _blend(views: Tensor, other: Tensor | float, share: Tensor) -> Tensor:
 def real_pairs(
     root: Path, split: str, size: tuple[int, int], leave_out: Collection[str] = (), progress: bool = True
 ) -> Pairs:
-    """The real pairs of a folder with `image_2/` and `image_3/`, in both orders.
+    """The real pairs of a folder with `image_2/` and `image_3/`, in both orders, for whole views.
 
     Args:
-        root: of the folder; pictures of the same name are partners.
+        root: of the folder; images of the same name are partners.
         split: "val" for those held out, see `held_out`, at `size` from the largest centre; "train" for the others, with
             room for crops.
         size: height and width.
-        leave_out: names, without ending, of pairs not to train on: the same pictures are tested on, for example.
-        progress: show a bar on stderr while pictures are prepared for the first time.
+        leave_out: names, without ending, of pairs not to train on: the same images are tested on, for example.
+        progress: show a bar on stderr while images are prepared for the first time.
 
     Raises:
-        NDICError: pictures are missing or odd (all are named), `leave_out` names one that isn't there, or the split
+        NDICError: images are missing or odd (all are named), `leave_out` names one that isn't there, or the split
             is "test": these are for training.
     """
     if split == "test":
         raise NDICError(
             "dataset_name: Mixed is to train on and has no pairs to test on; for another folder's left and right "
-            "pictures set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
+            "images set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
         )
-    out = held_out(root)
-    found = {left.stem: (left, right) for left, right in matched(root / "image_2", root / "image_3")}
-    if unknown := sorted(set(leave_out) - found.keys()):
+    if unknown := sorted(set(leave_out) - {left.stem for left, _ in _matched(root)}):
         raise NDICError(f"leave_out: {root} has no pairs {', '.join(unknown)}; name them without their ending")
-    train = found.keys() - out - set(leave_out)
-    chosen = [pair for name, pair in found.items() if name in (out if split == "val" else train)]
-    both = [order for left, right in chosen for order in ((left, right), (right, left))]
     if split == "train":
         height = round(ROOM[0] * size[0])
         size = (height, round(ROOM[1] * height))
-    return load_pairs(both, size, scene_of=lambda path: path.stem, progress=progress)
+    chosen = _of_split(root, root, split, leave_out)
+    return load_pairs(chosen, size, scene_of=lambda path: path.stem, progress=progress)
+
+
+def native_pairs(
+    native: Path, root: Path, split: str, size: tuple[int, int], leave_out: Collection[str] = (), progress: bool = True
+) -> Pairs:
+    """Pairs of `root` at the camera's own resolution, in both orders, for windows.
+
+    All get the smallest height and width among them, from the centre, without resizing. For "val" each pair is one
+    window at the camera's resolution, at a place that follows from its number.
+
+    Args:
+        native: folder with `image_2/` and `image_3/`; its pairs have the names that they have in `root`.
+        root: the folder of `real_pairs`, which says what is held out.
+        split, size, leave_out, progress: as for `real_pairs`.
+
+    Raises:
+        NDICError: images are missing, odd or smaller than `size`, or pairs are not in `root` (all are named).
+    """
+    names = {left.stem for left, _ in _matched(root)}
+    found = _matched(native)
+    if unknown := [left.stem for left, _ in found if left.stem not in names]:
+        raise NDICError(
+            f"native_path: {root} has no pairs {', '.join(unknown)}; names must be the same in both folders"
+        )
+    chosen = _of_split(native, root, split, leave_out)
+    if not chosen:
+        raise NDICError(
+            f"native_path: {native} has none of the pairs that are {'trained' if split == 'train' else 'validated'} on"
+        )
+    widths, heights = zip(*(_size(path) for pair in found for path in pair), strict=True)
+    smallest = min(heights), min(widths)
+    if smallest[0] < size[0] or smallest[1] < size[1]:
+        raise NDICError(
+            f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
+        )
+    pairs = load_pairs(chosen, smallest, smallest, scene_of=lambda path: path.stem, progress=progress)
+    if split == "train":
+        return pairs
+    places = [_place(pairs, size[0], size, np.random.default_rng([number])) for number in range(len(pairs))]
+    windows = [
+        image[top : top + height, left : left + width]
+        for (top, left, height, width), images in zip(places, pairs.images[pairs.index], strict=True)
+        for image in images
+    ]
+    index = np.arange(2 * len(pairs)).reshape(-1, 2)
+    return Pairs(np.stack(windows), index, [f"window of {name}" for name in pairs.names], pairs.scenes)
+
+
+def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
+    """Whole views, then windows, as one set whose parts are also measured apart."""
+    if windows is None:
+        return whole
+    images = np.concatenate([whole.images, windows.images])
+    index = np.concatenate([whole.index, windows.index + len(whole.images)])
+    pairs = Pairs(images, index, whole.names + windows.names, whole.scenes + windows.scenes)
+    pairs.parts = {WHOLE: range(len(whole)), WINDOW: range(len(whole), len(pairs))}
+    return pairs
+
+
+def _matched(root: Path) -> list[tuple[Path, Path]]:
+    return matched(root / "image_2", root / "image_3")
+
+
+def _of_split(folder: Path, root: Path, split: str, leave_out: Collection[str]) -> list[tuple[Path, Path]]:
+    """The pairs of `folder` that `root` gives to a split, in both orders."""
+    out = held_out(root)
+    chosen = [
+        (left, right)
+        for left, right in _matched(folder)
+        if (left.stem in out if split == "val" else left.stem not in out and left.stem not in leave_out)
+    ]
+    return [order for left, right in chosen for order in ((left, right), (right, left))]
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height by the file's header; (0, 0) where it has none, which `load_pairs` explains."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError:
+        return 0, 0
 
 
 def held_out(root: Path, count: int = VALIDATION) -> set[str]:

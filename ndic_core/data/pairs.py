@@ -49,6 +49,7 @@ class Pairs(torch.utils.data.Dataset):
         self.names = list(names)
         self.scenes = self.names if scenes is None else list(scenes)
         self.disparity = disparity
+        self.parts: dict[str, Sequence[int]] = {}  # groups of pairs whose validation loss is also stated apart, by name
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -66,13 +67,15 @@ class Pairs(torch.utils.data.Dataset):
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """x and y of some pairs, (B, 3, H, W) each in [0, 1], on the device of `to`."""
-        chosen = self.index[list(indices)].T  # (2, B)
-        if self._pixels is not None:
-            pixels = self._pixels[torch.from_numpy(chosen.copy()).to(self._pixels.device)]
-        else:
-            pixels = torch.from_numpy(self.images[chosen])
-        x, y = pixels.permute(0, 1, 4, 2, 3).float() / 255
+        x, y = self.pixels(indices).permute(1, 0, 4, 2, 3).float() / 255
         return x, y
+
+    def pixels(self, indices: Sequence[int]) -> Tensor:
+        """x and y of some pairs as they are stored, uint8 (B, 2, H, W, 3), on the device of `to`."""
+        chosen = self.index[list(indices)]
+        if self._pixels is not None:
+            return self._pixels[torch.from_numpy(chosen).to(self._pixels.device)]
+        return torch.from_numpy(self.images[chosen])
 
     def known(self, indices: Sequence[int]) -> list[int]:
         """Which of `indices`, by their places among them, know their disparity: all or none."""

@@ -1,0 +1,224 @@
+"""Which optimizer, learning rate, batch, average and balance train our models best, at the size that ships.
+
+    python benchmarks/optimizers.py --readme benchmarks/README.md     # goes on where it was
+
+Every run is one of the recipe `pretrain` but for what its line says: 64 filters, images of 128 × 256, all rates in one
+model, cosine after 50 steps of warm-up, one thread. `bmshj18_factorized` starts with fresh weights, the others with the
+shipped ones of `bmshj18_factorized`. Measured is bpp + lambda * 255² * MSE (estimated rate) of the 30 held-out pairs in
+both orders, as whole views and as windows: the geometric mean over three lambdas. CPU time is that of the process
+without validation.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+from lightning_fabric import Fabric
+from readme import marked, write_between
+
+from ndic_core.config import Config
+from ndic_core.data.datasets import load_split
+from ndic_core.evaluation import read_table, write_table
+from ndic_core.files import weights_file
+from ndic_core.recipe import load_recipe
+from ndic_core.training import train
+from ndic_core.validation import validate
+
+BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
+TABLE = Path(__file__).parent / "results" / "optimizers.csv"
+COSTS = ("val_loss", "cost_low", "cost_middle", "cost_high", "cost_whole", "cost_window")
+# The recipe before this one, and the one that is compared with it.
+FORMER = dict(optimizer="adam", lr=0.001, ema_decay=0, rate_balance=0)
+NEW = dict(optimizer="soap", lr=0.003, ema_decay=0.995, rate_balance=0.6)
+
+# Group: the models, and of each line its label, its keys and its epochs of 371 steps. The first line is the reference.
+GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
+    "recipe": (
+        ("bmshj18_factorized", "ndic_bls17", "parallax_attention"),
+        [
+            ("former: Adam 1e-3", FORMER, 3),
+            ("new, a third of the steps", NEW, 1),
+            ("new, as many steps", NEW, 3),
+        ],
+    ),
+    "optimizer": (
+        ("bmshj18_factorized",),
+        [
+            ("SOAP 3e-3", NEW, 1),
+            ("SOAP 1e-3", NEW | {"lr": 0.001}, 1),
+            ("SOAP 6e-3", NEW | {"lr": 0.006}, 1),
+            ("SOAP 1e-2", NEW | {"lr": 0.01}, 1),
+            ("Adam 1e-3", NEW | {"optimizer": "adam", "lr": 0.001}, 1),
+            ("Adam 3e-3", NEW | {"optimizer": "adam"}, 1),
+        ],
+    ),
+    "balance": (
+        ("bmshj18_factorized",),
+        [
+            ("exponent 0", NEW | {"rate_balance": 0}, 1),
+            ("exponent 0.3", NEW | {"rate_balance": 0.3}, 1),
+            ("exponent 0.6", NEW, 1),
+            ("exponent 0.9", NEW | {"rate_balance": 0.9}, 1),
+        ],
+    ),
+    "average": (
+        ("bmshj18_factorized",),
+        [
+            ("none", NEW | {"ema_decay": 0}, 1),
+            ("decay 0.99", NEW | {"ema_decay": 0.99}, 1),
+            ("decay 0.995", NEW, 1),
+        ],
+    ),
+    "batch": (
+        ("bmshj18_factorized",),
+        [
+            ("4 images", NEW, 1),
+            ("2 images", NEW | {"train_batch_size": 2}, 1),
+            ("8 images", NEW | {"train_batch_size": 8}, 1),
+        ],
+    ),
+    "windows": (
+        ("bmshj18_factorized",),
+        [
+            ("none", NEW | {"window_share": 0.0}, 2),  # 186 steps an epoch
+            ("half of the images", NEW, 1),
+            ("a quarter", NEW | {"window_share": 0.25}, 1),
+        ],
+    ),
+}
+
+
+def configuration(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> Config:
+    """The recipe's configuration of a model, with a few keys changed."""
+    fresh = model == "bmshj18_factorized"
+    own = dict(
+        seed=seed,
+        epochs=epochs,
+        dataset_path=str(args.data),
+        native_path=str(args.native),
+        warmup_steps=50,
+        validation_period=epochs,
+        verbose_period=0,
+        save_weights=False,
+    )
+    stage = load_recipe("pretrain")["mse", model]
+    start = {"load_weight": not fresh, "weight_path": str(weights_file("bmshj18_factorized", "MSE"))}
+    return stage.config.model_copy(update={**own, **start, **keys})
+
+
+def settings(config: Config) -> str:
+    """What lines may differ in: two lines that agree in it are one training."""
+    keys = ("optimizer", "lr", "epochs", "train_batch_size", "ema_decay", "rate_balance", "window_share")
+    return ", ".join(f"{key} {getattr(config, key)}" for key in keys)
+
+
+def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> dict:
+    """Train and validate; what one line of one seed takes into the table."""
+    config = configuration(model, seed, epochs, keys, args)
+    began = time.process_time()
+    trained = train(config, progress=False, report=lambda line: None)
+    if trained.stopped == "interrupted":
+        raise SystemExit("interrupted: the same command goes on from here")
+    seconds = time.process_time() - began
+    # The same validation pairs for all, whatever a line trains on; its time is that of the one within the training.
+    common = configuration(model, seed, epochs, {}, args)
+    began = time.process_time()
+    result = validate(trained.model, load_split(common, "val", False), common, Fabric(accelerator="cpu", devices=1))
+    seconds -= (time.process_time() - began) * (2 if config.ema_decay else 1)
+    images = epochs * len(load_split(config, "train", False))
+    return {
+        "settings": settings(config),
+        "steps": math.ceil(images / epochs / config.train_batch_size) * epochs,
+        "images": images,
+        "cpu_seconds": round(seconds, 1),
+        **{name: result[name] for name in COSTS},
+    }
+
+
+def table(rows: Sequence[Mapping]) -> str:
+    """All groups, in Markdown: means over the seeds, and how far each line is from the first of its group."""
+    lines = []
+    for group, (models, variants) in GROUPS.items():
+        for model in models:
+            of_model = [row for row in rows if (row["group"], row["model"]) == (group, model)]
+            first = {row["seed"]: row for row in of_model if row["variant"] == variants[0][0]}
+            if not first:
+                continue
+            lines += [
+                "",
+                f"| {group}: `{model}` | steps | CPU s | cost | whole | window | low, middle, high λ | seeds |",
+            ]
+            lines.append("|---" * 8 + "|")
+            for label, _, _ in variants:
+                found = [row for row in of_model if row["variant"] == label and row["seed"] in first]
+                if found:
+                    lines.append(_line(label, found, first))
+    return "\n".join(lines).strip()
+
+
+def _line(label: str, found: Sequence[Mapping], first: Mapping) -> str:
+    """One line; costs beside the first line's of the same seeds."""
+    reference = label == first[found[0]["seed"]]["variant"]
+
+    def change(column: str) -> str:
+        ratios = [100 * (row[column] / first[row["seed"]][column] - 1) for row in found]
+        spread = f" ± {stdev(ratios):.1f}" if len(ratios) > 1 else ""
+        return f"{mean(ratios):+.1f}{spread} %"
+
+    costs = [row["val_loss"] for row in found]
+    cells = [label, f"{found[0]['steps']:,}", f"{mean(row['cpu_seconds'] for row in found):.0f}"]
+    cells.append(f"{mean(costs):.4f}" if reference else f"{mean(costs):.4f} ({change('val_loss')})")
+    cells += [f"{mean(row[c] for row in found):.4f}" if reference else change(c) for c in ("cost_whole", "cost_window")]
+    rates = ("cost_low", "cost_middle", "cost_high")
+    cells.append(", ".join(f"{mean(row[c] for row in found):.3f}" if reference else change(c) for c in rates))
+    cells.append(str(len(found)))
+    return f"| {' | '.join(cells)} |"
+
+
+def known(path: Path) -> list[dict]:
+    """Lines that were measured before."""
+    return read_table(path) if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
+    parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
+    parser.add_argument("--table", type=Path, default=TABLE, help="the .csv; lines that it has are not measured again")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--lines", nargs="+", type=int, help="only these lines of a group, from 0")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--readme", type=Path, help="also write the table into this file, between its marks")
+    args = parser.parse_args()
+    if args.readme:
+        marked(args.readme, BEGIN, END)
+    torch.set_num_threads(1)
+    for seed in args.seeds:
+        for group in args.groups:
+            models, variants = GROUPS[group]
+            for model in (name for name in models if not args.models or name in args.models):
+                for place, (label, keys, epochs) in enumerate(variants):
+                    line = {"group": group, "variant": label, "model": model, "seed": seed}
+                    if args.lines and place not in args.lines:
+                        continue
+                    if any(line.items() <= row.items() for row in known(args.table)):
+                        continue
+                    same = {"model": model, "seed": seed}
+                    same["settings"] = settings(configuration(model, seed, epochs, keys, args))
+                    twin = next((row for row in known(args.table) if same.items() <= row.items()), None)
+                    new = (twin or measured(model, seed, epochs, keys, args)) | line
+                    write_table([*known(args.table), new], args.table)  # another process may have written meanwhile
+                    print(new, flush=True)
+    text = table(known(args.table))
+    print(text)
+    if args.readme:
+        write_between(args.readme, BEGIN, END, text)
+
+
+if __name__ == "__main__":
+    main()

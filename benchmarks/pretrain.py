@@ -1,0 +1,135 @@
+"""Train the weights that ship: work through a recipe, stage by stage and model by model, for as long as there is time.
+
+    python benchmarks/pretrain.py --minutes 150 --threads 1     # the same command goes on where it stopped
+    python benchmarks/pretrain.py --status                      # how far each training has come
+
+Trainings that are complete are passed over, the unfinished one goes on. The state is written every minute, whole or not
+at all, so a run may be killed at any time. Each validation is one line, on standard output and in `pretrain.log` below
+the outputs. The recipe is `ndic_core/configs/pretrain.yaml`: one stage of all models after the other, in its order.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ndic_core.errors import NDICError
+from ndic_core.experiment import Outputs
+from ndic_core.files import make_folder
+from ndic_core.recipe import Stage, load_recipe
+from ndic_core.training import train
+from ndic_core.training_state import Progress, read_progress
+
+LEAST_MINUTES = 0.5  # with less left, no training is begun: loading data takes about as long
+
+
+def progress_of(stage: Stage) -> Progress:
+    """How far a training has come; at its beginning where it has no state."""
+    file = Outputs(stage.config).state
+    return read_progress(file) if file.exists() else Progress()
+
+
+def complete(stage: Stage) -> bool:
+    """Whether a training has reached its last epoch."""
+    return progress_of(stage).epoch >= stage.config.epochs
+
+
+def work(stages: Iterable[Stage], minutes: float, report, clock=time.monotonic) -> str:
+    """Train what is not complete, in order.
+
+    Args:
+        stages: of the recipe.
+        minutes: after which to stop.
+        report: takes a line at a time.
+        clock: in seconds.
+
+    Returns:
+        Why it ended: "complete", "time" or "interrupted".
+
+    Raises:
+        NDICError: see `train`; a stage that failed is not passed over, since others may start from it.
+    """
+    end = clock() + 60 * minutes
+    for stage in stages:
+        if complete(stage):
+            continue
+        left = (end - clock()) / 60
+        if left < min(LEAST_MINUTES, minutes):
+            return "time"
+        config = stage.config.model_copy(update={"max_minutes": left})
+        stopped = train(config, progress=False, report=lambda line, stage=stage: report(f"{stage}: {line}")).stopped
+        if stopped != "epochs":
+            return "time" if stopped == "max_minutes" else stopped
+        report(f"{stage}: complete")
+    return "complete"
+
+
+def status(stages: Iterable[Stage]) -> str:
+    """A table of all trainings: images seen, hours, costs at the last validation."""
+    table = Table("training", "starts from", "epochs", "images", "hours", "cost", "whole", "window", "PSNR", "bpp")
+    table.box, table.padding = None, (0, 2, 0, 0)
+    hours = 0.0
+    for stage in stages:
+        progress = progress_of(stage)
+        hours += progress.seconds / 3600
+        best = min(progress.history, key=lambda row: row["val_loss"], default={})
+        numbers = [best.get(key) for key in ("val_loss", "cost_whole", "cost_window", "psnr", "bpp")]
+        table.add_row(
+            str(stage),
+            str(stage.start or "fresh weights"),
+            f"{progress.epoch}/{stage.config.epochs}",
+            f"{progress.images:,}",
+            f"{progress.seconds / 3600:.2f}",
+            *("" if number is None else f"{number:.4f}" for number in numbers),
+        )
+    console = Console(width=140)
+    with console.capture() as capture:
+        console.print(table)
+    return f"{capture.get().rstrip()}\n{hours:.1f} hours in all; costs of the best weights so far, lower is better"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
+    parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
+    parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
+    parser.add_argument("--out", default="outputs", help="for states, weights and the log")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which to stop")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--only", nargs="+", metavar="STAGE/MODEL", help="these trainings and no others")
+    parser.add_argument("--status", action="store_true", help="print how far each training has come, train nothing")
+    args = parser.parse_args()
+    changes = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.out}
+    try:
+        stages = list(load_recipe(args.recipe, **{k: v for k, v in changes.items() if v is not None}).values())
+        if unknown := set(args.only or ()) - {str(stage) for stage in stages}:
+            parser.error(f"--only: no training {', '.join(sorted(unknown))}; there are {', '.join(map(str, stages))}")
+        stages = [stage for stage in stages if not args.only or str(stage) in args.only]
+        if args.status:
+            print(status(stages))
+            return
+        if not args.minutes > 0:
+            parser.error("--minutes: give a positive number")
+        torch.set_num_threads(args.threads)
+        make_folder(Path(args.out))
+        with (Path(args.out) / "pretrain.log").open("a", encoding="utf-8") as log:
+
+            def report(line: str) -> None:
+                line = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {line}"
+                print(line, flush=True)
+                print(line, file=log, flush=True)
+
+            ended = work(stages, args.minutes, report)
+            report({"complete": "all trainings are complete", "time": "the time is up"}.get(ended, ended))
+    except NDICError as error:
+        raise SystemExit(f"Error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
