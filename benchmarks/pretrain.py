@@ -2,6 +2,7 @@
 
     python benchmarks/pretrain.py --minutes 150 --threads 1     # the same command goes on where it stopped
     python benchmarks/pretrain.py --status                      # how far each training has come
+    python benchmarks/pretrain.py --set "leave_out=[]"          # with pairs that data_prep.corpus made
 
 Trainings that are complete are passed over, the unfinished one goes on. The state is written every minute, whole or not
 at all, so a run may be killed at any time. Each validation is one line, on standard output and in `pretrain.log` below
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
@@ -94,7 +96,7 @@ def status(stages: Iterable[Stage]) -> str:
     return f"{capture.get().rstrip()}\n{hours:.1f} hours in all; costs of the best weights so far, lower is better"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
@@ -102,12 +104,15 @@ def main() -> None:
     parser.add_argument("--out", default="outputs", help="for states, weights and the log")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which to stop")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys to set differently")
     parser.add_argument("--only", nargs="+", metavar="STAGE/MODEL", help="these trainings and no others")
     parser.add_argument("--status", action="store_true", help="print how far each training has come, train nothing")
-    args = parser.parse_args()
-    changes = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.out}
+    args = parser.parse_args(arguments)
+    changes = {key: YAML(typ="safe").load(value) for key, _, value in (change.partition("=") for change in args.set)}
+    paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.out}
+    changes |= {key: path for key, path in paths.items() if path is not None}
     try:
-        stages = list(load_recipe(args.recipe, **{k: v for k, v in changes.items() if v is not None}).values())
+        stages = list(load_recipe(args.recipe, **changes).values())
         if unknown := set(args.only or ()) - {str(stage) for stage in stages}:
             parser.error(f"--only: no training {', '.join(sorted(unknown))}; there are {', '.join(map(str, stages))}")
         stages = [stage for stage in stages if not args.only or str(stage) in args.only]
