@@ -1,6 +1,7 @@
 """A recipe: one YAML file that describes the trainings of all models, stage by stage."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 from ndic_core.config import OF_ONE_MODEL, Config, check, read_yaml
@@ -86,7 +87,18 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
                 weights = Outputs(start.config).weights.as_posix()
                 config = config.model_copy(update={"load_weight": True, "weight_path": weights})
             found[stage, model] = Stage(stage, model, start, config)
-    return found
+    return _in_order(found, len(order))
+
+
+def _in_order(found: dict[tuple[str, str], Stage], models: int) -> dict[tuple[str, str], Stage]:
+    """Stage by stage; but what a stage of some models only trains comes right before the first that starts with it."""
+    sizes = Counter(stage for stage, _ in found)
+    starts = [stage.start for stage in found.values()]
+    ordered = {}
+    for stage in found.values():
+        if sizes[stage.name] == models or stage not in starts:
+            ordered |= {(earlier.name, earlier.model): earlier for earlier in stage.lineage}
+    return ordered
 
 
 def _start(found: dict, source: str | None, model: str, where: str) -> Stage | None:

@@ -30,6 +30,9 @@ def test_every_model_is_trained_for_both_metrics_in_an_order_that_works():
     for name, loss in (("mse", "MSE"), ("ms-ssim", "MS-SSIM")):
         assert {model for stage, model in recipe if stage == name} == set(ndic.MODELS)
         assert {item.config.distortion_loss for (stage, _), item in recipe.items() if stage == name} == {loss}
+    names = list(map(str, recipe.values()))
+    assert names[:4] == ["start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17", "mse/cross_attention"]
+    assert names.index("start/bls17") == names.index("mse/bls17") - 1  # not before it is needed
     done = []
     for item in recipe.values():
         assert item.start is None or item.start in done
@@ -59,8 +62,10 @@ def test_a_recipe_of_ones_own(tmp_path):
     recipe = load_recipe(file, attention_width=16, seed=3)
     assert list(recipe) == [
         ("first", "bls17"),
+        ("second", "bls17"),
         ("first", "bmshj18_factorized"),
-        *(("second", model) for model in ("bls17", "cross_attention", "bmshj18_factorized")),
+        ("second", "cross_attention"),
+        ("second", "bmshj18_factorized"),
     ]
     config = recipe["second", "cross_attention"].config
     assert (config.num_filters, config.heads, config.attention_width, config.alpha) == (8, 2, 16, 0)

@@ -183,7 +183,7 @@ def test_a_variable_rate_experiment_is_tested_at_several_rates(own_folder, tmp_p
         (["run", "--set", "epoch=3"], "unknown key 'epoch': did you mean 'epochs'?"),
         (["run", "--set", "epochs=many"], "epochs: got 'many'"),
         (["run", "--config", "nowhere.yaml"], "there is no configuration nowhere.yaml"),
-        (["curve", "c.csv", "--model", "bls17", "--config", "pretrain_start"], "has no pairs to test on"),
+        (["curve", "c.csv", "--model", "bls17", "--config", "pretrain"], "pretrain is a recipe of several trainings"),
         (["curve", "c.csv", "--weights", "nowhere.pt"], "there is no file nowhere.pt"),
         (["test", "--set", "load_weight=True"], "there is no checkpoint"),
         (["run", "--set", "path=x"], "unknown key 'path'"),

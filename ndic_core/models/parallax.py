@@ -186,7 +186,7 @@ def _rows(blocks: Tensor, q: Tensor, i: int, j: int) -> Tensor:
 
 def _windows(kv: Tensor, nothing: Tensor, reach: tuple[int, int], i: int, j: int) -> Tensor:
     """What the blocks of rows i to j look at, and the token: (B·rows·blocks, keys + 1, 2·inner)."""
-    (b, h, w, _), (r_y, r_x), block = kv.shape, reach, min(BLOCK, kv.shape[2])
+    (b, _, w, _), (r_y, r_x), block = kv.shape, reach, min(BLOCK, kv.shape[2])
     rows, inside = _place(kv, reach, i, j)
     nothing = nothing.to(kv.dtype)
     padded = nothing.repeat(b, j - i + 2 * r_y, w + -w % block + 2 * r_x, 1)
@@ -198,7 +198,7 @@ def _windows(kv: Tensor, nothing: Tensor, reach: tuple[int, int], i: int, j: int
 
 def _add_windows(grad_kv: Tensor, grad_windows: Tensor, reach: tuple[int, int], i: int, j: int) -> Tensor:
     """Backward pass of `_windows`: adds to the gradient of `kv`, returns the token's."""
-    (b, h, w, _), (r_y, r_x), block = grad_kv.shape, reach, min(BLOCK, grad_kv.shape[2])
+    (b, _, w, _), (r_y, r_x), block = grad_kv.shape, reach, min(BLOCK, grad_kv.shape[2])
     rows, inside = _place(grad_kv, reach, i, j)
     blocks, columns = -(-w // block), block + 2 * r_x
     padded = grad_windows.new_zeros(b, j - i + 2 * r_y, w + -w % block + 2 * r_x, grad_kv.shape[3])
