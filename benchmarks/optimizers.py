@@ -29,31 +29,43 @@ from ndic_core.training import train
 from ndic_core.validation import validate
 
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
+FRESH = "bmshj18_factorized"  # starts with fresh weights, all others with its shipped ones
 TABLE = Path(__file__).parent / "results" / "optimizers.csv"
 COSTS = ("val_loss", "cost_low", "cost_middle", "cost_high", "cost_whole", "cost_window")
-# The recipe before this one, and the one that is compared with it.
+# The recipe before this one, and what the lines of a group differ from.
 FORMER = dict(optimizer="adam", lr=0.001, ema_decay=0, rate_balance=0)
-NEW = dict(optimizer="soap", lr=0.003, ema_decay=0.995, rate_balance=0.6)
+NEW = dict(optimizer="soap", lr=0.01, ema_decay=0.995, rate_balance=0.6)
 
-# Group: the models, and of each line its label, its keys and its epochs of 371 steps. The first line is the reference.
+# Group: the models, and of each line its label, its keys and its epochs of 371 steps: half as many of models that start
+# from other weights. The first line is the reference.
 GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
     "recipe": (
         ("bmshj18_factorized", "ndic_bls17", "parallax_attention"),
         [
             ("former: Adam 1e-3", FORMER, 6),
-            ("new, a third of the steps", NEW, 2),
-            ("new, as many steps", NEW, 6),
+            ("this one, a third of the steps", {}, 2),
+            ("this one, as many steps", {}, 6),
         ],
     ),
     "optimizer": (
         ("bmshj18_factorized",),
         [
-            ("SOAP 3e-3", NEW, 2),
+            ("SOAP 1e-2", NEW, 2),
             ("SOAP 1e-3", NEW | {"lr": 0.001}, 2),
             ("SOAP 6e-3", NEW | {"lr": 0.006}, 2),
-            ("SOAP 1e-2", NEW | {"lr": 0.01}, 2),
+            ("SOAP 3e-3", NEW | {"lr": 0.003}, 2),
+            ("SOAP 2e-2", NEW | {"lr": 0.02}, 2),
             ("Adam 1e-3", NEW | {"optimizer": "adam", "lr": 0.001}, 2),
-            ("Adam 3e-3", NEW | {"optimizer": "adam"}, 2),
+            ("Adam 3e-3", NEW | {"optimizer": "adam", "lr": 0.003}, 2),
+            ("Adam 1e-2", NEW | {"optimizer": "adam", "lr": 0.01}, 2),
+        ],
+    ),
+    "from other weights": (
+        ("ndic_bls17",),
+        [
+            ("SOAP 3e-3", NEW | {"lr": 0.003}, 2),
+            ("SOAP 1e-3", NEW | {"lr": 0.001}, 2),
+            ("SOAP 1e-2", NEW, 2),
         ],
     ),
     "balance": (
@@ -94,7 +106,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
 
 def configuration(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> Config:
     """The recipe's configuration of a model, with a few keys changed."""
-    fresh = model == "bmshj18_factorized"
+    fresh = model == FRESH
     own = dict(
         seed=seed,
         epochs=epochs,
@@ -105,8 +117,8 @@ def configuration(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
         verbose_period=0,
         save_weights=False,
     )
-    stage = load_recipe("pretrain")["mse", model]
-    start = {"load_weight": not fresh, "weight_path": str(weights_file("bmshj18_factorized", "MSE"))}
+    stage = load_recipe("pretrain")["start" if fresh else "mse", model]
+    start = {"load_weight": not fresh, "weight_path": str(weights_file(FRESH, "MSE"))}
     return stage.config.model_copy(update={**own, **start, **keys})
 
 
@@ -203,6 +215,7 @@ def main() -> None:
             models, variants = GROUPS[group]
             for model in (name for name in models if not args.models or name in args.models):
                 for place, (label, keys, epochs) in enumerate(variants):
+                    epochs = epochs if model == FRESH else epochs // 2
                     line = {"group": group, "variant": label, "model": model, "seed": seed}
                     if args.lines and place not in args.lines:
                         continue

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from ndic_core.models import _compressai
 
-CACHED = 2**18  # numbers of a tensor that are worked on at a time on a CPU
+CACHED = 2**20  # bytes of a tensor that a CPU works on at a time
 
 
 class GDN(_compressai.GDN):
@@ -41,7 +41,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-        root, out = torch.empty_like(x), torch.empty_like(x)
+        root, out = x.new_empty(x.shape), x.new_empty(x.shape)  # of a layout that `_parts` need not copy
         with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # shapes alone know no autocast
             weight, bias = gamma.to(x.dtype), beta.to(x.dtype)
             for part, part_root, part_out in _parts(x, root, out):
@@ -56,7 +56,7 @@ class _Normalise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple:
         x, root, gamma = ctx.saved_tensors
-        weight, grad_x = gamma.to(x.dtype), torch.empty_like(x)
+        weight, grad_x = gamma.to(x.dtype), x.new_empty(x.shape)
         grad_beta, grad_gamma = torch.zeros_like(gamma[0]), torch.zeros_like(gamma)
         for part, part_root, part_grad, part_grad_x in _parts(x, root, grad, grad_x):
             torch.mul(part_grad, part_root, out=part_grad_x)
@@ -73,5 +73,6 @@ class _Normalise(torch.autograd.Function):
 
 def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """(B, H, W, C) as matrices of so many pixels that a CPU's cache holds what is computed of them."""
-    pixels = max(1, CACHED // tensors[0].shape[-1]) if tensors[0].is_cpu else max(1, tensors[0][..., 0].numel())
+    x = tensors[0]
+    pixels = max(1, CACHED // (x.shape[-1] * x.element_size()) if x.is_cpu else x[..., 0].numel())
     return zip(*(tensor.flatten(0, 2).split(pixels) for tensor in tensors), strict=True)
