@@ -15,10 +15,10 @@ from ndic_core.models.catalogue import CATALOGUE, MODELS
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
-# Keys of one model's attention. Where the model of a file is changed, its file's keys for the former model are dropped.
+# Keys of one model. Where the model of a file is changed, the file's keys for the former model are dropped.
 OF_ONE_MODEL = {
     **dict.fromkeys(("attention_width", "heads", "head_width", "patch_grid", "dropout"), "cross_attention"),
-    "parallax": "parallax_attention",
+    **dict.fromkeys(("parallax", "guidance"), "parallax_attention"),
 }
 
 Side = Annotated[int, Field(ge=16)]
@@ -161,17 +161,6 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _nothing_is_ignored(self) -> "Config":
-        if self.warmup_steps and self.schedule == "plateau":
-            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only schedule: 'cosine' warms up")
-        if self.rate_balance and not isinstance(self.lmbda, list):
-            raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
-        for key, model in OF_ONE_MODEL.items():
-            if self.model != model and key in self.model_fields_set:
-                raise ValueError(f"{key}: {self.model} has no such key, it is for model: {model}")
-        return self
-
-    @model_validator(mode="after")
     def _guidance_knows_the_truth(self) -> "Config":
         if not self.guidance or not self.train:
             return self
@@ -183,6 +172,17 @@ class Config(BaseModel):
                 raise ValueError(f"guidance: got {self.guidance}; street's {knob} makes the known disparity untrue")
         if self.compile:
             raise ValueError(f"guidance: got {self.guidance}; compile: True does not go together with it")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "Config":
+        if self.warmup_steps and self.schedule == "plateau":
+            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only schedule: 'cosine' warms up")
+        if self.rate_balance and not isinstance(self.lmbda, list):
+            raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
+        for key, model in OF_ONE_MODEL.items():
+            if self.model != model and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: {self.model} has no such key, it is for model: {model}")
         return self
 
     def model_arguments(self) -> dict:

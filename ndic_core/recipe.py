@@ -47,8 +47,8 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
 
     Args:
         path: of the YAML file, or the name of a preset.
-        changes: keys to set differently in every training, as for `load_config`; those of one model's attention only in
-            that model's.
+        changes: keys to set differently in every training, as for `load_config`; those of one model only in that
+            model's.
 
     Returns:
         The trainings by stage and model, in an order in which each comes after the one it starts with.

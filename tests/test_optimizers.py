@@ -174,7 +174,7 @@ def test_images_are_weighted_by_a_power_of_lambda(own_folder, tmp_path, monkeypa
         (dict(warmup_steps=3, schedule="plateau"), "warmup_steps: got 3; only schedule: 'cosine' warms up"),
         (dict(model="bls17", heads=2), "heads: bls17 has no such key, it is for model: cross_attention"),
         (
-            dict(model="cross_attention", parallax={}),
+            dict(model="cross_attention", parallax={"r_x": 8}),
             "parallax: cross_attention has no such key, it is for model: parall",
         ),
         (dict(optimizer="sgd"), r"optimizer: got 'sgd'; accepted is adam \(with AMSGrad, as published\) or soap"),

@@ -1,19 +1,16 @@
 """The parallax attention module: features of y aligned with x's by looking along the row."""
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ndic_core.models.transforms import conv
 
 BLOCK = 32  # columns of x whose windows are attended to together
 KEYS = 2**20  # most keys in memory at a time, copied for every window they are in; rows beyond that wait
-CACHED = 2**13  # the same in training on a CPU: what fits its cache
 
 
 class ParallaxAttentionModule(nn.Module):
@@ -58,17 +55,16 @@ class ParallaxAttentionModule(nn.Module):
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         """Aligned features of `y`, (B, N, h, w), from features `t` of x and `u` of y in the same shape."""
-        q, kv = self._projected(t, self.norm_x, self.to_q), self._projected(u, self.norm_y, self.to_kv)
-        bias = self._bias(q.shape[2])
-        if q.is_cpu and torch.is_grad_enabled():
-            out = _BandedAttention.apply(q, kv, self.nothing, bias, self.reach)
-        else:
-            bias, parts = bias.to(q.dtype), []
-            for i, j in _bands(q, bias, KEYS):
-                windows = self._heads(q[:, i:j], _windows(kv, self.nothing, self.reach, i, j))
-                parts.append(_rows(F.scaled_dot_product_attention(*windows, bias).transpose(1, 2).flatten(2), q, i, j))
-            out = torch.cat(parts, dim=1)
-        return self.to_out(out).permute(0, 3, 1, 2)
+        (b, _, h, w), r_y = t.shape, self.reach[0]
+        q, kv = self._rows(t, u)
+        bias = self._bias(q.shape[3]).to(q.dtype)
+        band = max(1, KEYS // (b * q.shape[2] * bias.shape[-1]))
+        parts = []
+        for i in range(0, h, band):
+            windows = self._windows(q[:, i : i + band], kv[:, i : i + band + 2 * r_y])
+            out = F.scaled_dot_product_attention(*windows, bias).transpose(1, 2)
+            parts.append(out.reshape(b, -1, q.shape[2] * q.shape[3], q.shape[4])[:, :, :w])
+        return self.to_out(torch.cat(parts, dim=1)).permute(0, 3, 1, 2)
 
     def attention(self, t: Tensor, u: Tensor) -> Tensor:
         """Where each position of x looks in y.
@@ -82,9 +78,8 @@ class ParallaxAttentionModule(nn.Module):
             "nothing matches". Outside y's borders they are 0.
         """
         b, _, h, w = t.shape
-        q, kv = self._projected(t, self.norm_x, self.to_q), self._projected(u, self.norm_y, self.to_kv)
-        q, k, _ = self._heads(q, _windows(kv, self.nothing, self.reach, 0, h))
-        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + self._bias(w), dim=-1)
+        q, k, _ = self._windows(*self._rows(t, u))
+        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + self._bias(q.shape[2]), dim=-1)
         block, rows, columns = q.shape[2], *(2 * r + 1 for r in self.reach)
         # A window starts one key further right for each query of the block: with lines one longer, they lie in columns.
         windows = weights[..., :-1].unflatten(-1, (rows, -1)).transpose(2, 3)
@@ -94,10 +89,27 @@ class ParallaxAttentionModule(nn.Module):
         windows = windows.reshape(b, self.heads, h, -1, rows, columns)[:, :, :, :w]
         return windows * self._inside(h, w, windows)
 
-    def _heads(self, q: Tensor, kv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of every window, (B·rows·blocks, heads, length, head_width)."""
+    def _rows(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries in blocks, (B, h, blocks, block, inner), and keys with values, padded by the reach."""
+        _, _, h, w = t.shape
+        block = min(BLOCK, w)
+        r_y, r_x = self.reach
+        short = -w % block
+        q = self._projected(t, self.norm_x, self.to_q)
+        kv = self._projected(u, self.norm_y, self.to_kv)
+        q = F.pad(q, (0, 0, 0, short)).unflatten(2, (-1, block))
+        beyond = (r_x, r_x + short, r_y, r_y)
+        inside = F.pad(torch.ones(h, w, 1, dtype=torch.bool, device=kv.device), (0, 0, *beyond))
+        return q, torch.where(inside, F.pad(kv, (0, 0, *beyond)), self.nothing.to(kv.dtype))
+
+    def _windows(self, q: Tensor, kv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every block in some rows, (B·rows·blocks, heads, length, head_width)."""
+        block, (r_y, r_x) = q.shape[3], self.reach
+        kv = kv.unfold(2, block + 2 * r_x, block).unfold(1, 2 * r_y + 1, 1)  # (B, h, blocks, 2·inner, keys, rows)
+        kv = kv.permute(0, 1, 2, 5, 4, 3).flatten(3, 4)
+        kv = torch.cat([kv, self.nothing.to(kv.dtype).expand(*kv.shape[:3], 1, -1)], dim=3)
         return tuple(
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (_blocks(q), *kv.chunk(2, dim=-1))
+            part.flatten(0, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, *kv.chunk(2, dim=-1))
         )
 
     @staticmethod
@@ -105,10 +117,10 @@ class ParallaxAttentionModule(nn.Module):
         """(B, N, h, w) → (B, h, w, width)."""
         return to(norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
-    def _bias(self, w: int) -> Tensor:
+    def _bias(self, block: int) -> Tensor:
         """(heads, block, keys + 1): the learned bias of each offset, −∞ outside the window."""
         table = torch.cat([self.bias, self.nothing_bias, self.bias.new_full((self.heads, 1), -math.inf)], dim=1)
-        return table[:, _offsets(self.reach, min(BLOCK, w), table.device)]
+        return table[:, _offsets(self.reach, block, table.device)]
 
     def _inside(self, h: int, w: int, like: Tensor) -> Tensor:
         """(h, w, rows, columns): 1 where position plus offset lies within y, else 0."""
@@ -118,113 +130,6 @@ class ParallaxAttentionModule(nn.Module):
         )
         rows, columns = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
         return (rows[:, None, :, None] & columns[:, None]).to(like)
-
-
-class _BandedAttention(torch.autograd.Function):
-    """Attention of (B, h, w, inner) queries in float32, a few rows at a time, forward and backward.
-
-    A CPU has no fused kernel for a bias that learns: `scaled_dot_product_attention` writes all scores of all rows to
-    memory, several times. Here those of a few rows stay in the cache, and the backward pass computes them again.
-    """
-
-    @staticmethod
-    def forward(ctx, q: Tensor, kv: Tensor, nothing: Tensor, bias: Tensor, reach: tuple[int, int]) -> Tensor:
-        ctx.save_for_backward(q, kv, nothing, bias)
-        ctx.reach = reach
-        out = torch.empty_like(q)
-        with torch.autocast("cpu", enabled=False):
-            for i, j in _bands(q, bias, CACHED):
-                queries, windows = _blocks(q[:, i:j]).float(), _windows(kv, nothing, reach, i, j).float()
-                heads = _by_head(bias, queries, *windows.chunk(2, dim=-1))
-                parts = [_weights(query, key, offset) @ value for offset, query, key, value in heads]
-                out[:, i:j] = _rows(torch.cat(parts, dim=-1), q, i, j)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple:
-        q, kv, nothing, bias = ctx.saved_tensors
-        grad_q, grad_kv = torch.empty_like(q), torch.zeros_like(kv)
-        grad_nothing, grad_bias = torch.zeros_like(nothing), torch.zeros_like(bias)
-        for i, j in _bands(q, bias, CACHED):
-            queries, windows = _blocks(q[:, i:j]).float(), _windows(kv, nothing, ctx.reach, i, j).float()
-            grad_queries, grad_windows = torch.empty_like(queries), torch.empty_like(windows)
-            parts = (queries, *windows.chunk(2, dim=-1), _blocks(grad[:, i:j]).float())
-            grads = (grad_queries, *grad_windows.chunk(2, dim=-1))
-            heads = zip(_by_head(bias, *parts), _by_head(grad_bias, *grads), strict=True)
-            for (offset, query, key, value, grad_out), (grad_offset, grad_query, grad_key, grad_value) in heads:
-                weights = _weights(query, key, offset)
-                scores = (grad_out @ value.mT).mul_(weights)
-                scores.addcmul_(weights, scores.sum(-1, keepdim=True), value=-1)
-                grad_offset += scores.sum(0)
-                scores *= query.shape[-1] ** -0.5
-                grad_query.copy_(scores @ key)
-                grad_key.copy_(scores.mT @ query)
-                grad_value.copy_(weights.mT @ grad_out)
-            grad_q[:, i:j] = _rows(grad_queries, q, i, j)
-            grad_nothing += _add_windows(grad_kv, grad_windows, ctx.reach, i, j)
-        return grad_q, grad_kv, grad_nothing, grad_bias, None
-
-
-def _bands(q: Tensor, bias: Tensor, most: int) -> Iterator[tuple[int, int]]:
-    """First row and the row after the last, so that the windows of each band hold `most` keys or fewer."""
-    b, h, w, _ = q.shape
-    band = max(1, most // (b * -(-w // bias.shape[1]) * bias.shape[2]))
-    return ((i, min(i + band, h)) for i in range(0, h, band))
-
-
-def _blocks(q: Tensor) -> Tensor:
-    """(B, rows, w, inner) → (B·rows·blocks, block, inner), zeros where the last block is too long."""
-    block = min(BLOCK, q.shape[2])
-    return F.pad(q, (0, 0, 0, -q.shape[2] % block)).unflatten(2, (-1, block)).flatten(0, 2)
-
-
-def _rows(blocks: Tensor, q: Tensor, i: int, j: int) -> Tensor:
-    """Inverse of `_blocks`, for rows i to j of `q`."""
-    return blocks.unflatten(0, (len(q), j - i, -1)).flatten(2, 3)[:, :, : q.shape[2]]
-
-
-def _windows(kv: Tensor, nothing: Tensor, reach: tuple[int, int], i: int, j: int) -> Tensor:
-    """What the blocks of rows i to j look at, and the token: (B·rows·blocks, keys + 1, 2·inner)."""
-    (b, _, w, _), (r_y, r_x), block = kv.shape, reach, min(BLOCK, kv.shape[2])
-    rows, inside = _place(kv, reach, i, j)
-    nothing = nothing.to(kv.dtype)
-    padded = nothing.repeat(b, j - i + 2 * r_y, w + -w % block + 2 * r_x, 1)
-    padded[inside] = kv[:, rows]
-    windows = padded.unfold(2, block + 2 * r_x, block).unfold(1, 2 * r_y + 1, 1)  # (B, rows, blocks, inner, x, y)
-    windows = windows.permute(0, 1, 2, 5, 4, 3).flatten(3, 4)
-    return torch.cat([windows, nothing.expand(*windows.shape[:3], 1, -1)], dim=3).flatten(0, 2)
-
-
-def _add_windows(grad_kv: Tensor, grad_windows: Tensor, reach: tuple[int, int], i: int, j: int) -> Tensor:
-    """Backward pass of `_windows`: adds to the gradient of `kv`, returns the token's."""
-    (b, _, w, _), (r_y, r_x), block = grad_kv.shape, reach, min(BLOCK, grad_kv.shape[2])
-    rows, inside = _place(grad_kv, reach, i, j)
-    blocks, columns = -(-w // block), block + 2 * r_x
-    padded = grad_windows.new_zeros(b, j - i + 2 * r_y, w + -w % block + 2 * r_x, grad_kv.shape[3])
-    windows = grad_windows[:, :-1].unflatten(0, (b, j - i, blocks)).unflatten(3, (-1, columns))
-    for y in range(2 * r_y + 1):
-        for k in range(blocks):
-            padded[:, y : y + j - i, k * block : k * block + columns] += windows[:, :, k, y]
-    grad_kv[:, rows] += padded[inside]
-    padded[inside] = 0
-    return padded.sum((0, 1, 2)) + grad_windows[:, -1].sum(0)
-
-
-def _place(kv: Tensor, reach: tuple[int, int], i: int, j: int) -> tuple[slice, tuple[slice, slice, slice]]:
-    """Rows of y within reach of rows i to j of x, and where they lie in those padded by the reach."""
-    (_, h, w, _), (r_y, r_x) = kv.shape, reach
-    rows = slice(max(i - r_y, 0), min(j + r_y, h))
-    return rows, (slice(None), slice(rows.start - i + r_y, rows.stop - i + r_y), slice(r_x, r_x + w))
-
-
-def _by_head(bias: Tensor, *parts: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """For each head its bias and its share of the last dimension."""
-    return zip(bias, *(part.chunk(len(bias), dim=-1) for part in parts), strict=True)
-
-
-def _weights(query: Tensor, key: Tensor, offset: Tensor) -> Tensor:
-    return torch.baddbmm(offset, query, key.mT, alpha=query.shape[-1] ** -0.5).softmax(-1)
 
 
 @lru_cache(maxsize=64)  # two dozen tiny operations: on a GPU they would take longer than the attention
