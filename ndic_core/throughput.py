@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -123,11 +123,21 @@ def _train_for(training: Training, seconds: float) -> tuple[int, int, float]:
 
 
 def _state(training: Training) -> float:
-    """Megabytes that stay from step to step; where no gradient comes, Adam keeps nothing either."""
+    """Megabytes that stay from step to step; where no gradient comes, the optimizer keeps nothing either."""
     weights = list(training.model.parameters())
     gradients = [p.grad for p in weights if p.grad is not None]
-    adam = [value for state in training.parts["optimizer"].state.values() for value in state.values()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in (*weights, *gradients, *adam)) / _MB
+    average = [] if training.average is None else list(training.average.parameters())
+    optimizer = _tensors(dict(training.parts["optimizer"].state))
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*weights, *gradients, *average, *optimizer)) / _MB
+
+
+def _tensors(state: object) -> Iterator[Tensor]:
+    """All tensors of an optimizer's state; SOAP keeps lists of them."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from _tensors(part)
 
 
 def _kept_in_a_step(training: Training) -> float | None:

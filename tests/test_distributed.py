@@ -40,8 +40,14 @@ if os.environ.get("RANK", "0") == "0":
 """
 
 
-@pytest.mark.parametrize("keys", [{}, dict(optimizer="soap", ema_decay=0.9, rate_balance=0.6)], ids=["adam", "soap"])
-def test_two_processes_do_what_one_does(keys, own_folder, tmp_path):
+# Both follow a gradient's direction whatever its length, so weights whose gradient is all rounding noise may differ;
+# SOAP turns them together, in the eigenbases of such a gradient.
+@pytest.mark.parametrize(
+    ("keys", "alike"),
+    [({}, 0.999), (dict(optimizer="soap", ema_decay=0.9, rate_balance=0.6), 0.98)],
+    ids=["adam", "soap"],
+)
+def test_two_processes_do_what_one_does(keys, alike, own_folder, tmp_path):
     """DDP over gloo at the same global batch; 16 pairs leave a batch of 4 at the end of an epoch."""
     script = tmp_path / "job.py"
     script.write_text(textwrap.dedent(DISTRIBUTED))
@@ -63,8 +69,7 @@ def test_two_processes_do_what_one_does(keys, own_folder, tmp_path):
         weights.append(ndic.load_checkpoint(Outputs(config).weights))
     assert results[1] == pytest.approx(results[0], rel=1e-4)
     one, two = (torch.cat([p.detach().flatten() for p in model.parameters()]) for model in weights)
-    # Adam's first steps follow a gradient's sign, so a gradient that is all rounding noise may differ.
-    assert ((one - two).abs() < 1e-4).float().mean() > 0.999
+    assert ((one - two).abs() < 1e-4).float().mean() > alike
     assert results[0][-1] < results[0][0]
 
 

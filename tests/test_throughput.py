@@ -52,6 +52,19 @@ def test_weights_that_are_not_trained_have_no_gradient_and_nothing_of_adams(tmp_
     assert alpha or untrained > 0.4 * weights
 
 
+def test_the_state_of_soap_and_of_an_average_counts(tmp_path):
+    """SOAP: two moments and for each side of a tensor two square matrices; the average is another set of weights."""
+    plain, averaged = (
+        throughput(configure(tmp_path, optimizer="soap", cuda=False, ema_decay=decay), seconds=0.0)["state_mb"]
+        for decay in (0, 0.9)
+    )
+    parameters = list(ndic.build_model(**configure(tmp_path).model_arguments()).parameters())
+    weights = sum(p.numel() for p in parameters)
+    squares = sum(side**2 for p in parameters if p.ndim > 1 for side in p.shape)
+    assert plain == pytest.approx(4 * (4 * weights + 2 * squares) / 1e6)  # weights, gradients, moments
+    assert averaged - plain == pytest.approx(4 * weights / 1e6)
+
+
 def test_what_is_kept_grows_with_the_batch_and_the_state_does_not(tmp_path):
     rows = [throughput(configure(tmp_path, train_batch_size=batch), seconds=0.0) for batch in (1, 2, 4)]
     assert len({row["state_mb"] for row in rows}) == 1
