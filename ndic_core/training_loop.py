@@ -292,7 +292,7 @@ class Training:
     def _show(self, bar: tqdm, x: Tensor, out: dict, terms: dict[str, Tensor]) -> None:
         if not bar.disable:
             quality = image_quality(x[:2], out["x_hat"][:2])  # MS-SSIM of all would slow the training down
-            values = (terms["loss"], terms["bpp"], *quality)
+            values = (terms["loss"], terms["bpp"], *(value.mean() for value in quality))
             bar.set_postfix_str(
                 "loss {:.3f}, {:.3f} bpp, {:.1f} dB, MS-SSIM {:.3f}".format(*(v.item() for v in values))
             )

@@ -62,13 +62,13 @@ def read_progress(file: Path) -> Progress:
     Raises:
         NDICError: the file is damaged.
     """
-    return _read(file)[2]
+    return _read(file, mmap=True)[2]
 
 
-def _read(file: Path) -> tuple[dict, dict, Progress]:
-    """All of a state, and its identity and progress decoded."""
+def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, Progress]:
+    """All of a state, and its identity and progress decoded; `mmap` spares memory where the tensors are not wanted."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
         return state, json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
     except Exception as error:  # a damaged file fails in many ways, none of which runs code
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
@@ -89,7 +89,7 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
     differs = {key: f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]}
     if [*differs] == ["epochs"]:
         raise NDICError(
-            f"{file} holds a training whose learning rate was planned for {earlier.get('epochs')} epochs, the "
+            f"{file} holds a training whose schedule was planned for {earlier.get('epochs')} epochs, the "
             f"configuration says {now['epochs']}: to train further, start another experiment_name from its weights "
             f"(load_weight: True and weight_path)"
         )

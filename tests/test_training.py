@@ -1,5 +1,6 @@
 """Training: that it learns, resumes bit for bit and stops where it should."""
 
+import re
 import signal
 import threading
 
@@ -201,6 +202,25 @@ def test_verbose_period(own_folder, tmp_path):
     assert "16 pairs to train and 2 to validate, 1 × cpu in float32" in lines.pop(0)
     assert [line.split(":")[0] for line in lines] == ["epoch 2", "epoch 4", "epoch 5"]
     assert "bpp (estimated), PSNR" in lines[0]
+
+
+def test_the_bar_shows_how_it_goes(own_folder, tmp_path, monkeypatch):
+    """As on a terminal, where there is one: loss, rate and quality of the last batch."""
+    shown = []
+
+    class Bar(training_loop.tqdm):
+        def __init__(self, **options):
+            super().__init__(**{**options, "disable": False})
+
+        def set_postfix_str(self, text):
+            shown.append(text)
+
+    monkeypatch.setattr(training_loop, "tqdm", Bar)
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
+    train(config, progress=True, report=lambda line: None)
+    assert len(shown) == 4
+    assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d{3} bpp, \d+\.\d dB, MS-SSIM nan", shown[-1])
 
 
 def test_training_leaves_the_callers_random_numbers_alone(own_folder, tmp_path):
