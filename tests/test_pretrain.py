@@ -25,6 +25,7 @@ num_filters: 8
 street_pairs: [8, 1, 1]
 leave_out: []
 precision: float32
+validation_period: 1
 order: [bmshj18_factorized, ndic_bls17]
 stages:
   start:

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ndic_core.models.gdn import GDN
@@ -27,17 +26,9 @@ def conv(in_channels: int, out_channels: int, kernel: int, stride: int, bias: bo
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
 
 
-class Deconv(nn.ConvTranspose2d):
-    """A transposed convolution whose bias is added afterwards: in bfloat16 a CPU is slow at its gradient otherwise."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = F.conv_transpose2d(x, self.weight, None, self.stride, self.padding, self.output_padding)
-        return out + self.bias.to(out.dtype)[:, None, None]
-
-
-def deconv(in_channels: int, out_channels: int, kernel: int, stride: int) -> Deconv:
+def deconv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.ConvTranspose2d:
     """A transposed convolution that multiplies the sides of its input by `stride`."""
-    return Deconv(in_channels, out_channels, kernel, stride, padding=kernel // 2, output_padding=stride - 1)
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, output_padding=stride - 1)
 
 
 def analysis_3(num_filters: int) -> nn.Sequential:
