@@ -89,8 +89,8 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
     differs = {key: f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]}
     if [*differs] == ["epochs"]:
         raise NDICError(
-            f"{file} holds a training whose schedule was planned for {earlier.get('epochs')} epochs, the "
-            f"configuration says {now['epochs']}: to train further, start another experiment_name from its weights "
+            f"{file} holds a training whose schedule was planned with epochs: {earlier.get('epochs')}, the "
+            f"configuration says {now['epochs']}; to train further, start another experiment_name from its weights "
             f"(load_weight: True and weight_path)"
         )
     if differs:

@@ -197,7 +197,7 @@ def test_a_cosine_is_not_stretched(own_folder, tmp_path):
     quiet(config)
     before = Outputs(config).state.read_bytes()
     sentence = (
-        r"planned for 2 epochs, the configuration says 4: to train further, start another experiment_name from its"
+        r"planned with epochs: 2, the configuration says 4; to train further, start another experiment_name from its"
     )
     with pytest.raises(ndic.NDICError, match=sentence):
         quiet(teaching(own_folder, tmp_path, schedule="cosine", epochs=4))
