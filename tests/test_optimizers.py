@@ -1,6 +1,7 @@
 """The optimizer, the average of the weights and the balance of the rates; and that the published recipe stays."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from ndic_core.schedule import make_schedule
 from ndic_core.validation import RATES, validate
 
 SOAP = dict(optimizer="soap", lr=0.003)
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def test_the_published_recipe():
@@ -217,3 +219,17 @@ def test_bf16_only_where_the_cpu_computes_it(able, precision, own_folder, tmp_pa
     assert ("1 × cpu in bf16" if used else "1 × cpu in float32") in "".join(lines)
     slow = "precision: this CPU has no bf16 arithmetic, float32 is several times faster here"
     assert (slow in lines) == (not able and precision == "bf16")
+
+
+def test_the_table_of_the_benchmark_shows_the_numbers_that_were_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import optimizers
+
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    rows = optimizers.known(optimizers.TABLE)
+    assert f"{optimizers.BEGIN}\n{optimizers.table(rows)}\n{optimizers.END}" in page
+    seeds = {(row["model"], row["variant"]): [] for row in rows if row["group"] == "recipe"}
+    for row in rows:
+        if row["group"] == "recipe":
+            seeds[row["model"], row["variant"]].append(row["seed"])
+    assert seeds["bmshj18_factorized", "this one, a third of the steps"] == [0, 1, 2]
