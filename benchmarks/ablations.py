@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from equal_steps import cost
-from readme import marked, write_between
+from readme import known, marked, write_between
 from torch import Tensor, nn
 
 from ndic_core.config import Config
@@ -219,11 +219,6 @@ def table(rows: Sequence[Mapping]) -> str:
             cells.append("" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines).strip()
-
-
-def known(path: Path) -> list[dict]:
-    """Lines that were measured before."""
-    return read_table(path) if path.exists() else []
 
 
 def main() -> None:

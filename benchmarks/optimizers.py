@@ -18,11 +18,11 @@ from statistics import mean, stdev
 
 import torch
 from lightning_fabric import Fabric
-from readme import marked, write_between
+from readme import known, marked, write_between
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import read_table, write_table
+from ndic_core.evaluation import write_table
 from ndic_core.files import weights_file
 from ndic_core.recipe import load_recipe
 from ndic_core.training import train
@@ -189,11 +189,6 @@ def _line(label: str, found: Sequence[Mapping], first: Mapping) -> str:
     cells.append(", ".join(f"{mean(row[c] for row in found):.3f}" if reference else change(c) for c in rates))
     cells.append(str(len(found)))
     return f"| {' | '.join(cells)} |"
-
-
-def known(path: Path) -> list[dict]:
-    """Lines that were measured before."""
-    return read_table(path) if path.exists() else []
 
 
 def main() -> None:

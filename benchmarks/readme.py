@@ -3,7 +3,13 @@
 import re
 from pathlib import Path
 
+from ndic_core.evaluation import read_table
 from ndic_core.files import write_whole
+
+
+def known(table: Path) -> list[dict]:
+    """Lines that were measured before."""
+    return read_table(table) if table.exists() else []
 
 
 def marked(readme: Path, begin: str, end: str) -> re.Pattern:

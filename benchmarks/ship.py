@@ -122,12 +122,14 @@ def curve_table(rows: list[dict], name: str, metric: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", type=Path, help="`save_output_path` of the trainings")
-    parser.add_argument("--device", default="a CPU", help="what they ran on, in words")
+    parser.add_argument("--device", help="what they ran on, in words; for --cards")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--note", default="", help="what else a reader of the cards must know of the training")
     parser.add_argument("--cards", action="store_true", help="write the cards, from measured curves")
     args = parser.parse_args()
+    if args.cards and not args.device:
+        parser.error("--device: a card says on what the weights were trained")
     for name in args.models:
         file = weights_file(name, args.metric)
         if args.cards:

@@ -30,7 +30,7 @@ def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.
     """
     if config.optimizer == "adam":
         return torch.optim.Adam(parameters, config.lr, amsgrad=True, fused=True)
-    from pytorch_optimizer import SOAP  # half a second that Adam need not wait for
+    from pytorch_optimizer import SOAP  # several seconds that Adam need not wait for
 
     # Merging dimensions, an option of the library, fails for GDN's vectors.
     return SOAP(parameters, config.lr, weight_decay=0, precondition_frequency=EIGENBASES_EVERY, merge_dims=False)

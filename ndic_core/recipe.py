@@ -65,12 +65,16 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
     order, models, stages = (base.pop(section, {}) for section in SECTIONS)
     if not isinstance(stages, dict) or not stages:
         raise NDICError(f"{path} is no recipe: it has no stages; a single training is `ndic train --config {path}`")
+    if not isinstance(order, list | dict) or not isinstance(models, dict) or None in models.values():
+        raise NDICError(f"{path}: order must be a list of models, and models hold keys for each, name: {{key: value}}")
     order = list(order or MODELS)
     if unknown := [name for name in (*order, *models) if name not in MODELS]:
         raise NDICError(f"{path}: there is no model {', '.join(unknown)}; the models are {', '.join(MODELS)}")
     name = base.pop("experiment_name", os.path.splitext(os.path.basename(path))[0])
     found: dict[tuple[str, str], Stage] = {}
     for stage, own in stages.items():
+        if not isinstance(own, dict):
+            raise NDICError(f"{path}: stage {stage} must hold lines of the form key: value")
         own = dict(own)
         source, trained = own.pop("from", None), own.pop("models", order)
         if source is not None and source not in {earlier for earlier, _ in found}:

@@ -86,6 +86,9 @@ def test_a_recipe_of_ones_own(tmp_path):
             "stage b starts from a, which trains no model that bmshj18 can start from",
         ),
         ("stages: {a: {models: [bmshj18]}}\norder: [bls17]\n", "stage a trains bmshj18, which is not in order"),
+        ("stages: {a: }\n", "stage a must hold lines of the form key: value"),
+        ("stages: {a: {}}\norder: bls17\n", "order must be a list of models, and models hold keys for each"),
+        ("stages: {a: {}}\nmodels: {bls17: }\n", "order must be a list of models, and models hold keys for each"),
     ],
 )
 def test_what_is_no_recipe_is_said(lines, sentence, tmp_path):

@@ -9,20 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import resized_crop, rgb_to_grayscale
 
 from ndic_core.data.folder import matched
-from ndic_core.data.pairs import Pairs, load_pairs
+from ndic_core.data.pairs import Pairs, image_size, load_pairs
 from ndic_core.errors import NDICError
 
 ROOM = (1.5, 3.3)  # a real image is kept at 1.5 times the height it is trained at, 3.3 times as wide as high: KITTI's
 SMALLEST = 0.78  # the lowest crop of the whole view, relative to that height
 VALIDATION = 30  # real pairs held out
 STREET_SCALE = 2  # how much larger than `size` the street is rendered where windows of it are shown
-WINDOW = "window"  # in `MixedPairs.parts` and the names of validation results
-WHOLE = "whole"
 
 
 class MixedPairs:
@@ -117,37 +114,32 @@ class MixedPairs:
         """Both images of number `i`, (2, 3, H, W) of `size`, from 0 to 255."""
         pairs, number, crop = self._crop(i, rng)
         images = pairs.pixels([number])[0].permute(0, 3, 1, 2).to(self.device)
-        return images.float() if crop is None else resized_crop(images, *crop, self.size, antialias=True).float()
+        return resized_crop(images, *crop, self.size, antialias=True).float()
 
     def _disparity(self, i: int, rng: np.random.Generator) -> Tensor:
         """(H, W) of `size`; NaN where y, cropped as it is, does not show it."""
-        pairs, number, crop = self._crop(i, rng)
-        disparity = pairs.truth([number])[0]
-        if crop is None:
-            return disparity
-        top, left, height, width = crop
-        disparity = disparity[top : top + height, left : left + width]
+        pairs, number, (top, left, height, width) = self._crop(i, rng)
+        disparity = pairs.truth([number])[0, top : top + height, left : left + width]
         disparity = F.interpolate(disparity[None, None], self.size, mode="nearest-exact")[0, 0]
         disparity = disparity * (self.size[1] / width)
         match = torch.arange(self.size[1]) - disparity
         return disparity.where((match >= 0) & (match <= self.size[1] - 1), torch.nan)
 
-    def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, tuple[int, int, int, int] | None]:
-        """The pair that is number `i` of this epoch, and the crop of it: top, left, height, width; None is all."""
+    def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, tuple[int, int, int, int]]:
+        """The pair that is number `i` of this epoch, and the crop of it: top, left, height, width."""
         if i < len(self.real):
             pairs, number = self.real, i
-            height, _ = pairs.size
-            low = round(height * rng.uniform(SMALLEST, 1))
+            height = round(pairs.size[0] * rng.uniform(SMALLEST, 1))
         elif i < self.first_street:
             per_epoch = self.first_street - len(self.real)
             pairs, number = self.native, (self.epoch * per_epoch + i - len(self.real)) % len(self.native)
-            low = _window_height(pairs, self.size, rng)
+            height = _window_height(pairs, self.size, rng)
         else:
             pairs, number = self.street, self._scene(i)
             if rng.uniform() >= self.window_share:
-                return pairs, number, None if pairs.size == self.size else (0, 0, *pairs.size)
-            low = _window_height(pairs, self.size, rng)
-        return pairs, number, _place(pairs, low, self.size, rng)
+                return pairs, number, (0, 0, *pairs.size)
+            height = _window_height(pairs, self.size, rng)
+        return pairs, number, _place(pairs, height, self.size, rng)
 
     def _scene(self, i: int) -> int:
         """Which pair of the street is shown as number `i` of this epoch."""
@@ -231,8 +223,8 @@ def native_pairs(
         raise NDICError(
             f"native_path: {native} has none of the pairs that are {'trained' if split == 'train' else 'validated'} on"
         )
-    widths, heights = zip(*(_size(path) for pair in found for path in pair), strict=True)
-    smallest = min(heights), min(widths)
+    sizes = [image_size(path) for pair in found for path in pair]  # of one that is damaged: None; `load_pairs` names it
+    smallest = tuple(map(min, zip(*filter(None, sizes), strict=True))) or size
     if smallest[0] < size[0] or smallest[1] < size[1]:
         raise NDICError(
             f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
@@ -257,7 +249,7 @@ def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
     images = np.concatenate([whole.images, windows.images])
     index = np.concatenate([whole.index, windows.index + len(whole.images)])
     pairs = Pairs(images, index, whole.names + windows.names, whole.scenes + windows.scenes)
-    pairs.parts = {WHOLE: range(len(whole)), WINDOW: range(len(whole), len(pairs))}
+    pairs.parts = {"whole": range(len(whole)), "window": range(len(whole), len(pairs))}
     return pairs
 
 
@@ -274,15 +266,6 @@ def _of_split(folder: Path, root: Path, split: str, leave_out: Collection[str]) 
         if (left.stem in out if split == "val" else left.stem not in out and left.stem not in leave_out)
     ]
     return [order for left, right in chosen for order in ((left, right), (right, left))]
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height by the file's header; (0, 0) where it has none, which `load_pairs` explains."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError:
-        return 0, 0
 
 
 def held_out(root: Path, count: int = VALIDATION) -> set[str]:

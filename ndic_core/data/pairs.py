@@ -173,6 +173,12 @@ def _refuse(problems: Iterable[str]) -> None:
         raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
 
 
+def image_size(file: Path) -> tuple[int, int] | None:
+    """Height and width by the file's header; None where `load_pairs` would refuse the file."""
+    size = _inspect(file, None)
+    return None if isinstance(size, str) else size
+
+
 def _inspect(file: Path, crop: tuple[int, int] | None) -> tuple[int, int] | str:
     """Height and width, from the header alone; or what is wrong."""
     try:
