@@ -12,9 +12,8 @@ import shutil
 from pathlib import Path
 
 import torch
-from ruamel.yaml import YAML
 
-from ndic_core.config import Config, load_config
+from ndic_core.config import Config, load_config, parse_changes
 from ndic_core.data.datasets import load_split
 from ndic_core.data.mixed import held_out
 from ndic_core.evaluation import averages, evaluate, write_table
@@ -83,7 +82,10 @@ def main() -> None:
         parser.error("--validation: hold out 1 pair at least")
     torch.set_num_threads(args.threads)
     link(args.data, args.out / "pairs", args.validation)
-    changes = {key: YAML(typ="safe").load(value) for key, _, value in (change.partition("=") for change in args.set)}
+    try:
+        changes = parse_changes(args.set)
+    except ValueError as error:
+        parser.error(f"--set: {error}")
     if isinstance(changes.get("lambda"), list):
         parser.error("--set lambda: one number, so that what is compared is one cost")
     points = []

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 
+from ndic_core.config import parse_changes
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder
@@ -108,7 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", metavar="STAGE/MODEL", help="these trainings and no others")
     parser.add_argument("--status", action="store_true", help="print how far each training has come, train nothing")
     args = parser.parse_args(arguments)
-    changes = {key: YAML(typ="safe").load(value) for key, _, value in (change.partition("=") for change in args.set)}
+    try:
+        changes = parse_changes(args.set)
+    except ValueError as error:
+        parser.error(f"--set: {error}")
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.out}
     changes |= {key: path for key, path in paths.items() if path is not None}
     try:

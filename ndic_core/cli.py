@@ -229,19 +229,12 @@ def demo(out: Annotated[Path, typer.Argument(help="The picture to write.")] = Pa
 
 
 def _config(config: str, changes: list[str] | None, **fixed):
-    from ruamel.yaml import YAML, YAMLError
+    from ndic_core.config import load_config, parse_changes
 
-    from ndic_core.config import load_config
-
-    given = {}
-    for change in changes or ():
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
-        try:
-            given[key.strip()] = YAML(typ="safe", pure=True).load(value)
-        except (YAMLError, ValueError) as error:
-            raise typer.BadParameter(f"{value!r} is no YAML value", param_hint="--set") from error
+    try:
+        given = parse_changes(changes or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     return load_config(config, **{**given, **fixed})
 
 

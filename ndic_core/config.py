@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -282,6 +283,28 @@ def load_config(path: str | os.PathLike, /, **changes) -> Config:
     if "stages" in content:
         raise NDICError(f"{path} is a recipe of several trainings: benchmarks/pretrain.py works through it")
     return check(content, path, **changes)
+
+
+def parse_changes(changes: Iterable[str]) -> dict:
+    """Keys and values of a command line's `KEY=VALUE`, values as in YAML.
+
+    Raises:
+        ValueError: one is of another form, in a sentence.
+
+    Example:
+        >>> parse_changes(["lr=1e-2", "lambda=[0.001, 0.02]"])
+        {'lr': 0.01, 'lambda': [0.001, 0.02]}
+    """
+    given = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"{change!r} is not KEY=VALUE")
+        try:
+            given[key.strip()] = YAML(typ="safe", pure=True).load(value)
+        except (YAMLError, ValueError) as error:
+            raise ValueError(f"{value!r} is no YAML value") from error
+    return given
 
 
 def check(content: dict, where: str | os.PathLike, /, **changes) -> Config:

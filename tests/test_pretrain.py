@@ -163,7 +163,9 @@ def test_one_training_may_be_chosen(bench, recipe, capsys):
         ),
         (["--only", "mse/ndic_bls17"], "Error: there is no checkpoint", ""),
         (["--data", "nowhere"], "nowhere/image_2/ and ", ""),
-        (["--set", "epochs=0"], "epochs: got 0; accepted is a whole number of at least 1", ""),
+        (["--set", "epochs"], 2, "--set: 'epochs' is not KEY=VALUE"),
+        (["--set", "lr=[1"], 2, "--set: '[1' is no YAML value"),
+        (["--set", "lr=1e-2", "--set", "epochs=0"], "epochs: got 0; accepted is a whole number of at least 1", ""),
     ],
 )
 def test_what_is_wrong_is_one_sentence(wrong, status, sentence, bench, recipe, capsys):
