@@ -22,15 +22,16 @@ class Batch(NamedTuple):
         x, y: images, (B, 3, H, W) in [0, 1].
         rates: (B,) from 0 to below 1, on the CPU: where in the range of a variable-rate model each image is trained.
         guidance: weight of the loss that guides attention.
-        known: positions in the batch of the pairs that know their disparity; empty where that weight is 0.
-        disparity: (len(known), H, W), theirs, see `Pairs`; None where there are none.
+        known: positions in the batch of the pairs that know their disparity; None where there are none, or where that
+            weight is 0.
+        disparity: (len(known), H, W), theirs, see `Pairs`; likewise None.
     """
 
     x: Tensor
     y: Tensor
     rates: Tensor
     guidance: float
-    known: list[int]
+    known: Tensor | None
     disparity: Tensor | None
 
 
@@ -59,16 +60,21 @@ class Batches:
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
                 continue
-            x, y = (images.to(self.fabric.device) for images in pairs.batch(chosen))
-            flip = flips[chosen].to(x.device)[:, None, None]
+            x, y = map(self._there, pairs.batch(chosen))
+            flip = self._there(flips[chosen])[:, None, None]
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
             guidance = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
-            known, disparity = pairs.known(chosen) if guidance else [], None
-            if known:
-                disparity = pairs.truth([chosen[i] for i in known]).to(x.device)
+            known = disparity = None
+            if guidance and (places := pairs.known(chosen)):
+                known = self._there(torch.tensor(places))
+                disparity = self._there(pairs.truth([chosen[i] for i in places]))
                 # Mirrored, y's things lie to the right.
                 disparity = torch.where(flip[known], -disparity.flip(-1), disparity)
             yield Batch(x, y, rates[chosen], guidance, known, disparity)
+
+    def _there(self, values: Tensor) -> Tensor:
+        """On the device; the CPU does not wait until a GPU has come so far."""
+        return values.to(self.fabric.device, non_blocking=True)
 
     def _sampler(self, epoch: int) -> BatchSampler:
         """Gives the indices of this process's share of every batch."""

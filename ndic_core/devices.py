@@ -65,6 +65,11 @@ def in_bf16(config: Config, device: torch.device) -> bool:
     return config.precision == "bf16" or (config.precision == "auto" and able)
 
 
+def device_name(device: torch.device) -> str:
+    """What a device is called: a GPU's own name, or "CPU"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def bf16_is_slow(device: torch.device) -> bool:
     """Whether bf16 would be emulated: float32 is then several times faster."""
     return device.type == "cpu" and not _cpu_computes_bf16()

@@ -33,7 +33,7 @@ def rate_distortion_loss(
 
     Returns:
         Means over the batch: `loss`; `bpp` of x, all that is sent; `distortion` of x. Of each image, (B,): `losses`,
-        and `costs`, the loss without the terms of y and w.
+        `costs`, the loss without the terms of y and w, and `bpps`.
 
     Raises:
         NDICError: the images are too small for MS-SSIM.
@@ -66,6 +66,7 @@ def rate_distortion_loss(
         "losses": losses,
         "costs": (255**2 * lmbda * distortion + bpp).detach(),
         "bpp": bpp.mean().detach(),
+        "bpps": bpp.detach(),
         "distortion": distortion.mean().detach(),
     }
 

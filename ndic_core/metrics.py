@@ -4,7 +4,9 @@ Every function answers per image, so that averages can be taken where they belon
 (B, 3, H, W) in [0, 1]; a model's `x_hat` is not clipped, so clamp it first to measure the picture one would see.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 
 MS_SSIM_WINDOW = 7
+MS_SSIM_SIGMA = 1.5
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the five scales, from the finest
 MS_SSIM_SMALLEST = (MS_SSIM_WINDOW - 1) * 2**4 + 1  # at the fifth scale the window must still fit: 97 pixels
 _FINEST = 2.0**-24  # the step of float32 just below 1, in which MS-SSIM is computed
 
@@ -68,7 +72,23 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
             f"{MS_SSIM_WINDOW}); these are {height} × {width}: use larger ones, or PSNR"
         )
     with torch.autocast(x.device.type, enabled=False):  # variances of small windows need all digits of float32
-        return library_ms_ssim(x, x_hat, data_range=1.0, size_average=False, win_size=MS_SSIM_WINDOW)
+        options = dict(data_range=1.0, size_average=False)
+        if not x.is_cuda:
+            return library_ms_ssim(x, x_hat, win_size=MS_SSIM_WINDOW, **options)
+        window, weights = _on_gpu(x.device, x.dtype)
+        with warnings.catch_warnings():  # the library would rather have the weights as numbers
+            warnings.filterwarnings("ignore", "To copy construct from a tensor")
+            return library_ms_ssim(x, x_hat, win=window, weights=weights, **options)
+
+
+@lru_cache
+def _on_gpu(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """MS-SSIM's window, (3, 1, 1, 7), and the weights of its scales: the library would send them anew in each training
+    step, and wait for the GPU to take them."""
+    offset = torch.arange(MS_SSIM_WINDOW) - MS_SSIM_WINDOW // 2
+    window = torch.exp(-(offset**2) / (2 * MS_SSIM_SIGMA**2))
+    window = (window / window.sum()).repeat(3, 1, 1, 1)
+    return window.to(device, dtype), torch.tensor(MS_SSIM_WEIGHTS, dtype=dtype, device=device)
 
 
 def ms_ssim_db(value: Tensor) -> Tensor:

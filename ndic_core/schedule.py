@@ -10,6 +10,13 @@ from ndic_core.config import Config
 PLATEAU = dict(factor=0.1, patience=10, min_lr=1e-7)  # as published
 
 
+def go_to(schedule: LambdaLR, step: int) -> None:
+    """Set a cosine to where it is after `step` steps, whatever learning rate its optimizer had before."""
+    schedule.last_epoch = step
+    for group, rate, scale in zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+        group["initial_lr"], group["lr"] = rate, rate * scale(step)
+
+
 def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR | ReduceLROnPlateau:
     """The schedule that a configuration names, for `config.lr` as the optimizer's rate.
 

@@ -16,7 +16,7 @@ from ndic_core.batches import Batch, Batches, step_seed
 from ndic_core.checkpoints import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.devices import bf16_is_slow, in_bf16
+from ndic_core.devices import bf16_is_slow, device_name, in_bf16
 from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.guidance import guidance_loss
@@ -24,7 +24,7 @@ from ndic_core.losses import rate_distortion_loss, rate_weights
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
 from ndic_core.optimizers import make_optimizer
-from ndic_core.schedule import make_schedule
+from ndic_core.schedule import go_to, make_schedule
 from ndic_core.training_state import Progress, load_state, save_state
 from ndic_core.validation import image_quality, validate
 
@@ -73,7 +73,9 @@ class Training:
         optimizer = make_optimizer(config, self.model.parameters())
         self.net, self.optimizer = fabric.setup(net, optimizer)
         self.schedule = make_schedule(config, optimizer, len(self.batches))
-        self.parts = {"model": self.model, "optimizer": optimizer, "schedule": self.schedule}
+        self.parts = {"model": self.model, "optimizer": optimizer}
+        if config.schedule == "plateau":  # a cosine follows from the steps that are done
+            self.parts["schedule"] = self.schedule
         self.average = None
         if config.ema_decay:
             self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
@@ -84,8 +86,12 @@ class Training:
         self.progress = Progress()
         self.best: dict[str, Tensor] | None = None
         self.saved_at = self.timed_at = time.monotonic()
+        self.new_images = 0
         if resumed:
             self.progress = load_state(outputs.state, config, self.parts)
+            self.progress.step = min(self.progress.step, len(self.batches))
+            if config.schedule == "cosine":
+                go_to(self.schedule, self.progress.epoch * len(self.batches) + self.progress.step)
             if self.progress.best < math.inf and not outputs.weights.exists():
                 raise NDICError(
                     f"{outputs.weights} is gone, though {outputs.state} is there: put it back, or delete the state too "
@@ -152,7 +158,7 @@ class Training:
                 out, terms = self._step(batch)
                 loss_sum += terms["loss"].detach()
                 progress.step += 1
-                progress.images += len(batch.x) * self.fabric.world_size
+                self.new_images += len(batch.x) * self.fabric.world_size
                 bar.update()
                 now = time.monotonic()
                 if now - looked_at < LOOK_EVERY and self.fabric.world_size == 1 and progress.step < steps:
@@ -173,13 +179,16 @@ class Training:
         """One step of the optimizer on a batch; what guides attention is in no reported loss."""
         config, x, y, lmbda = self.config, batch.x, batch.y, self._lambdas(batch.rates)
         autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
-        with autocast, self.model.watched(batch.known) if batch.known else nullcontext() as maps:
+        watched = nullcontext() if batch.known is None else self.model.watched(batch.known)
+        with autocast, watched as maps:
             out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
+        if self.model.gain is not None:
+            lmbda = lmbda.to(x.device, non_blocking=True)
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
         loss = terms["loss"]
         if config.rate_balance:
             loss = (rate_weights(lmbda, self.model.lambdas, config.rate_balance) * terms["losses"]).mean()
-        if batch.known:
+        if batch.known is not None:
             loss = loss + batch.guidance * guidance_loss(maps, batch.disparity)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -198,11 +207,12 @@ class Training:
         return out, terms
 
     def _lambdas(self, rates: Tensor) -> float | Tensor:
-        """The lambda of each image: the one there is, or drawn log-uniformly from the range."""
+        """The lambda of each image: the one there is, or drawn log-uniformly from the range. On the CPU, where a model
+        checks them without waiting for the device."""
         low, high = self.model.lambdas
         if self.model.gain is None:
             return low
-        return (low * (high / low) ** rates).float().to(self.fabric.device)
+        return (low * (high / low) ** rates).float()
 
     def _finish_epoch(self, interrupted: Callable[[], bool]) -> bool:
         """Validate, note the results, reduce the learning rate; False if interrupted before that was done."""
@@ -233,6 +243,7 @@ class Training:
         Returns:
             What `validate` says of the better ones; None if interrupted.
         """
+        began = time.monotonic()
         found = []
         for model in (self.model, self.average and self.average.module):
             if model is None:
@@ -249,6 +260,7 @@ class Training:
             if not math.isfinite(averages["val_loss"]):
                 self._not_finite()
             found.append((averages, model))
+        self.progress.validation_seconds += time.monotonic() - began
         averages, model = min(found, key=lambda pair: pair[0]["val_loss"])
         if averages["val_loss"] < self.progress.best:
             self._check_weights()
@@ -260,8 +272,8 @@ class Training:
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
-        self.progress.seconds += self.saved_at - self.timed_at
-        self.timed_at = self.saved_at
+        self.progress.took(device_name(self.fabric.device), self.new_images, self.saved_at - self.timed_at)
+        self.timed_at, self.new_images = self.saved_at, 0
         self._check_weights()
         if self.config.save_weights and self.fabric.is_global_zero:
             save_state(self.outputs.state, self.config, self.parts, self.progress)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,9 @@ from ndic_core.config import Config
 from ndic_core.errors import NDICError
 from ndic_core.experiment import identity
 from ndic_core.files import write_whole
+
+_MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
+MAY_BE_MISSING = ("optimizer", "average")  # of a state: a training that goes on without them loses some dozen steps
 
 
 @dataclass
@@ -27,6 +31,8 @@ class Progress:
             `validate` returns.
         images: seen so far, by all processes.
         seconds: that training has taken, validation included, up to the last saving.
+        validation_seconds: of these, what validation took.
+        by_device: images and seconds by the device's name.
     """
 
     epoch: int = 0
@@ -36,6 +42,16 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     images: int = 0
     seconds: float = 0.0
+    validation_seconds: float = 0.0
+    by_device: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def took(self, device: str, images: int, seconds: float) -> None:
+        """Count what a device has done."""
+        self.images += images
+        self.seconds += seconds
+        own = self.by_device.setdefault(device, {"images": 0, "seconds": 0.0})
+        own["images"] += images
+        own["seconds"] += seconds
 
 
 def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> None:
@@ -44,13 +60,16 @@ def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> N
     Args:
         file: to write.
         config: of the experiment.
-        parts: model, optimizer and schedule, by name: what has a `state_dict`.
+        parts: model, optimizer and so on, by name: what has a `state_dict`.
         progress: how far it has come.
 
     Raises:
         NDICError: the file cannot be written.
     """
-    state = {name: part.state_dict() for name, part in parts.items()}
+    _write(file, config, {name: part.state_dict() for name, part in parts.items()}, progress)
+
+
+def _write(file: Path, config: Config, state: dict, progress: Progress) -> None:
     buffer = BytesIO()
     torch.save({"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(progress)), **state}, buffer)
     write_whole(file, buffer.getvalue())
@@ -69,13 +88,17 @@ def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, Progress]:
     """All of a state, and its identity and progress decoded; `mmap` spares memory where the tensors are not wanted."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-        return state, json.loads(state["identity"]), Progress(**json.loads(state["progress"]))
+        progress = Progress(**json.loads(state["progress"]))
+        if not progress.by_device:  # written before devices were noted, when there were only CPUs
+            progress.by_device = {"CPU": {"images": progress.images, "seconds": progress.seconds}}
+        return state, json.loads(state["identity"]), progress
     except Exception as error:  # a damaged file fails in many ways, none of which runs code
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
 
 
 def load_state(file: Path, config: Config, parts: dict) -> Progress:
-    """Bring `parts` to where the training that wrote `file` was; runs no code from it.
+    """Bring `parts` to where the training that wrote `file` was; runs no code from it. What `move_state` left out stays
+    as it is.
 
     Returns:
         How far that training had come.
@@ -99,8 +122,42 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
             f"experiment_name, or delete it"
         )
     try:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        for name in set(parts) - (set(MAY_BE_MISSING) - set(state)):
+            parts[name].load_state_dict(state[name])
     except Exception as error:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
+    return progress
+
+
+def move_state(file: Path, to: Path, config: Config, leave_out: Collection[str] = ()) -> Progress:
+    """Rewrite a state so that the training goes on under another batch size, learning rate or precision, from the image
+    of the epoch where it was; what does not divide into the new batches is seen again.
+
+    Args:
+        file: of the state.
+        to: the file to write.
+        config: to go on under, with the cosine schedule.
+        leave_out: parts, of `MAY_BE_MISSING`, that the file is to be without.
+
+    Returns:
+        How far that training had come.
+
+    Raises:
+        NDICError: the file is damaged, the schedule is another one, or the training is of another data set or model.
+    """
+    state, earlier, progress = _read(file)
+    now = identity(config)
+    if config.schedule != "cosine":
+        raise NDICError("schedule: only a cosine's learning rate follows from the images that were seen")
+    differs = [key for key in now if key not in _MAY_MOVE and earlier.get(key, now[key]) != now[key]]
+    if differs:
+        raise NDICError(
+            f"{file} holds a training with another {', '.join(differs)}: it cannot go on under these settings"
+        )
+    before, images = progress.step, progress.step * earlier["train_batch_size"]
+    progress.step = images // config.train_batch_size
+    progress.images -= images - progress.step * config.train_batch_size
+    progress.loss_sum *= progress.step / before if before else 0
+    parts = {name: part for name, part in state.items() if name not in (*leave_out, "identity", "progress")}
+    _write(to, config, parts, progress)
     return progress

@@ -13,7 +13,8 @@ from ndic_core.losses import rate_distortion_loss
 from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, psnr
 from ndic_core.models.codec import Codec, evaluating
 
-BATCH = 8  # at least; without gradients there is room
+BATCH = 8  # images at least
+ROOM = 4  # times the images of a training step fit in without gradients
 RATES = {"low": 0.0, "middle": 0.5, "high": 1.0}  # of a variable-rate model: places in its range of lambdas
 
 
@@ -43,7 +44,7 @@ def validate(
     table = torch.zeros(len(pairs), len(rates), 5, dtype=torch.float64, device=fabric.device)
     ours = range(fabric.global_rank, len(pairs), fabric.world_size)
     most = -(-len(pairs) // fabric.world_size)  # of any process: all take as many turns, so that all can agree in each
-    size = max(BATCH, config.train_batch_size)
+    size = -(-max(BATCH, ROOM * config.train_batch_size) // len(rates))  # pairs at a time, each at all rates
     bf16 = in_bf16(config, fabric.device)
     with evaluating(model), torch.autocast(fabric.device.type, torch.bfloat16, enabled=bf16):
         for chosen in (ours[i : i + size] for i in range(0, most, size)):
@@ -51,13 +52,15 @@ def validate(
                 return None
             if not chosen:
                 continue
-            x, y = (images.to(fabric.device) for images in pairs.batch(chosen))
-            for column, lmbda in enumerate(rates):
-                out = model(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
-                terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
-                quality = image_quality(x, out["x_hat"])
-                values = [terms["losses"], terms["costs"], terms["bpp"].expand(len(x)), *quality]
-                table[list(chosen), column] = torch.stack([value.double() for value in values], dim=1)
+            # An image at one rate after the other; lambdas stay on the CPU, where a model checks them at no cost.
+            x, y = (images.to(fabric.device).repeat_interleave(len(rates), 0) for images in pairs.batch(chosen))
+            lmbda = torch.tensor(rates).repeat(len(chosen))
+            out = model(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
+            lmbda = lmbda.to(x.device, non_blocking=True)
+            terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
+            values = [terms["losses"], terms["costs"], terms["bpps"], *image_quality(x, out["x_hat"])]
+            values = torch.stack([value.double() for value in values], dim=1)
+            table[chosen.start : chosen.stop : chosen.step] = values.unflatten(0, (len(chosen), len(rates)))
     if fabric.world_size > 1:
         table = fabric.all_reduce(table, reduce_op="sum")
     averages = dict(zip(("bpp", "psnr", "ms_ssim"), table[..., 2:].mean((0, 1)).tolist(), strict=True))

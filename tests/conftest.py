@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
+from torch.utils._python_dispatch import TorchDispatchMode
 from zips import make_zip, pictures
 
 import ndic_core as ndic
@@ -191,3 +192,20 @@ def both(tmp_path) -> list[Path]:
         make_zip(tmp_path / "a.zip", old),
         make_zip(tmp_path / "b.zip", pictures(training=(0, 199), testing=(29, 30))),
     ]
+
+
+class Answers(TorchDispatchMode):
+    """Notes the operations for whose result the CPU waits where a GPU computes it: what reads a value or its shape
+    depends on one. Sending values to a GPU is no operation on a CPU; test_gpu.py has that."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "equal", "unique", "masked_select", "is_nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in self.WAITING:
+            self.operations.append(name)
+        return func(*args, **(kwargs or {}))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import quiet, same_weights, teaching
+from conftest import Answers, quiet, same_weights, teaching
 from lightning_fabric import Fabric
 from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
@@ -247,9 +247,8 @@ def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
     batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
     known = 0
     for batch in batches.of_epoch(0):
-        assert (batch.disparity is None) == (not batch.known)
-        assert len(batch.known) == (0 if batch.disparity is None else len(batch.disparity))
-        for place, disparity in zip(batch.known, batch.disparity if batch.known else (), strict=True):
+        assert (batch.disparity is None) == (batch.known is None)
+        for place, disparity in () if batch.known is None else zip(batch.known, batch.disparity, strict=True):
             known += 1
             columns = torch.arange(64) - disparity
             near = disparity.isfinite() & (columns >= 0) & (columns <= 63)
@@ -390,3 +389,34 @@ def test_what_is_missing_is_named(tmp_path):
         match=r"image_2/ and .*image_3/ not found: left views belong into image_2/ and right views into image_3/",
     ):
         load_split(mixed(tmp_path / "nowhere", tmp_path), "train", progress=False)
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_held_on_a_device_the_crops_are_the_same_but_for_rounding(real_folder, native_folder, tmp_path, epoch):
+    """Of whole views, windows and the street, all in one pass; x and y of the pair that was asked for."""
+    config = windowed(real_folder, native_folder, tmp_path)
+    one_by_one = load_split(config, "train", progress=False).in_epoch(epoch)
+    held = load_split(config, "train", progress=False)
+    held.hold(torch.device("cpu"))
+    chosen = [20, 0, 9, 3, 15, 18]
+    for expected, found in zip(one_by_one.batch(chosen), held.in_epoch(epoch).batch(chosen), strict=True):
+        difference = (expected - found).abs()
+        assert difference.max() < 3 / 255  # two roundings and a contrast of up to 1.2
+        assert difference.mean() < 0.3 / 255
+
+
+def test_held_pixels_need_no_more_than_the_largest_crop(real_folder, native_folder, tmp_path):
+    """A camera's image is larger than any crop of it, but no higher."""
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs.hold(torch.device("cpu"))
+    assert pairs._held.largest == (80, 160)
+    assert pairs.native.size == NATIVE
+
+
+def test_a_pair_is_read_without_asking_the_device(real_folder, native_folder, tmp_path):
+    """On a GPU, an answer would be waited for."""
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs.hold(torch.device("cpu"))
+    with Answers() as asked:
+        pairs.batch(range(21))
+    assert not asked.operations

@@ -1,20 +1,25 @@
 """Training: that it learns, resumes bit for bit and stops where it should."""
 
+import math
 import re
 import signal
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from conftest import PATIENCE, quiet, same_weights, teaching
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import ndic_core as ndic
 from ndic_core import schedule, training_loop
 from ndic_core import training as training_module
+from ndic_core.devices import launch
 from ndic_core.experiment import Outputs
+from ndic_core.optimizers import make_optimizer
 from ndic_core.training import train
-from ndic_core.training_state import read_progress
+from ndic_core.training_state import move_state, read_progress
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
@@ -276,7 +281,8 @@ def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, 
     gains = ndic.build_model("bls17", num_filters=4).__class__.gains
 
     def watched(self, lmbda, batch):
-        drawn.append(lmbda)
+        if self.training:
+            drawn.append(lmbda)
         return gains(self, lmbda, batch)
 
     monkeypatch.setattr("ndic_core.models.codec.Codec.gains", watched)
@@ -291,3 +297,87 @@ def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, 
 class _Zeros:
     def random(self, count):
         return np.zeros(count)
+
+
+@pytest.mark.parametrize(
+    ("model", "metric"),
+    [("bls17", "MS-SSIM"), ("ndic_bmshj18", "MSE"), ("cross_attention", "MSE"), ("parallax_attention", "MSE")],
+)
+def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, monkeypatch):
+    """A GPU then never waits for the CPU to hear of a result. Tensors without values refuse to be asked."""
+    size = [64, 128] if metric == "MSE" else [128, 256]
+    extra = dict(guidance=1.0, dataset_name="Street", street_pairs=[4, 1, 1]) if model == "parallax_attention" else {}
+    config = teaching(
+        *(own_folder, tmp_path),
+        **dict(model=model, resize=size, distortion_loss=metric, lmbda=[0.001, 0.02], save_weights=False, alpha=0.1),
+        **dict(optimizer="soap", ema_decay=0.9, rate_balance=0.5, clip_gradient=1.0, schedule="cosine", **extra),
+    )
+    training = training_loop.Training(
+        config, launch(config), Outputs(config), progress=False, report=lambda line: None, model=None
+    )
+    batch = next(iter(training.batches.of_epoch(0)))
+    values = [value for value in batch if isinstance(value, torch.Tensor) and value is not batch.rates]
+    assert len(values) == (4 if extra else 2)
+    batch = type(batch)(*(value.to("meta") if any(value is v for v in values) else value for value in batch))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
+    training.model.to("meta")
+    training.optimizer = make_optimizer(config, training.model.parameters())
+    training.schedule = schedule.make_schedule(config, training.optimizer, len(training.batches))
+    training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for _ in range(12 if model == "bls17" else 2):  # SOAP's eigenbases are new after ten
+        _, terms = training._step(batch)
+    assert terms["loss"].is_meta
+    with pytest.raises(RuntimeError, match="meta"):
+        terms["loss"].item()
+
+
+MOVES = dict(schedule="cosine", optimizer="soap", ema_decay=0.9, lmbda=[0.001, 0.02], epochs=2, validation_period=9)
+
+
+@pytest.mark.parametrize("leave_out", [(), ("optimizer", "average")])
+def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_path, monkeypatch, leave_out):
+    """Of 16 pairs, 3 batches of 3 are done; batches of 4 go on with the ninth, and the cosine where it was."""
+    first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
+    state = Outputs(first).state
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    _stopping_after(3, monkeypatch)
+    assert quiet(first).stopped == "interrupted"
+    seen, rates = [], []
+    step = training_loop.Training._step.original
+
+    def watched(self, batch):
+        rates.append(self.optimizer.param_groups[0]["lr"])
+        seen.extend(batch.x.mean((1, 2, 3)).mul(1e5).round().tolist())
+        return step(self, batch)
+
+    monkeypatch.setattr(training_loop.Training, "_step", watched)
+    second = teaching(own_folder, tmp_path, train_batch_size=4, **MOVES | {"lr": 0.002})
+    with pytest.raises(ndic.NDICError, match=r"train_batch_size 3 then, 4 now; lr 0\.001 then, 0\.002 now"):
+        quiet(second)
+    progress = move_state(state, state, second, leave_out)
+    assert (progress.epoch, progress.step, progress.images) == (0, 2, 8)
+    assert quiet(second).stopped == "epochs"
+    assert rates[0] == pytest.approx(0.002 * (1 + math.cos(math.pi * 8 / 32)) / 2)
+    assert len(seen) == 24
+    rest, whole = seen[:8], seen[8:]
+    assert len(set(rest)) == 8
+    assert set(rest) <= set(whole)
+    assert len(set(whole)) == 16
+    progress = read_progress(state)
+    assert progress.images == 32
+    assert progress.by_device["CPU"]["images"] == 33  # one of them was seen again
+    assert 0 < progress.validation_seconds < progress.seconds == progress.by_device["CPU"]["seconds"]
+
+
+def test_only_a_training_whose_rate_follows_from_the_images_can_move(own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, **MOVES)
+    quiet(config)
+    state = Outputs(config).state
+    before = state.read_bytes()
+    for change, words in [
+        (dict(schedule="plateau"), "only a cosine's"),
+        (dict(seed=5), "another seed: it cannot go"),
+    ]:
+        with pytest.raises(ndic.NDICError, match=words):
+            move_state(state, state, teaching(own_folder, tmp_path, **MOVES | change))
+    assert state.read_bytes() == before

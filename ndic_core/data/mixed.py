@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import resized_crop, rgb_to_grayscale
 
 from ndic_core.data.folder import matched
+from ndic_core.data.held import HeldPixels
 from ndic_core.data.pairs import Pairs, image_size, load_pairs
 from ndic_core.errors import NDICError
 
@@ -66,6 +66,7 @@ class MixedPairs:
         self.street_share, self.window_share = street_share, window_share
         self.epoch = 0
         self.device = torch.device("cpu")
+        self._held: HeldPixels | None = None
         windows = round(len(real) * window_share / (1 - window_share)) if native else 0
         self.first_street = len(real) + windows  # numbers: whole views, windows of native pairs, pairs of the street
 
@@ -80,18 +81,30 @@ class MixedPairs:
         return pairs
 
     def to(self, device: torch.device) -> "MixedPairs":
-        """As `Pairs.to`."""
-        for pairs in filter(None, (self.real, self.native, self.street)):
-            pairs.to(device)
+        """As `Pairs.to`; held there, all images of a batch are cropped in one pass."""
         self.device = device
+        if device.type == "cuda" and HeldPixels.bytes(self._sets()) < torch.cuda.mem_get_info(device)[0] / 4:
+            self.hold(device)
         return self
+
+    def hold(self, device: torch.device) -> None:
+        """Hold the pixels of all pairs on a device."""
+        largest = [_largest_crop(pairs, self.size) for pairs in self._sets()]
+        self.device, self._held = device, HeldPixels(self._sets(), device, tuple(map(max, zip(*largest, strict=True))))
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """x and y of some pairs as this epoch shows them, (B, 3, H, W) each in [0, 1], on the device of `to`."""
         draws = [self._draws(i) for i in indices]
-        views = torch.stack([self._view(i, rng) for i, rng in zip(indices, draws, strict=True)]) / 255
-        changes = [[*rng.uniform(0.8, 1.2, 3), rng.uniform(0.95, 1.05)] for rng in draws]
-        brightness, contrast, saturation, of_y = views.new_tensor(np.array(changes).T)
+        crops = [self._crop(i, rng) for i, rng in zip(indices, draws, strict=True)]
+        changes = torch.tensor([[*rng.uniform(0.8, 1.2, 3), rng.uniform(0.95, 1.05)] for rng in draws])
+        if self._held is None:
+            views = torch.stack([self._view(*crop) for crop in crops])
+        else:
+            found = [(*self._held.places(self._sets().index(pairs), number), *box) for pairs, number, box in crops]
+            found = torch.tensor(found).to(self.device, non_blocking=True)
+            views = self._held.crops(found[:, :3], found[:, 3:], self.size)
+        views = views / 255
+        brightness, contrast, saturation, of_y = changes.T.float().to(self.device, non_blocking=True)
         views = _blend(views, 0, brightness)
         # One pivot for both images: what has one colour in x and y keeps one colour.
         views = _blend(views, rgb_to_grayscale(views).mean((1, 2, 3, 4), keepdim=True), contrast)
@@ -103,27 +116,22 @@ class MixedPairs:
         return [place for place, i in enumerate(indices) if i >= self.first_street and self.street.known([0])]
 
     def truth(self, indices: Sequence[int]) -> Tensor:
-        """Disparities of pairs that know them, (B, H, W), as in `Pairs.truth`, of what `batch` shows."""
-        return torch.stack([self._disparity(i, self._draws(i)) for i in indices])
+        """Disparities of pairs that know them, (B, H, W), as in `Pairs.truth`, of what `batch` shows: NaN where y,
+        cropped as it is, does not show it. On the CPU."""
+        crops = [self._crop(i, self._draws(i)) for i in indices]
+        return torch.stack([_disparity(pairs.truth([number])[0], box, self.size) for pairs, number, box in crops])
+
+    def _sets(self) -> list[Pairs]:
+        return [pairs for pairs in (self.real, self.native, self.street) if pairs is not None]
 
     def _draws(self, i: int) -> np.random.Generator:
         """All that is drawn for number `i` of this epoch."""
         return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: not what mirrors pairs
 
-    def _view(self, i: int, rng: np.random.Generator) -> Tensor:
-        """Both images of number `i`, (2, 3, H, W) of `size`, from 0 to 255."""
-        pairs, number, crop = self._crop(i, rng)
+    def _view(self, pairs: Pairs, number: int, box: tuple[int, int, int, int]) -> Tensor:
+        """A crop of both images of a pair, (2, 3, H, W) of `size`, from 0 to 255."""
         images = pairs.pixels([number])[0].permute(0, 3, 1, 2).to(self.device)
-        return resized_crop(images, *crop, self.size, antialias=True).float()
-
-    def _disparity(self, i: int, rng: np.random.Generator) -> Tensor:
-        """(H, W) of `size`; NaN where y, cropped as it is, does not show it."""
-        pairs, number, (top, left, height, width) = self._crop(i, rng)
-        disparity = pairs.truth([number])[0, top : top + height, left : left + width]
-        disparity = F.interpolate(disparity[None, None], self.size, mode="nearest-exact")[0, 0]
-        disparity = disparity * (self.size[1] / width)
-        match = torch.arange(self.size[1]) - disparity
-        return disparity.where((match >= 0) & (match <= self.size[1] - 1), torch.nan)
+        return resized_crop(images, *box, self.size, antialias=True).float()
 
     def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, tuple[int, int, int, int]]:
         """The pair that is number `i` of this epoch, and the crop of it: top, left, height, width."""
@@ -145,6 +153,21 @@ class MixedPairs:
         """Which pair of the street is shown as number `i` of this epoch."""
         per_epoch = len(self) - self.first_street
         return (self.epoch * per_epoch + i - self.first_street) % len(self.street)
+
+
+def _largest_crop(pairs: Pairs, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that no crop of `pairs` exceeds."""
+    height, width = pairs.size
+    return height, min(width, round(height * size[1] / size[0]))
+
+
+def _disparity(disparity: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
+    """Disparity (H, W) of a crop made smaller, in pixels of it; NaN where y's crop does not show the match."""
+    top, left, height, width = box
+    rows, columns = (((torch.arange(n) + 0.5) * side / n).long() for n, side in zip(size, (height, width), strict=True))
+    disparity = disparity[top + rows][:, left + columns] * (size[1] / width)
+    match = torch.arange(size[1]) - disparity
+    return disparity.where((match >= 0) & (match <= size[1] - 1), torch.nan)
 
 
 def _window_height(pairs: Pairs, size: tuple[int, int], rng: np.random.Generator) -> int:

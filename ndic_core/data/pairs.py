@@ -74,7 +74,7 @@ class Pairs(torch.utils.data.Dataset):
         """x and y of some pairs as they are stored, uint8 (B, 2, H, W, 3), on the device of `to`."""
         chosen = self.index[list(indices)]
         if self._pixels is not None:
-            return self._pixels[torch.from_numpy(chosen).to(self._pixels.device)]
+            return self._pixels[torch.from_numpy(chosen).to(self._pixels.device, non_blocking=True)]
         return torch.from_numpy(self.images[chosen])
 
     def known(self, indices: Sequence[int]) -> list[int]:

@@ -1,7 +1,7 @@
 """Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -66,13 +66,13 @@ class AlignedNDIC(NDIC):
         return maps
 
     @contextmanager
-    def watched(self, images: Sequence[int] | slice = slice(None)) -> Iterator[list[Tensor]]:
+    def watched(self, images: Tensor | slice = slice(None)) -> Iterator[list[Tensor]]:
         """Within it, every `forward` appends each module's `attention` to the list it gives; without, nobody pays.
 
         Gradients pass through `ParallaxAttentionModule`'s.
 
         Args:
-            images: of the batch, by their numbers, whose attention is wanted.
+            images: of the batch, whose attention is wanted: their numbers, a tensor on the device.
         """
         maps: list[Tensor] = []
         hooks = [

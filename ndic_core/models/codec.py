@@ -74,7 +74,8 @@ class Codec(nn.Module):
         """Gain and inverse gain at `lmbda`, (batch, N) each; None twice for weights of one rate.
 
         Args:
-            lmbda: one for all, or a tensor (batch,); None is the middle rate (the geometric mean of `lambdas`).
+            lmbda: one for all, or a tensor (batch,), best on the CPU: to check one on a GPU is to wait for it. None is
+                the middle rate (the geometric mean of `lambdas`).
             batch: number of images.
 
         Raises:
@@ -94,7 +95,7 @@ class Codec(nn.Module):
             position = torch.full((batch,), 0.5)
         else:
             position = ((wanted / low).log() / math.log(high / low)).clamp(0, 1).expand(batch)
-        return self.gain(position.to(self.device))
+        return self.gain(position.to(self.device, non_blocking=True))
 
     def level(self, lmbda: float | None) -> int | None:
         """The rate level, 0 to 255, that an `.ndic` file names for `lmbda`; None for weights of one rate."""
