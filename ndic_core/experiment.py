@@ -11,7 +11,7 @@ from ndic_core.models.catalogue import MODELS
 # What may change between two runs that continue each other: how long, how loud, and what happens after.
 _MAY_CHANGE = {
     *("cuda", "train", "epochs", "max_minutes", "resume", "load_weight", "weight_path", "verbose_period", "compile"),
-    *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path"),
+    *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path", "native_path"),
 }
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
 

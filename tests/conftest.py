@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skimage import data
 from torch.utils._python_dispatch import TorchDispatchMode
 from zips import make_zip, pictures
 
@@ -32,6 +32,19 @@ PATIENCE = 1200  # seconds that a test waits for another process: only one that 
 SHARED = Path(__file__).parents[2] / "shared"
 SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", help="cpu: run the tests of the GPU on the CPU, too")
+
+
+@pytest.fixture(scope="session")
+def device(request) -> torch.device:
+    """The GPU, or what --device names."""
+    name = request.config.getoption("--device")
+    if not name and not torch.cuda.is_available():
+        pytest.skip("no GPU on this machine")
+    return torch.device(name or "cuda")
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +75,8 @@ def real_images():
         files = sorted((SHARED / "data" / "kitti2015_test" / "image_2").iterdir())[:10]
         views = [read_image(file)[None, :, 2:372, 251:991] for file in files]  # centre 370 × 740, as published
     else:
+        from skimage import data
+
         photographs = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket(), *data.stereo_motorcycle()[:2]]
         photographs = [torch.from_numpy(p.copy()).permute(2, 0, 1)[None] / 255 for p in photographs]
         views = [p[..., i : i + 200, :400] for p in photographs for i in (0, 90)][:10]
@@ -93,6 +108,15 @@ def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, 
             if hasattr(prior, "hyper_synthesis"):  # scales above the bound, where they vary
                 prior.hyper_synthesis.deconv3.bias.add_(1.0)
     return model
+
+
+def senders_reconstruction(model, x, y, lmbda=None):
+    """What the model computes without any file, laid out as `encode` does."""
+    layout = model.layout(*x.shape[-2:])
+    pairs = zip(layout.split(x), layout.split(y), strict=True)
+    with torch.inference_mode():
+        tiles = [model(x_tile[None], y_tile[None], lmbda=lmbda)["x_hat"] for x_tile, y_tile in pairs]
+    return layout.join(torch.cat(tiles)).clamp(0, 1)
 
 
 def published_file(path: Path, name: str, weight, num_filters: int = 16, seed: int = 7, **sizes) -> dict:
@@ -163,6 +187,26 @@ def quiet(config, **options):
     from ndic_core.training import train
 
     return train(config, progress=False, report=lambda line: None, **options)
+
+
+def stopping_after(steps: int, monkeypatch) -> list:
+    """Ctrl-C during a step; returns how many more are awaited."""
+    from ndic_core import training_loop
+
+    left = [None] * steps
+    step = training_loop.Training._step
+
+    def counted(self, *batch):
+        if left:
+            left.pop()
+            if not left:
+                signal.raise_signal(signal.SIGINT)
+        return original(self, *batch)
+
+    original = getattr(step, "original", step)
+    counted.original = original
+    monkeypatch.setattr(training_loop.Training, "_step", counted)
+    return left
 
 
 def same_weights(a, b) -> bool:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from conftest import PATIENCE, PUBLISHED, SIDE_INFO, lively, published_file
+from conftest import PATIENCE, PUBLISHED, SIDE_INFO, lively, published_file, senders_reconstruction
 
 import ndic_core as ndic
 from ndic_core.bitstream import pack, unpack
@@ -21,22 +21,11 @@ from ndic_core.models.codec import DOWNSAMPLING
 from ndic_core.models.integer import FRACTION_BITS, _integer_deconv
 from ndic_core.models.priors import FactorizedPrior
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
-
 
 def estimated_bytes(model, x, y):
     with torch.inference_mode():
         likelihoods = model(x[None], y[None])["likelihoods"]
     return sum(-likelihoods[key].double().log2().sum().item() for key in model.transmitted) / 8
-
-
-def senders_reconstruction(model, x, y):
-    """What the model computes without any file, laid out as `encode` does."""
-    layout = model.layout(*x.shape[-2:])
-    pairs = zip(layout.split(x), layout.split(y), strict=True)
-    with torch.inference_mode():
-        tiles = [model(x_tile[None], y_tile[None])["x_hat"] for x_tile, y_tile in pairs]
-    return layout.join(torch.cat(tiles)).clamp(0, 1)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 256), (1, 1), (16, 16), (50, 70), (65, 129), (200, 90)])
@@ -203,16 +192,6 @@ def assert_exact(layer, values):
         assert abs(total) < 2**53
         exact = math.floor(Fraction(total) * Fraction(rescale) + Fraction(1, 2))
         assert out[0, channel, row, column] == max(-(2**26), min(2**26, exact))
-
-
-@needs_gpu
-@pytest.mark.parametrize("name", ndic.MODELS)
-def test_gpu_reads_what_the_cpu_wrote(name, pair):
-    model = lively(name, image_size=(128, 256))
-    stream = ndic.encode(model, pair[0])
-    expected = ndic.decode(model, stream, pair[1])
-    x_hat = ndic.decode(model.cuda(), stream, pair[1].cuda()).cpu()
-    assert torch.allclose(x_hat, expected, atol=1e-3)
 
 
 def test_streams_of_one_thread_and_two_decode_alike(pair):

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE, quiet, same_weights, teaching
+from conftest import PATIENCE, quiet, same_weights, stopping_after, teaching
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import ndic_core as ndic
@@ -63,31 +63,13 @@ def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path / "parts", epochs=4, **changes)
     torch.rand(7)  # other random numbers drawn meanwhile change nothing
     for steps in (2, 3, 6):  # within the first epoch, within the second, at the end of one
-        run = _stopping_after(steps, monkeypatch)
+        run = stopping_after(steps, monkeypatch)
         assert quiet(config).stopped == "interrupted"
         assert run == []
     monkeypatch.undo()
     again = quiet(config)
     assert again.history == whole.history
     assert same_weights(again.model, whole.model)
-
-
-def _stopping_after(steps: int, monkeypatch) -> list:
-    """Ctrl-C during a step; returns how many more are awaited."""
-    left = [None] * steps
-    step = training_loop.Training._step
-
-    def counted(self, *batch):
-        if left:
-            left.pop()
-            if not left:
-                signal.raise_signal(signal.SIGINT)
-        return original(self, *batch)
-
-    original = getattr(step, "original", step)
-    counted.original = original
-    monkeypatch.setattr(training_loop.Training, "_step", counted)
-    return left
 
 
 def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeypatch):
@@ -340,7 +322,7 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
     state = Outputs(first).state
     monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
-    _stopping_after(3, monkeypatch)
+    stopping_after(3, monkeypatch)
     assert quiet(first).stopped == "interrupted"
     seen, rates = [], []
     step = training_loop.Training._step.original
