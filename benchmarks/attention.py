@@ -2,9 +2,9 @@
 
 All run at the published size (192 filters, images of 128 × 256): the three attention modules of a model, forward and
 one training step; "plain" is the softmax(QKᵀ)V of the published code. Parallax attention also runs on images of
-384 × 1248 ("full"; "far": with a reach that grows with the width), which `cross_attention` codes in 15 tiles. Each
-measurement has a process of its own, so that its peak memory is its own; all take turns, so that a machine whose speed
-drifts slows all.
+384 × 1248 ("full"; "far": with a reach that grows with the width), which `cross_attention` codes in 15 tiles. On a CPU
+each measurement has a process of its own, so that its peak memory is its own; all take turns, so that a machine whose
+speed drifts slows all.
 
     python benchmarks/attention.py                 # CPU, two threads, float32
     python benchmarks/attention.py --device cuda   # GPU: both sides in float32 and in bf16; ratios are to plain float32
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ndic_core.evaluation import write_table
 from ndic_core.models.aligned import SHRINK, ParallaxAttention
 from ndic_core.models.attention import CrossAttentionModule
 from ndic_core.models.layout import Layout
@@ -100,6 +101,8 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
         return {"gmac": counter.get_total_flops() / 2e9}
     with contextlib.suppress(OSError):  # Linux forgets its peak; elsewhere importing may have taken more than the work
         Path("/proc/self/clear_refs").write_text("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     before = _memory(device)
     run()
     seconds = []
@@ -127,6 +130,9 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--repeat", type=int, default=3, help="timed runs per process, after one that is not")
     parser.add_argument("--rounds", type=int, default=3, help="processes per measurement; medians are shown")
+    parser.add_argument("--full", action=argparse.BooleanOptionalAction, default=True, help="also the full size")
+    parser.add_argument("--together", action="store_true", help="in one process, as always on a GPU")
+    parser.add_argument("--out", type=Path, help="a .csv to write")
     parser.add_argument("--one", nargs=2, metavar=("KIND", "WORK"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -135,30 +141,39 @@ def main() -> None:
     kinds = ["plain", "fused", "parallax"]
     if args.device == "cuda":
         kinds += [f"{kind} bf16" for kind in kinds]
-    kinds += ["parallax full", "parallax full far"]
+    full = ["parallax full", "parallax full far"] if args.full else []
+    kinds += full
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
     print(f"torch {torch.__version__}\n")
-    work = {kind: in_own_process(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", *kinds[-2:])}
+    measured = measure if args.together or args.device == "cuda" else in_own_process
+    work = {kind: measured(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", *full)}
     tiles = Layout(*FULL_SIZE, tuple(args.image_size))
     tiles = tiles.rows * tiles.columns
     for kind, gmac in work.items():
         print(f"{'GMAC, forward':14} {kind:17} {gmac:8.2f}   {gmac / work['fused']:.3f} of cross-attention's")
-    pixels = math.prod(FULL_SIZE) / math.prod(args.image_size)
-    print(f"to {FULL_SIZE[0]} × {FULL_SIZE[1]}, {pixels:.1f} × the pixels, parallax attention grows", end=" ")
-    print(f"{work['parallax full'] / work['parallax']:.1f} ×; cross-attention takes {tiles} tiles\n")
+    if full:
+        pixels = math.prod(FULL_SIZE) / math.prod(args.image_size)
+        print(f"to {FULL_SIZE[0]} × {FULL_SIZE[1]}, {pixels:.1f} × the pixels, parallax attention grows", end=" ")
+        print(f"{work['parallax full'] / work['parallax']:.1f} ×; cross-attention takes {tiles} tiles\n")
+    rows = []
     for task in ("forward", "training step"):
         results = {kind: [] for kind in kinds}
         for _ in range(args.rounds):
             for kind in kinds:
-                results[kind].append(in_own_process(kind, task, args))
+                results[kind].append(measured(kind, task, args))
         plain = {key: statistics.median(r[key] for r in results["plain"]) for key in ("seconds", "memory")}
         for kind in kinds:
             seconds, memory = (statistics.median(r[key] for r in results[kind]) for key in ("seconds", "memory"))
             print(
                 f"{task:14} {kind:17} {seconds:8.3f} s  {memory:8.0f} MB"
-                f"   {plain['seconds'] / seconds:6.2f} × as fast, {memory / plain['memory']:4.0%} of the memory"
+                f"   {plain['seconds'] / seconds:6.2f} × as fast, {memory / plain['memory']:4.0%} of the memory",
+                flush=True,
             )
+            row = dict(device=where, num_filters=args.num_filters, batch=args.batch, task=task, kind=kind)
+            rows.append(row | dict(seconds=seconds, memory_mb=memory, times_as_fast=plain["seconds"] / seconds))
+            if args.out:
+                write_table(rows, args.out)
 
 
 def in_own_process(kind: str, work: str, args: argparse.Namespace) -> dict:

@@ -11,6 +11,7 @@ without validation.
 
 import argparse
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,9 @@ GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
             ("SOAP 3e-3", NEW | {"lr": 0.003}, 2),
             ("SOAP 1e-3", NEW | {"lr": 0.001}, 2),
             ("SOAP 1e-2", NEW, 2),
+            ("16 images, SOAP 3e-3", NEW | {"train_batch_size": 16, "lr": 0.003}, 8),
+            ("16 images, SOAP 6e-3", NEW | {"train_batch_size": 16, "lr": 0.006}, 8),
+            ("16 images, SOAP 1e-2", NEW | {"train_batch_size": 16, "lr": 0.01}, 8),
         ],
     ),
     "balance": (
@@ -91,6 +95,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
             ("4 images", NEW, 2),
             ("2 images", NEW | {"train_batch_size": 2}, 2),
             ("8 images", NEW | {"train_batch_size": 8}, 2),
+            ("16 images", NEW | {"train_batch_size": 16}, 4),
+            ("16 images, 2e-2", NEW | {"train_batch_size": 16, "lr": 0.02}, 4),  # 4e-2 was tried: the loss diverged
         ],
     ),
     "windows": (
@@ -149,6 +155,26 @@ def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.N
         "cpu_seconds": round(seconds, 1),
         **{name: result[name] for name in COSTS},
     }
+
+
+def learning_rate_factor(batch: int, fresh: bool, rows: Sequence[Mapping] | None = None) -> float:
+    """How many times the recipe's learning rate was best for another batch size, from fresh or from other weights.
+
+    Raises:
+        ValueError: nothing was measured for that batch size.
+    """
+    group = "batch" if fresh else "from other weights"
+    rates = {
+        (row["variant"], row["settings"]): (row["val_loss"], float(re.search(r"lr ([\d.]+)", row["settings"])[1]))
+        for row in (known(TABLE) if rows is None else rows)
+        if row["group"] == group
+    }
+    found = [rate for (_, settings), rate in rates.items() if f"train_batch_size {batch}," in settings]
+    if not found:
+        raise ValueError(f"no learning rate was measured for batches of {batch}")
+    first = GROUPS[group][1][0][0]
+    reference = next(rate for (variant, _), (_, rate) in rates.items() if variant == first)
+    return min(found)[1] / reference
 
 
 def table(rows: Sequence[Mapping]) -> str:

@@ -9,7 +9,9 @@ weigh as much as a full one). A setting that does not fit into memory, or that t
 """
 
 import argparse
+import math
 import os
+import time
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -33,13 +35,17 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["float32", "bf16"], choices=["auto", "float32", "bf16"])
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--seconds", type=float, default=5, help="per setting")
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which no further setting is begun")
     parser.add_argument("--out", type=Path, help="a .csv to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     processes, first = int(os.environ.get("WORLD_SIZE", 1)), os.environ.get("RANK", "0") == "0"  # from torchrun
     say = partial(print, flush=True) if first else lambda *_: None
-    rows = []
-    for model, filters, batch, precision in product(args.models, args.filters, args.batch, args.precision):
+    rows, began = [], time.monotonic()
+    for batch, filters, precision, model in product(args.batch, args.filters, args.precision, args.models):
+        if time.monotonic() - began > args.limit:
+            say(f"{model}, {filters} filters, batch {batch}, {precision}: no time was left")
+            continue
         recipe = load_recipe(
             "pretrain",
             dataset_name="Street",

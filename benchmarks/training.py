@@ -25,8 +25,9 @@ from attention import PlainCrossAttentionModule
 from PIL import Image
 
 from ndic_core.config import Config, load_config
-from ndic_core.demo import embedded_pair
-from ndic_core.devices import launch
+from ndic_core.data.street import Street
+from ndic_core.devices import device_name, launch
+from ndic_core.evaluation import write_table
 from ndic_core.experiment import Outputs
 from ndic_core.losses import rate_distortion_loss
 from ndic_core.metrics import ms_ssim, psnr
@@ -43,9 +44,10 @@ CROP = (370, 740)
 
 
 def write_files(folder: Path, count: int) -> None:
-    """Pairs of a KITTI picture's size: a real photograph with noise of its own in each."""
+    """Pairs of a KITTI image's size: a view of the generated street, enlarged, with noise of its own in each."""
     rng = np.random.default_rng(0)
-    for side, image in zip(("left", "right"), embedded_pair(), strict=True):
+    pair = Street().pair(0)
+    for side, image in (("left", pair.x), ("right", pair.y)):
         (folder / side).mkdir()
         pixels = (image.permute(1, 2, 0) * 255).byte().numpy()
         large = np.asarray(Image.fromarray(pixels).resize(KITTI[::-1], Image.Resampling.BICUBIC)).astype(np.int16)
@@ -129,7 +131,8 @@ def rate(steps, seconds: float, device: torch.device) -> float:
     return images / (time.perf_counter() - start)
 
 
-def compare(config: Config, folder: Path, seconds: float, rounds: int) -> str:
+def compare(config: Config, folder: Path, seconds: float, rounds: int) -> dict:
+    """Images a second of both loops, and on a GPU the most memory in use."""
     device = torch.device("cuda" if config.cuda else "cpu")
     loops = {"plain": plain_steps(config, folder, device), "package": package_steps(config, folder)}
     rates = {name: [] for name in loops}
@@ -144,8 +147,16 @@ def compare(config: Config, folder: Path, seconds: float, rounds: int) -> str:
             if i:  # the first round warms up
                 rates[name].append(measured)
     plain, ours = (statistics.median(values) for values in rates.values())
-    peak = f"; peak {memory['plain']:.0f} and {memory['package']:.0f} MB" if device.type == "cuda" else ""
-    return f"{config.model:20} plain {plain:8.2f}/s, package {ours:8.2f}/s: {ours / plain:5.2f} × as fast{peak}"
+    sizes = dict(model=config.model, num_filters=config.num_filters, batch=config.train_batch_size)
+    peaks = {f"{name}_peak_mb": value for name, value in memory.items()} if device.type == "cuda" else {}
+    return dict(device=device_name(device), **sizes, plain=plain, package=ours, times_as_fast=ours / plain, **peaks)
+
+
+def line(row: dict) -> str:
+    peaks = [f"{row[f'{name}_peak_mb']:.0f}" for name in ("plain", "package") if f"{name}_peak_mb" in row]
+    peak = f"; peak {' and '.join(peaks)} MB" if peaks else ""
+    rates = f"plain {row['plain']:8.2f}/s, package {row['package']:8.2f}/s"
+    return f"{row['model']:20} {rates}: {row['times_as_fast']:5.2f} × as fast{peak}"
 
 
 def main() -> None:
@@ -160,6 +171,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="per loop and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=80, help="files to train on")
+    parser.add_argument("--out", type=Path, help="a .csv to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     changes = dict(precision=args.precision, compile=args.compile, cuda=args.device == "cuda")
@@ -169,11 +181,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.environ["NDIC_CACHE"] = stack.enter_context(tempfile.TemporaryDirectory())
         write_files(Path(folder), args.pairs)
+        rows = []
         for i, name in enumerate(args.models):
             config = load_config(args.preset, model=name, **changes)
             if not i:
                 print(f"{args.preset}, batches of {config.train_batch_size}, {where}, torch {torch.__version__}\n")
-            print(compare(config, Path(folder), args.seconds, args.rounds), flush=True)
+            rows.append(compare(config, Path(folder), args.seconds, args.rounds))
+            print(line(rows[-1]), flush=True)
+            if args.out:
+                write_table(rows, args.out)
 
 
 if __name__ == "__main__":

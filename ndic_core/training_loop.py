@@ -88,15 +88,17 @@ class Training:
         self.saved_at = self.timed_at = time.monotonic()
         self.new_images = 0
         if resumed:
-            self.progress = load_state(outputs.state, config, self.parts)
+            self.progress, missing = load_state(outputs.state, config, self.parts)
             self.progress.step = min(self.progress.step, len(self.batches))
             if config.schedule == "cosine":
                 go_to(self.schedule, self.progress.epoch * len(self.batches) + self.progress.step)
-            if self.progress.best < math.inf and not outputs.weights.exists():
+            if (self.progress.best < math.inf or "model" in missing) and not outputs.weights.exists():
                 raise NDICError(
                     f"{outputs.weights} is gone, though {outputs.state} is there: put it back, or delete the state too "
                     f"to train anew"
                 )
+            if "model" in missing:
+                load_weights(self.model, outputs.weights)
             further = f" and {self.progress.step} steps of the next" if self.progress.step else ""
             self.report(f"{outputs.state}: going on after epoch {self.progress.epoch}{further}")
         # After a crash the state may be older than the curves: what will be drawn again is dropped.

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,9 @@ from ndic_core.experiment import identity
 from ndic_core.files import write_whole
 
 _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
-MAY_BE_MISSING = ("optimizer", "average")  # of a state: a training that goes on without them loses some dozen steps
+# Of a state. A training that goes on without these loses some dozen steps; without its model it goes on from its best
+# weights.
+MAY_BE_MISSING = ("optimizer", "average", "model")
 
 
 @dataclass
@@ -96,12 +98,11 @@ def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, Progress]:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
 
 
-def load_state(file: Path, config: Config, parts: dict) -> Progress:
-    """Bring `parts` to where the training that wrote `file` was; runs no code from it. What `move_state` left out stays
-    as it is.
+def load_state(file: Path, config: Config, parts: dict) -> tuple[Progress, set[str]]:
+    """Bring `parts` to where the training that wrote `file` was; runs no code from it.
 
     Returns:
-        How far that training had come.
+        How far that training had come, and the parts that `move_state` left out, which stay as they are.
 
     Raises:
         NDICError: the file is damaged, or the configuration differs from the one of that training.
@@ -122,14 +123,22 @@ def load_state(file: Path, config: Config, parts: dict) -> Progress:
             f"experiment_name, or delete it"
         )
     try:
-        for name in set(parts) - (set(MAY_BE_MISSING) - set(state)):
+        missing = set(MAY_BE_MISSING) - set(state)
+        for name in set(parts) - missing:
             parts[name].load_state_dict(state[name])
     except Exception as error:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
-    return progress
+    return progress, missing
 
 
-def move_state(file: Path, to: Path, config: Config, leave_out: Collection[str] = ()) -> Progress:
+def move_state(
+    file: Path,
+    to: Path,
+    config: Config,
+    leave_out: Collection[str] = (),
+    may_differ: Collection[str] = (),
+    change: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
     """Rewrite a state so that the training goes on under another batch size, learning rate or precision, from the image
     of the epoch where it was; what does not divide into the new batches is seen again.
 
@@ -138,6 +147,8 @@ def move_state(file: Path, to: Path, config: Config, leave_out: Collection[str] 
         to: the file to write.
         config: to go on under, with the cosine schedule.
         leave_out: parts, of `MAY_BE_MISSING`, that the file is to be without.
+        may_differ: further keys of the configuration that need not be the same.
+        change: called with the progress before it is written.
 
     Returns:
         How far that training had come.
@@ -149,7 +160,7 @@ def move_state(file: Path, to: Path, config: Config, leave_out: Collection[str] 
     now = identity(config)
     if config.schedule != "cosine":
         raise NDICError("schedule: only a cosine's learning rate follows from the images that were seen")
-    differs = [key for key in now if key not in _MAY_MOVE and earlier.get(key, now[key]) != now[key]]
+    differs = [key for key in now if key not in (*_MAY_MOVE, *may_differ) and earlier.get(key, now[key]) != now[key]]
     if differs:
         raise NDICError(
             f"{file} holds a training with another {', '.join(differs)}: it cannot go on under these settings"
@@ -159,5 +170,6 @@ def move_state(file: Path, to: Path, config: Config, leave_out: Collection[str] 
     progress.images -= images - progress.step * config.train_batch_size
     progress.loss_sum *= progress.step / before if before else 0
     parts = {name: part for name, part in state.items() if name not in (*leave_out, "identity", "progress")}
+    change(progress)
     _write(to, config, parts, progress)
     return progress

@@ -19,6 +19,7 @@ from zips import make_zip, pictures
 
 import ndic_core as ndic
 from data_prep import common
+from ndic_core.data.street import Street
 from ndic_core.demo import embedded_pair
 from ndic_core.files import read_image
 from ndic_core.models.catalogue import CATALOGUE
@@ -55,10 +56,18 @@ def shared() -> Path:
     return SHARED
 
 
+def natural_pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """A real stereo pair, (3, 128, 256) each; where scikit-image is not installed, one of the generated street."""
+    try:
+        return embedded_pair()
+    except ndic.NDICError:
+        pair = Street().pair(0)
+        return pair.x, pair.y
+
+
 @pytest.fixture(scope="session")
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
-    """A real stereo pair, (3, 128, 256) each."""
-    return embedded_pair()
+    return natural_pair()
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +109,7 @@ def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, 
     if name == "cross_attention":
         options = dict(attention_width=16, heads=2) | options
     model = ndic.build_model(name, num_filters=num_filters, image_size=image_size, **options).eval()
-    x, _ = embedded_pair()
+    x, _ = natural_pair()
     with torch.no_grad():
         std = model.analyse(x[None]).std(dim=(0, 2, 3)).clamp(min=1e-4)
         model.analysis_x[-1].weight.mul_((spread / std).reshape(-1, 1, 1, 1))
@@ -150,7 +159,7 @@ def random_weight(name: str, shape, seed: int) -> np.ndarray:
 def own_folder(tmp_path_factory) -> Path:
     """Twenty small pairs of one's own, left/ and right/, 100 × 200 pixels, cut from the real pair."""
     folder = tmp_path_factory.mktemp("own")
-    for side, image in zip(("left", "right"), embedded_pair(), strict=True):
+    for side, image in zip(("left", "right"), natural_pair(), strict=True):
         (folder / side).mkdir()
         pixels = (image.permute(1, 2, 0) * 255).byte().numpy()
         for i in range(20):

@@ -141,3 +141,13 @@ def test_attention_maps_are_distributions_with_a_rest():
         assert (layer >= 0).all()
         assert (layer.sum((-1, -2)) < 1).all()
         assert (layer[:, :, :, 0, :, : layer.shape[-1] // 2] == 0).all()  # left of y's border
+
+
+def test_a_module_that_was_looked_at_in_inference_mode_can_still_be_trained():
+    """What is kept from one call to the next is an ordinary tensor."""
+    module = ParallaxAttentionModule(8, (0, 5))
+    t, u = torch.rand(2, 1, 8, 2, 37)  # a width that no other test has
+    with torch.inference_mode():
+        module(t, u)
+    module(t, u).sum().backward()
+    assert module.bias.grad.isfinite().all()

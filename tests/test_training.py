@@ -19,7 +19,7 @@ from ndic_core.devices import launch
 from ndic_core.experiment import Outputs
 from ndic_core.optimizers import make_optimizer
 from ndic_core.training import train
-from ndic_core.training_state import move_state, read_progress
+from ndic_core.training_state import MAY_BE_MISSING, move_state, read_progress
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
@@ -316,7 +316,7 @@ def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, mon
 MOVES = dict(schedule="cosine", optimizer="soap", ema_decay=0.9, lmbda=[0.001, 0.02], epochs=2, validation_period=9)
 
 
-@pytest.mark.parametrize("leave_out", [(), ("optimizer", "average")])
+@pytest.mark.parametrize("leave_out", [(), ("optimizer", "average"), MAY_BE_MISSING])
 def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_path, monkeypatch, leave_out):
     """Of 16 pairs, 3 batches of 3 are done; batches of 4 go on with the ninth, and the cosine where it was."""
     first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
@@ -324,11 +324,12 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
     stopping_after(3, monkeypatch)
     assert quiet(first).stopped == "interrupted"
-    seen, rates = [], []
+    seen, rates, starts = [], [], []
     step = training_loop.Training._step.original
 
     def watched(self, batch):
         rates.append(self.optimizer.param_groups[0]["lr"])
+        starts.append(self.model.analysis_x.conv1.weight.detach().clone())
         seen.extend(batch.x.mean((1, 2, 3)).mul(1e5).round().tolist())
         return step(self, batch)
 
@@ -338,8 +339,14 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
         quiet(second)
     progress = move_state(state, state, second, leave_out)
     assert (progress.epoch, progress.step, progress.images) == (0, 2, 8)
+    best = ndic.build_model(**second.model_arguments())
+    if "model" in leave_out:
+        with pytest.raises(ndic.NDICError, match="is gone, though"):
+            quiet(second)
+        ndic.save_checkpoint(best, Outputs(second).weights)
     assert quiet(second).stopped == "epochs"
     assert rates[0] == pytest.approx(0.002 * (1 + math.cos(math.pi * 8 / 32)) / 2)
+    assert torch.equal(starts[0], best.analysis_x.conv1.weight) == ("model" in leave_out)
     assert len(seen) == 24
     rest, whole = seen[:8], seen[8:]
     assert len(set(rest)) == 8

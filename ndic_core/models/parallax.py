@@ -133,6 +133,7 @@ class ParallaxAttentionModule(nn.Module):
 
 
 @lru_cache(maxsize=64)  # two dozen tiny operations: on a GPU they would take longer than the attention
+@torch.inference_mode(False)  # what is kept must also serve a training
 def _offsets(reach: tuple[int, int], block: int, device: torch.device) -> Tensor:
     """(block, keys + 1): which bias belongs to each query and key; the last but one is the token's, the last is −∞."""
     rows, columns = (2 * r + 1 for r in reach)

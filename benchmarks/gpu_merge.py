@@ -1,0 +1,222 @@
+"""Take in what `gpu_plan.py` brought home: trainings into the runner's, tables and figures into the results.
+
+    python benchmarks/gpu_merge.py out --outputs outputs --data data/kitti_train --native data/kitti_train_native
+
+A training is taken in where it has seen more images than the runner's own, which must not be running; the runner then
+goes on from there, with its own batch size and learning rate. Its weights are validated once more on the images as they
+are, since the pack holds them compressed, so that what follows is compared with a cost of the same images.
+"""
+
+import argparse
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+from readme import known, marked, write_between
+
+from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.data.datasets import load_split
+from ndic_core.errors import NDICError
+from ndic_core.evaluation import read_table, write_table
+from ndic_core.experiment import Outputs
+from ndic_core.files import make_folder, write_whole
+from ndic_core.recipe import Stage, load_recipe
+from ndic_core.training_state import Progress, move_state, read_progress
+from ndic_core.validation import validate
+
+BENCHMARKS = Path(__file__).parent
+BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"
+TABLES = ("gpu_attention.csv", "gpu_loops.csv", "gpu_throughput.csv", "gpu_compiled.csv", "where_time_goes_cuda.csv")
+FIGURE = "where_time_goes_cuda.png"
+TRAININGS = "gpu_trainings.csv"
+
+
+def unpack(archive: Path | BytesIO, names: Iterable[str], folder: Path) -> list[str]:
+    """Files of these names, whatever folder of the archive they are in; all else is left there.
+
+    Returns:
+        The names that were found.
+    """
+    wanted, found = set(names), []
+    with zipfile.ZipFile(archive) as file:
+        for member in file.namelist():
+            name = PurePosixPath(member).name
+            if name in wanted:
+                write_whole(folder / name, file.read(member))
+                found.append(name)
+    return found
+
+
+def joined(folder: Path) -> BytesIO | None:
+    """The archive of the trainings from its pieces; None where there is none.
+
+    Raises:
+        NDICError: a piece is missing.
+    """
+    pieces = {int(piece.suffix[1:]): piece for piece in folder.glob("training.zip.*") if piece.suffix[1:].isdigit()}
+    if not pieces:
+        return None
+    content = BytesIO(b"".join(pieces[i].read_bytes() for i in sorted(pieces)))
+    if sorted(pieces) != list(range(len(pieces))) or not zipfile.is_zipfile(content):
+        raise NDICError(f"{folder}: a piece of training.zip is missing or damaged: copy all of them again")
+    return content
+
+
+def take_in(stage: Stage, folder: Path) -> str:
+    """Take a training's state and weights, from `folder`, into the runner's outputs; what became of it, in a line.
+
+    Raises:
+        NDICError: a file is damaged, the training is another one, or it is running.
+    """
+    files = Outputs(stage.config)
+    state, weights = folder / files.state.name, folder / files.weights.name
+    before, brought = (read_progress(file) if file.exists() else Progress() for file in (files.state, state))
+    if brought.images <= before.images:
+        return f"{stage}: the {before.images:,} images here are kept, {brought.images:,} came"
+    if not weights.exists():
+        return f"{stage}: {brought.images:,} images came, but no weights: {before.images:,} are kept"
+    make_folder(files.weights.parent)
+    try:
+        with FileLock(files.weights.parent / f".{files.name}.lock", timeout=0):
+            model = load_checkpoint(weights)
+            fabric = Fabric(accelerator="cpu", devices=1)
+            averages = validate(model, load_split(stage.config, "val", progress=False), stage.config, fabric)
+            last = brought.history[-1] if brought.history else {}
+            row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
+
+            def change(progress: Progress) -> None:
+                progress.history = [*before.history, row]
+                progress.best = averages["val_loss"]
+
+            moved = folder / "moved.pt"
+            move_state(state, moved, stage.config, change=change)  # refuses what does not belong here
+            save_checkpoint(model, files.weights)
+            write_whole(files.state, moved.read_bytes())
+    except Timeout:
+        raise NDICError(f"{stage} is being trained: stop the runner first") from None
+    where = ", ".join(f"{own['images']:,.0f} on {name}" for name, own in brought.by_device.items())
+    return f"{stage}: {before.images:,} → {brought.images:,} images ({where}), cost {averages['val_loss']:.4f}"
+
+
+def tables(results: Path) -> str:
+    """What was measured on GPUs, in Markdown."""
+    parts = []
+    if rows := known(results / "gpu_attention.csv"):
+        parts.append(f"**Attention** ({_sizes(rows[0])}); times as fast as the plain float32:\n")
+        columns = {"": "kind", "work": "task", "seconds": "seconds", "MB": "memory_mb", "times": "times_as_fast"}
+        parts.append(_table(rows, columns, seconds="{:.5f}", MB="{:.0f}", times="{:.2f}"))
+    if rows := known(results / "gpu_loops.csv"):
+        parts.append(f"**Training**, images a second of a plain loop and of the package's ({_sizes(rows[0])}):\n")
+        columns = {"": "model", "plain": "plain", "here": "package", "times": "times_as_fast"}
+        parts.append(_table(rows, columns, plain="{:.1f}", here="{:.1f}", times="{:.2f}"))
+    if rows := [*known(results / "gpu_throughput.csv"), *known(results / "gpu_compiled.csv")]:
+        parts.append(f"**Images a second** in training ({rows[0]['device']}):\n")
+        columns = {"": "model", "filters": "num_filters", "batch": "batch", "in": "precision", "compiled": "compile"}
+        columns |= {"images/s": "images_per_second", "ms a step": "step_ms", "peak MB": "peak_mb"}
+        parts.append(_table(rows, columns, **{"images/s": "{:.0f}", "ms a step": "{:.0f}", "peak MB": "{:.0f}"}))
+    if rows := known(results / TRAININGS):
+        parts.append("**Trainings of the recipe**, side by side:\n")
+        columns = {"": "training", "on": "device", "at once": "at_once", "images": "images", "seconds": "seconds"}
+        columns |= {"validation": "validation_share"}
+        parts.append(_table(rows, columns, images="{:,}", seconds="{:.0f}", validation="{:.1%}"))
+    return "\n".join(parts) or "Nothing has been measured yet."
+
+
+def _sizes(row: Mapping) -> str:
+    return f"{row['num_filters']} filters, batches of {row['batch']}, {row['device']}"
+
+
+def _table(rows: Iterable[Mapping], columns: Mapping[str, str], **formats: str) -> str:
+    """A Markdown table: of each column its head and the rows' key."""
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in rows:
+        cells = (
+            "" if row.get(key) is None else formats.get(head, "{}").format(row[key]) for head, key in columns.items()
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def trainings(report: Mapping) -> list[dict]:
+    """The rows of `TRAININGS` that a report adds."""
+    step = report["steps"].get("training", {})
+    return [
+        {"training": name, "device": report["device"], "torch": report["torch"], "at_once": step["at_once"]}
+        | {key: facts[key] for key in ("images", "seconds", "validation_share")}
+        for name, facts in step.get("trainings", {}).items()
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="what gpu_plan.py wrote")
+    parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
+    parser.add_argument("--outputs", default="outputs", help="the runner's --out")
+    parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
+    parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
+    parser.add_argument("--results", type=Path, default=BENCHMARKS / "results", help="for tables and figures")
+    parser.add_argument("--readme", type=Path, default=BENCHMARKS / "README.md", help="with the marks to write between")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--rehearsal", action="store_true", help="take in a rehearsal, which no results are made of")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    marked(args.readme, BEGIN, END)
+    paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
+    try:
+        report = read_report(args.folder)
+        if report["rehearsal"] and not args.rehearsal:
+            raise NDICError(f"{args.folder} holds a rehearsal on a CPU: nothing of it belongs to the results")
+        stages = load_recipe(args.recipe, **{key: path for key, path in paths.items() if path}).values()
+        make_folder(args.results)
+        measurements = args.folder / "measurements.zip"
+        found = unpack(measurements, [*TABLES, FIGURE], args.results) if measurements.exists() else []
+        print(f"{args.results}: {', '.join(found) or 'nothing new'}")
+        new = trainings(report)
+        if new:
+            rows = [row for row in known(args.results / TRAININGS) if row not in read_back(new)]
+            write_table([*rows, *new], args.results / TRAININGS)
+        archive = joined(args.folder)
+        with tempfile.TemporaryDirectory() as folder:
+            names = {name for stage in stages for name in file_names(stage)}
+            came = unpack(archive, names, Path(folder)) if archive else []
+            for stage in stages:
+                if Outputs(stage.config).state.name in came:
+                    print(take_in(stage, Path(folder)), flush=True)
+        write_between(args.readme, BEGIN, END, tables(args.results))
+    except (NDICError, zipfile.BadZipFile) as error:
+        raise SystemExit(f"Error: {error}") from None
+
+
+def read_report(folder: Path) -> dict:
+    """The plan's report.
+
+    Raises:
+        NDICError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise NDICError(f"{folder} has no report.json that can be read: gpu_plan.py writes one") from None
+
+
+def read_back(rows: list[dict]) -> list[dict]:
+    """Rows as they are after writing and reading, to compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(rows, Path(folder) / "rows.csv")
+        return read_table(Path(folder) / "rows.csv")
+
+
+def file_names(stage: Stage) -> tuple[str, str]:
+    """Names of a training's state and weights."""
+    files = Outputs(stage.config)
+    return files.state.name, files.weights.name
+
+
+if __name__ == "__main__":
+    main()
