@@ -63,7 +63,11 @@ def joined(folder: Path) -> BytesIO | None:
     if not pieces:
         return None
     content = BytesIO(b"".join(pieces[i].read_bytes() for i in sorted(pieces)))
-    if sorted(pieces) != list(range(len(pieces))) or not zipfile.is_zipfile(content):
+    try:
+        whole = sorted(pieces) == list(range(len(pieces))) and zipfile.ZipFile(content).testzip() is None
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError):
+        whole = False
+    if not whole:
         raise NDICError(f"{folder}: a piece of training.zip is missing or damaged: copy all of them again")
     return content
 

@@ -3,7 +3,7 @@
     python benchmarks/pretrain.py                                      # trains by the recipe; goes on where it stopped
     python benchmarks/ship.py outputs
     python benchmarks/results.py DATA --readme README.md
-    python benchmarks/ship.py outputs --device "one core of an AMD EPYC" --cards
+    python benchmarks/ship.py outputs --cards
 
 and the last three once more with `--metric MSE`.
 """
@@ -44,10 +44,14 @@ def stage_line(stage: Stage) -> tuple[str, int]:
         raise NDICError(f"{stage} has {progress.epoch} of {config.epochs} epochs: train on until it is complete")
     start = "the stage before" if stage.start else "fresh weights"
     cells = f"`{config.model}`", start, config.distortion_loss, str(progress.epoch), f"{progress.images:,}"
-    return f"| {' | '.join(cells)} | {config.lr:g} | {progress.seconds / 3600:.2f} |", progress.images
+    devices = (
+        f"{own['images']:,.0f} on {device} in {own['seconds'] / 3600:.2f} h"
+        for device, own in progress.by_device.items()
+    )
+    return f"| {' | '.join(cells)} | {config.lr:g} | {', '.join(devices)} |", progress.images
 
 
-def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
+def card(name: str, metric: str, folder: Path, note: str) -> str:
     """The model card, in Markdown, with the curve of these very weights."""
     file = weights_file(name, metric)
     model = load_checkpoint(file)
@@ -86,7 +90,6 @@ def card(name: str, metric: str, folder: Path, device: str, note: str) -> str:
         fingerprint=fingerprint[:16],
         images=sum(images),
         stages="\n".join(stages),
-        device=device,
         extra=extra,
         note=note and f" {note}",
         curve=curve_table(rows, name, metric),
@@ -122,18 +125,15 @@ def curve_table(rows: list[dict], name: str, metric: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", type=Path, help="`save_output_path` of the trainings")
-    parser.add_argument("--device", help="what they ran on, in words; for --cards")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--note", default="", help="what else a reader of the cards must know of the training")
     parser.add_argument("--cards", action="store_true", help="write the cards, from measured curves")
     args = parser.parse_args()
-    if args.cards and not args.device:
-        parser.error("--device: a card says on what the weights were trained")
     for name in args.models:
         file = weights_file(name, args.metric)
         if args.cards:
-            words = card(name, args.metric, args.outputs, args.device, args.note)
+            words = card(name, args.metric, args.outputs, args.note)
             write_whole(file.with_suffix(".md"), words.encode())
         else:
             stage = last_stage(name, args.metric, args.outputs)

@@ -2,7 +2,8 @@
 
 Every operation in a few steps of the package's own loop is counted to one kind of work, by its name: on a CPU the time
 it takes there, on a GPU that of the kernels it starts. On a CPU the kinds add up to the step; on a GPU the rest of it
-is "the GPU waits": the CPU has not yet told it what to do.
+is "the GPU waits": the CPU has not yet told it what to do. How long that takes follows from the number of operations,
+which is the same on any device and is counted, too: of a step with the recipe's own optimizer, and of that alone.
 
     python benchmarks/where_time_goes.py                    # the shipped sizes, batches of 4, two CPU threads
     python benchmarks/where_time_goes.py --device cuda --filters 192 --batch 16 --models cross_attention
@@ -12,6 +13,7 @@ import argparse
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -19,7 +21,9 @@ import torch
 from matplotlib.figure import Figure
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ndic_core.config import Config
 from ndic_core.devices import launch
 from ndic_core.evaluation import write_table
 from ndic_core.experiment import Outputs
@@ -46,8 +50,41 @@ def kind_of(operation: str) -> str:
     return next(kind for kind, (pattern, _) in KINDS.items() if re.search(pattern, operation, re.IGNORECASE))
 
 
+class Operations(TorchDispatchMode):
+    """Counts the operations that compute something or move it."""
+
+    NOTHING = re.compile(
+        "view|shape|permute|transpose|expand|slice|select|stride|squeeze|detach|alias|empty|split|^t$"
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not self.NOTHING.search(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def operations(config: Config) -> dict[str, int]:
+    """Operations of a step, and of its optimizer alone."""
+    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
+    for _ in range(2):  # SOAP's first step only begins
+        epoch(training)
+    training.optimizer.step, counted = (lambda step=training.optimizer.step: within(step, counted)), Operations()
+    with Operations() as whole:
+        training._step(next(training.batches.of_epoch(training.progress.epoch)))
+    return {"operations": whole.count, "optimizer_operations": counted.count}
+
+
+def within(step: Callable[[], object], mode: TorchDispatchMode) -> object:
+    """What `step` returns, computed within a mode."""
+    with mode:
+        return step()
+
+
 def measure(model: str, args: argparse.Namespace) -> dict:
-    """Milliseconds a step, by kind."""
+    """Milliseconds a step, by kind, and operations."""
     recipe = load_recipe(
         "pretrain",
         dataset_name="Street",
@@ -55,8 +92,6 @@ def measure(model: str, args: argparse.Namespace) -> dict:
         window_share=0,
         street_pairs=[args.batch * STEPS, 1, 1],
         guidance=0,
-        optimizer="adam",
-        ema_decay=0,
         num_filters=args.filters,
         train_batch_size=args.batch,
         cuda=args.device == "cuda",
@@ -64,6 +99,8 @@ def measure(model: str, args: argparse.Namespace) -> dict:
         save_weights=False,
     )
     config = recipe["mse", model].config.model_copy(update={"load_weight": False})
+    counted = operations(config)
+    config = config.model_copy(update={"optimizer": "adam", "ema_decay": 0})
     cuda = args.device == "cuda"
     training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
     for _ in range(WARM_UP):
@@ -86,7 +123,7 @@ def measure(model: str, args: argparse.Namespace) -> dict:
     device = torch.cuda.get_device_name() if cuda else f"CPU, threads: {torch.get_num_threads()}"
     precision = "bf16" if training.bf16 else "float32"
     sizes = {"model": model, "num_filters": args.filters, "batch": args.batch, "precision": precision, "device": device}
-    return sizes | {kind: spent[kind] for kind in [*KINDS, *[WAITS[0]] * cuda]}
+    return sizes | {kind: spent[kind] for kind in [*KINDS, *[WAITS[0]] * cuda]} | counted
 
 
 def epoch(training: Training) -> None:
@@ -98,7 +135,7 @@ def epoch(training: Training) -> None:
 
 def draw(rows: list[dict]) -> Figure:
     """A bar for each model: shares of a step, and how long one image takes."""
-    figure = Figure(figsize=(9, 1.9 + 0.5 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(11, 1.9 + 0.5 * len(rows)), layout="constrained")
     axis = figure.subplots()
     labels = [f"{row['model']}, {row['num_filters']} filters" for row in rows]
     left = [0.0] * len(rows)
@@ -111,7 +148,8 @@ def draw(rows: list[dict]) -> Figure:
         axis.barh(labels, shares, left=left, color=colour, edgecolor="black", linewidth=0.6, label=kind)
         left = [a + b for a, b in zip(left, shares, strict=True)]
     for i, (row, total) in enumerate(zip(rows, totals, strict=True)):
-        axis.text(101, i, f"{total / row['batch']:.0f} ms an image", va="center", fontsize=9)
+        words = f"{total / row['batch']:.0f} ms an image; {row['operations']:,} operations"
+        axis.text(101, i, f"{words}, {row['optimizer_operations']:,} SOAP's", va="center", fontsize=9)
     axis.set(xlim=(0, 100), xlabel="share of a training step (%)")
     axis.invert_yaxis()
     first = rows[0]

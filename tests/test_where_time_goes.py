@@ -57,5 +57,6 @@ def test_the_parts_add_up_to_the_step(bench, monkeypatch, tmp_path, capsys):
     total = sum(row[kind] for kind in bench.KINDS)
     assert 0.2 * spans[-1] < total < 1.2 * spans[-1]
     assert row["convolutions"] > 0
+    assert 100 < row["optimizer_operations"] < row["operations"] < 5000
     assert (tmp_path / "where_time_goes_cpu.png").stat().st_size > 10_000
     assert "bls17" in capsys.readouterr().out
