@@ -53,9 +53,7 @@ def kind_of(operation: str) -> str:
 class Operations(TorchDispatchMode):
     """Counts the operations that compute something or move it."""
 
-    NOTHING = re.compile(
-        "view|shape|permute|transpose|expand|slice|select|stride|squeeze|detach|alias|empty|split|^t$"
-    )
+    NOTHING = re.compile("view|shape|permute|transpose|expand|slice|select|stride|squeeze|detach|alias|empty|split|^t$")
 
     def __init__(self):
         super().__init__()
