@@ -29,7 +29,7 @@ from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder
 from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import MAY_BE_MISSING, move_state, read_progress
+from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, move_state, read_progress
 
 PROJECT = Path(__file__).parents[1]
 MACHINE = (
@@ -115,7 +115,7 @@ def pack_weights(stages: Iterable[Stage], outputs: Path, target: Path, room: int
     for name, stage in ((str(stage), stage) for stage in stages if str(stage) in complete):
         state, weights = (target / "weight" / file.name for file in (files[name].state, files[name].weights))
         # Of a complete training the state only says that it is complete.
-        move_state(files[name].state, state, stage.config, (*MAY_BE_MISSING, *["model"] * complete[name]))
+        move_state(files[name].state, state, stage.config, MAY_BE_MISSING if complete[name] else MOMENTS)
         if (name in starts or not complete[name]) and files[name].weights.exists():
             save_checkpoint(load_checkpoint(files[name].weights), weights, half=True)
         size = sum(file.stat().st_size for file in (state, weights) if file.exists())

@@ -47,7 +47,7 @@ from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder, write_whole
 from ndic_core.models.catalogue import MODELS
 from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import MAY_BE_MISSING, Progress, move_state, read_progress
+from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, Progress, move_state, read_progress
 
 BENCHMARKS = Path(__file__).parent
 BATCH = 16  # images of a training step: a GPU takes hardly longer for them than for 4
@@ -64,6 +64,7 @@ LIMITS = {
 }
 LEAVE = {"cuda": 200.0, "cpu": 62.0}
 BESIDE = {"cuda": 15.0, "cpu": 25.0}
+THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # of the CPU; a rehearsal is seldom alone on it
 
 
 def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]]]:
@@ -75,7 +76,16 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
     sizes += ["--models", *MODELS, "--seconds", "0.4", "--limit", str(LIMITS[device]["throughput"] - 6)]
     loops = ["--preset", "config", "--models", "cross_attention", "--batch", "16", "--pairs", "64", "--seconds", "3"]
     loops += ["--rounds", "2"]
-    where = [str(BENCHMARKS / "where_time_goes.py"), "--device", device, "--out", str(out), "--batch", str(BATCH)]
+    where = [
+        str(BENCHMARKS / "where_time_goes.py"),
+        "--device",
+        device,
+        *THREADS[device],
+        "--out",
+        str(out),
+        "--batch",
+        str(BATCH),
+    ]
     tests = [str(BENCHMARKS.parent / "tests" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
     if not gpu:
         sizes = [*few, "--batch", "2", "--seconds", "0.2", "--limit", "4", "--precision", "float32"]
@@ -86,7 +96,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
 
     def table(name: str, file: str, arguments: list[str]) -> tuple[list[str], list[str]]:
         script = str(BENCHMARKS / f"{name}.py")
-        return [script, "--device", device, "--out", str(out / file), *arguments], [file]
+        return [script, "--device", device, *THREADS[device], "--out", str(out / file), *arguments], [file]
 
     return {
         "tests": (["-m", "pytest", *tests], []),
@@ -175,7 +185,7 @@ class Trainings:
     """
 
     def __init__(self, recipe: str, pack: Path, outputs: Path, device: str, changes: dict):
-        self.recipe, self.pack, self.outputs, self.beside = recipe, pack, outputs, BESIDE[device]
+        self.recipe, self.pack, self.outputs, self.device = recipe, pack, outputs, device
         paths = {"dataset_path": str(pack / "data" / "real"), "native_path": str(pack / "data" / "native")}
         common = dict(changes, save_output_path=str(outputs), cuda=device == "cuda", train_batch_size=BATCH, **paths)
         self.changes = {str(stage): dict(common, lr=large_batch_rate(stage)) for stage in load_recipe(recipe).values()}
@@ -223,7 +233,7 @@ class Trainings:
 
     def command(self, name: str, minutes: float) -> list[str]:
         sets = [f"--set={key}={json.dumps(value)}" for key, value in self.changes[name].items()]
-        command = [str(BENCHMARKS / "pretrain.py"), "--recipe", self.recipe, "--only", name, "--threads", "2"]
+        command = [str(BENCHMARKS / "pretrain.py"), "--recipe", self.recipe, "--only", name, *THREADS[self.device]]
         return [*command, "--out", str(self.outputs), "--minutes", f"{minutes:.2f}", *sets]
 
     def run(self, end: float, at_once: int, logs: Path, note: Callable[[str], None]) -> None:
@@ -239,11 +249,11 @@ class Trainings:
                             note(f"{name} failed, see its log")
                 left = end - time.monotonic()
                 waiting = [name for name in self.ready() if name not in begun]
-                if left - self.beside > 60 * LEAST_MINUTES:
+                if left - BESIDE[self.device] > 60 * LEAST_MINUTES:
                     for name in waiting[: at_once - len(running)]:
                         with (logs / f"training_{name.replace('/', '_')}.log").open("ab") as log:
                             begun.add(name)
-                            running[name] = start(self.command(name, (left - self.beside) / 60), log)
+                            running[name] = start(self.command(name, (left - BESIDE[self.device]) / 60), log)
                         note(f"{name} goes on after {self.progress(name).images:,} images")
                 if not running or left < -GRACE / 2:
                     return
@@ -291,7 +301,7 @@ class Trainings:
                 state = Path(folder) / Outputs(stage.config).state.name
                 # The room for the states of the others, without anything: a few kilobytes, and that it must have.
                 rest = 4096 * (len(names) - i)
-                for leave_out in ((), MAY_BE_MISSING[:2], MAY_BE_MISSING):
+                for leave_out in ((), MOMENTS, MAY_BE_MISSING):
                     if self.complete(name) and leave_out != MAY_BE_MISSING:
                         continue
                     move_state(Outputs(stage.config).state, state, stage.config, leave_out)

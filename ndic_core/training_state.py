@@ -15,9 +15,10 @@ from ndic_core.experiment import identity
 from ndic_core.files import write_whole
 
 _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
-# Of a state. A training that goes on without these loses some dozen steps; without its model it goes on from its best
-# weights.
-MAY_BE_MISSING = ("optimizer", "average", "model")
+# Parts of a state. A training that goes on without its moments loses some dozen steps; without its model, too, it goes on
+# from its best weights.
+MOMENTS = ("optimizer", "average")
+MAY_BE_MISSING = (*MOMENTS, "model")
 
 
 @dataclass
