@@ -9,6 +9,7 @@ are, since the pack holds them compressed, so that what follows is compared with
 
 import argparse
 import json
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -169,6 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--rehearsal", action="store_true", help="take in a rehearsal, which no results are made of")
     args = parser.parse_args(arguments)
+    if args.rehearsal and BENCHMARKS in (args.results.parent, args.readme.parent):
+        parser.error("--rehearsal: name --results and --readme of your own, nothing here is made of it")
     torch.set_num_threads(args.threads)
     marked(args.readme, BEGIN, END)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
@@ -189,10 +192,16 @@ def main(arguments: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             names = {name for stage in stages for name in file_names(stage)}
             came = unpack(archive, names, Path(folder)) if archive else []
-            for stage in stages:
-                if Outputs(stage.config).state.name in came:
+            refused = 0
+            for stage in (stage for stage in stages if Outputs(stage.config).state.name in came):
+                try:
                     print(take_in(stage, Path(folder)), flush=True)
+                except NDICError as error:  # others may do
+                    print(f"{stage} is not taken in: {error}", file=sys.stderr)
+                    refused += 1
         write_between(args.readme, BEGIN, END, tables(args.results))
+        if refused:
+            raise SystemExit(1)
     except (NDICError, zipfile.BadZipFile) as error:
         raise SystemExit(f"Error: {error}") from None
 

@@ -59,7 +59,7 @@ GRACE = 10.0  # seconds for a process to end by itself
 # Seconds, on a GPU and in a rehearsal: of each step, what the steps before must leave to the training, and what one
 # training takes beside its steps (to import, before; to validate, after).
 LIMITS = {
-    "cuda": dict(tests=60, attention=15, loops=25, throughput=45, compiled=25, where=12),
+    "cuda": dict(tests=75, attention=15, loops=35, throughput=45, compiled=25, where=25),
     "cpu": dict(tests=60, attention=20, loops=25, throughput=15, compiled=45, where=15),
 }
 LEAVE = {"cuda": 200.0, "cpu": 62.0}
@@ -68,43 +68,36 @@ THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # of the CPU;
 
 
 def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """Of each step that measures: the script with its arguments, and the files that it writes into `out`."""
+    """Of each step that measures: Python's arguments, and the files that come into `out`."""
     gpu = device == "cuda"
-    few = ["--models", "bls17"]
-    compiled = ["--models", "ndic_bls17", "cross_attention", "--compile", "--batch", str(BATCH), "--precision", "bf16"]
-    sizes = ["--batch", str(BATCH), "64", "1", "--filters", "64", "192", "--precision", "bf16", "float32"]
-    sizes += ["--models", *MODELS, "--seconds", "0.4", "--limit", str(LIMITS[device]["throughput"] - 6)]
-    loops = ["--preset", "config", "--models", "cross_attention", "--batch", "16", "--pairs", "64", "--seconds", "3"]
-    loops += ["--rounds", "2"]
-    where = [
-        str(BENCHMARKS / "where_time_goes.py"),
-        "--device",
-        device,
-        *THREADS[device],
-        "--out",
-        str(out),
-        "--batch",
-        str(BATCH),
-    ]
     tests = [str(BENCHMARKS.parent / "tests" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
-    if not gpu:
-        sizes = [*few, "--batch", "2", "--seconds", "0.2", "--limit", "4", "--precision", "float32"]
-        compiled, loops = [*sizes, "--compile"], [*few, "--batch", "4", "--pairs", "8", "--seconds", "0.5"]
-        where, tests = [*where, "--batch", "4", *few], [*tests, "--device", "cpu", "-k", "moves or (crosses and bls17)"]
-    attention = [] if gpu else ["--num-filters", "16", "--image-size", "32", "64", "--repeat", "1"]
-    attention += [] if gpu else ["--no-full", "--together"]
+    if gpu:
+        attention, batch = [], ["--batch", str(BATCH)]
+        loops = [*batch, "--preset", "config", "--models", "cross_attention", "--pairs", "64", "--seconds", "3"]
+        loops += ["--rounds", "2"]
+        sizes = ["--batch", str(BATCH), "64", "1", "--filters", "64", "192", "--precision", "bf16", "float32"]
+        sizes += ["--models", *MODELS, "--seconds", "0.4", "--limit", str(LIMITS[device]["throughput"] - 6)]
+        compiled = [*batch, "--models", "ndic_bls17", "cross_attention", "--compile", "--precision", "bf16"]
+        where = [*batch, "--models", "ndic_bls17", "cross_attention", "parallax_attention"]
+    else:
+        tests += ["--device", "cpu", "-k", "moves or (crosses and bls17)"]
+        few = ["--models", "bls17", "--batch", "4"]
+        attention = ["--num-filters", "16", "--image-size", "32", "64", "--repeat", "1", "--no-full", "--together"]
+        loops, sizes = [*few, "--pairs", "8", "--seconds", "0.5"], [*few, "--seconds", "0.2", "--precision", "float32"]
+        compiled, where = [*sizes, "--compile"], few
 
-    def table(name: str, file: str, arguments: list[str]) -> tuple[list[str], list[str]]:
-        script = str(BENCHMARKS / f"{name}.py")
-        return [script, "--device", device, *THREADS[device], "--out", str(out / file), *arguments], [file]
+    def script(name: str, arguments: list[str], file: str = "") -> list[str]:
+        path = str(BENCHMARKS / f"{name}.py")
+        return [path, "--device", device, *THREADS[device], "--out", str(out / file), *arguments]
 
+    figure = f"where_time_goes_{device}"
     return {
         "tests": (["-m", "pytest", *tests], []),
-        "attention": table("attention", "gpu_attention.csv", [*attention, "--rounds", "1"]),
-        "loops": table("training", "gpu_loops.csv", loops),
-        "throughput": table("throughput", "gpu_throughput.csv", sizes),
-        "compiled": table("throughput", "gpu_compiled.csv", compiled),
-        "where": (where, [f"where_time_goes_{device}.csv", f"where_time_goes_{device}.png"]),
+        "attention": (script("attention", [*attention, "--rounds", "1"], "gpu_attention.csv"), ["gpu_attention.csv"]),
+        "loops": (script("training", loops, "gpu_loops.csv"), ["gpu_loops.csv"]),
+        "throughput": (script("throughput", sizes, "gpu_throughput.csv"), ["gpu_throughput.csv"]),
+        "compiled": (script("throughput", compiled, "gpu_compiled.csv"), ["gpu_compiled.csv"]),
+        "where": (script("where_time_goes", where), [f"{figure}.csv", f"{figure}.png"]),
     }
 
 

@@ -17,6 +17,7 @@ import os
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,10 @@ def write_files(folder: Path, count: int) -> None:
         (folder / side).mkdir()
         pixels = (image.permute(1, 2, 0) * 255).byte().numpy()
         large = np.asarray(Image.fromarray(pixels).resize(KITTI[::-1], Image.Resampling.BICUBIC)).astype(np.int16)
-        for i in range(count):
-            noisy = (large + rng.integers(-4, 5, large.shape)).clip(0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(folder / side / f"{i:03d}.png")
+        noisy = ((large + rng.integers(-4, 5, large.shape)).clip(0, 255).astype(np.uint8) for _ in range(count))
+        with ThreadPoolExecutor() as pool:
+            for i, image in enumerate(noisy):
+                pool.submit(Image.fromarray(image).save, folder / side / f"{i:03d}.png")
 
 
 def plain_steps(config: Config, folder: Path, device: torch.device):

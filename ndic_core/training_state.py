@@ -15,8 +15,8 @@ from ndic_core.experiment import identity
 from ndic_core.files import write_whole
 
 _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
-# Parts of a state. A training that goes on without its moments loses some dozen steps; without its model, too, it goes on
-# from its best weights.
+# Parts of a state. A training that goes on without its moments loses some dozen steps; one without its model, too, goes
+# on from its best weights.
 MOMENTS = ("optimizer", "average")
 MAY_BE_MISSING = (*MOMENTS, "model")
 
