@@ -49,11 +49,13 @@ def bench(monkeypatch):
     import gpu_merge
     import gpu_pack
     import gpu_plan
+    import gpu_trainings
     import optimizers
     import pretrain
 
     class Scripts:
-        pack, plan, merge, train, rates = gpu_pack, gpu_plan, gpu_merge, pretrain, optimizers
+        pack, plan, trainings, merge = gpu_pack, gpu_plan, gpu_trainings, gpu_merge
+        train, rates = pretrain, optimizers
 
     return Scripts
 
@@ -91,7 +93,7 @@ def trained(bench, home, tmp_path, pack, room=None) -> tuple[Path, dict]:
     """What the plan's trainings come to, without the processes: one by one, in this one."""
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    trainings = bench.plan.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
+    trainings = bench.trainings.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
     while ready := trainings.ready():
         command = trainings.command(ready[0], 9)
         bench.train.main(command[1:])
@@ -147,7 +149,7 @@ def test_a_pack_goes_there_and_comes_home(bench, home, tmp_path, capsys):
 def test_a_training_on_its_way_goes_there_and_back(bench, home, tmp_path, monkeypatch):
     """With its optimizer where there is room, without where not; the runner goes on in either case."""
     pack = packed(bench, home, tmp_path)
-    trainings = bench.plan.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
+    trainings = bench.trainings.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
     assert trainings.ready() == [FIRST, SECOND]
     rate = trainings.stages[FIRST].config.lr
     assert rate == 0.01 * bench.rates.learning_rate_factor(16, fresh=False)
@@ -203,7 +205,7 @@ def test_what_the_pack_has_no_room_for_is_not_trained(bench, home, tmp_path):
     for name, source in (("real", home[3]), ("native", home[5])):
         bench.pack.pack_images(Path(source), pack / "data" / name)
     (pack / "pack.json").write_text(json.dumps({"left_out": left_out}))
-    assert bench.plan.Trainings(home[1], pack, tmp_path / "there", "cpu", {}).ready() == []
+    assert bench.trainings.Trainings(home[1], pack, tmp_path / "there", "cpu", {}).ready() == []
 
 
 def test_what_came_is_not_mixed_with_what_is_running_or_another_training(bench, home, tmp_path):
@@ -243,7 +245,7 @@ def test_an_archive_writes_nothing_but_the_files_that_were_asked_for(bench, tmp_
 def test_trainings_run_side_by_side_and_end_in_time(bench, home, tmp_path, monkeypatch):
     """Real processes, two at once; one that fails is noted, and what waits for it is not begun."""
     pack = packed(bench, home, tmp_path)
-    trainings = bench.plan.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
+    trainings = bench.trainings.Trainings(home[1], pack, tmp_path / "there", "cpu", {})
     command = trainings.command
 
     def failing(name: str, minutes: float) -> list[str]:
@@ -264,7 +266,7 @@ def test_a_step_has_its_time_and_no_more(bench, tmp_path, monkeypatch):
     deaf = "import signal, subprocess, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     child = f"[sys.executable, '-c', 'import time, pathlib; time.sleep({PATIENCE})']"
     code = f"{deaf} child = subprocess.Popen({child}); print(child.pid, flush=True); child.wait()"
-    monkeypatch.setattr(bench.plan, "GRACE", 0.1)
+    monkeypatch.setattr(bench.trainings, "GRACE", 0.1)
     facts = bench.plan.run(["-c", code], tmp_path / "log", 3.0)
     assert facts["ended"] == "the time is up"
     pid = (tmp_path / "log").read_text().strip()
@@ -334,7 +336,7 @@ def test_the_learning_rate_of_a_batch_is_the_best_that_was_measured(bench):
     assert bench.rates.learning_rate_factor(16, False, rows) == 1
     with pytest.raises(ValueError, match="no learning rate was measured for batches of 64"):
         bench.rates.learning_rate_factor(64, True, rows)
-    assert all(math.isfinite(bench.rates.learning_rate_factor(bench.plan.BATCH, fresh)) for fresh in (True, False))
+    assert all(math.isfinite(bench.rates.learning_rate_factor(bench.trainings.BATCH, fresh)) for fresh in (True, False))
 
 
 def test_tables_say_what_was_measured(bench, tmp_path):
@@ -364,7 +366,7 @@ def test_the_project_fits_beside_its_pack(bench):
 
 def test_pieces_are_as_large_as_may_travel(bench, home, tmp_path, monkeypatch):
     pack = packed(bench, home, tmp_path)
-    monkeypatch.setattr(bench.plan, "PIECE", 50_000)
+    monkeypatch.setattr(bench.trainings, "PIECE", 50_000)
     out, facts = trained(bench, home, tmp_path, pack)
     pieces = sorted(out.glob("training.zip.*"))
     assert len(pieces) > 1
@@ -372,7 +374,7 @@ def test_pieces_are_as_large_as_may_travel(bench, home, tmp_path, monkeypatch):
     content = bench.merge.joined(out)
     assert zipfile.ZipFile(content).testzip() is None
     assert facts["left_behind"] == []
-    assert bench.plan.ROOM <= bench.plan.PIECES * 16 * bench.plan.MIB
+    assert bench.trainings.ROOM <= bench.trainings.PIECES * 16 * bench.trainings.MIB
     write_whole(pieces[0], b"")
     with pytest.raises(ndic.NDICError, match="missing or damaged"):
         bench.merge.joined(out)

@@ -1,0 +1,223 @@
+"""Trainings of the recipe on a GPU, several side by side: from the pack that `gpu_pack.py` made to what comes home."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+from optimizers import learning_rate_factor
+from pretrain import LEAST_MINUTES
+
+from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.experiment import Outputs
+from ndic_core.files import make_folder, write_whole
+from ndic_core.recipe import Stage, load_recipe
+from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, Progress, move_state, read_progress
+
+BENCHMARKS = Path(__file__).parent
+MIB = 2**20
+BATCH = 16  # images of a training step: a GPU takes hardly longer for them than for 4
+PIECE, PIECES, ROOM = 16 * MIB, 6, 58 * MIB  # of the archive of the trainings: with the two others it is eight files
+GRACE = 10.0  # seconds for a process to end by itself
+# Seconds that a training takes beside its steps: to import, before; to validate, after.
+BESIDE = {"cuda": 15.0, "cpu": 25.0}
+THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # of the CPU; a rehearsal is seldom alone on it
+
+
+def start(command: Sequence[str], out, **environment: str) -> subprocess.Popen:
+    """Python on a command, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def wait(process: subprocess.Popen, deadline: float) -> None:
+    """Wait for a process until a time of the monotonic clock, no longer."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, deadline - time.monotonic()))
+
+
+def stop(processes: Iterable[subprocess.Popen]) -> None:
+    """Ask processes to end, as Ctrl-C does; kill what does not, with all that they have begun."""
+    processes = list(processes)
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Trainings:
+    """Stages of the recipe, on their way in a folder of outputs.
+
+    Args:
+        recipe: a preset, or a file.
+        pack: the pack's folder.
+        outputs: of the trainings here.
+        device: "cuda" or "cpu".
+        changes: keys to set differently.
+    """
+
+    def __init__(self, recipe: str, pack: Path, outputs: Path, device: str, changes: dict):
+        self.recipe, self.pack, self.outputs, self.device = recipe, pack, outputs, device
+        paths = {"dataset_path": str(pack / "data" / "real"), "native_path": str(pack / "data" / "native")}
+        common = dict(changes, save_output_path=str(outputs), cuda=device == "cuda", train_batch_size=BATCH, **paths)
+        self.changes = {str(stage): dict(common, lr=large_batch_rate(stage)) for stage in load_recipe(recipe).values()}
+        self.stages = {}
+        for name, own in self.changes.items():
+            self.stages[name] = {str(stage): stage for stage in load_recipe(recipe, **own).values()}[name]
+        make_folder(outputs / "weight")
+        self.brought = {name: self._bring(name, stage) for name, stage in self.stages.items()}
+        left_out = json.loads((pack / "pack.json").read_text(encoding="utf-8"))["left_out"]
+        self.excluded = {name for name in self.stages if self._needs(name) & set(left_out)}
+
+    def _needs(self, name: str) -> set[str]:
+        return {str(stage) for stage in self.stages[name].lineage}
+
+    def _bring(self, name: str, stage: Stage) -> Progress:
+        """State and weights from the pack, where it has them."""
+        files = Outputs(stage.config)
+        for file in (files.state, files.weights):
+            packed = self.pack / "outputs" / "weight" / file.name
+            if packed.exists() and file is files.state:
+                move_state(packed, file, stage.config, may_differ=["street_pairs"])
+            elif packed.exists():
+                shutil.copyfile(packed, file)
+        return self.progress(name)
+
+    def progress(self, name: str) -> Progress:
+        state = Outputs(self.stages[name].config).state
+        return read_progress(state) if state.exists() else Progress()
+
+    def complete(self, name: str) -> bool:
+        return self.progress(name).epoch >= self.stages[name].config.epochs
+
+    def ready(self) -> list[str]:
+        """Trainings that can go on: those of the recipe's first stages first, then those with the least done."""
+        order = {stage.name: i for i, stage in reversed(list(enumerate(self.stages.values())))}
+        found = [
+            name
+            for name, stage in self.stages.items()
+            if name not in self.excluded
+            and not self.complete(name)
+            and (stage.start is None or self.complete(str(stage.start)))
+        ]
+        done = {name: self.progress(name).epoch / self.stages[name].config.epochs for name in found}
+        return sorted(found, key=lambda name: (order[self.stages[name].name], done[name]))
+
+    def command(self, name: str, minutes: float) -> list[str]:
+        sets = [f"--set={key}={json.dumps(value)}" for key, value in self.changes[name].items()]
+        command = [str(BENCHMARKS / "pretrain.py"), "--recipe", self.recipe, "--only", name, *THREADS[self.device]]
+        return [*command, "--out", str(self.outputs), "--minutes", f"{minutes:.2f}", *sets]
+
+    def run(self, end: float, at_once: int, logs: Path, note: Callable[[str], None]) -> None:
+        """Train until `end`, `at_once` of them side by side; each is begun once, whatever becomes of it."""
+        running: dict[str, subprocess.Popen] = {}
+        begun: set[str] = set()
+        try:
+            while True:
+                for name, process in list(running.items()):
+                    if process.poll() is not None:
+                        del running[name]
+                        if process.returncode:
+                            note(f"{name} failed, see its log")
+                left = end - time.monotonic()
+                free = at_once - len(running) if left - BESIDE[self.device] > 60 * LEAST_MINUTES else 0
+                if free:
+                    for name in [name for name in self.ready() if name not in begun][:free]:
+                        with (logs / f"training_{name.replace('/', '_')}.log").open("ab") as log:
+                            begun.add(name)
+                            running[name] = start(self.command(name, (left - BESIDE[self.device]) / 60), log)
+                        note(f"{name} goes on after {self.progress(name).images:,} images")
+                if not running or left < -GRACE / 2:
+                    return
+                time.sleep(0.5)
+        finally:
+            stop(running.values())
+
+    def summary(self) -> dict[str, dict]:
+        """What was trained here, by name."""
+        found = {}
+        for name, before in self.brought.items():
+            now = self.progress(name)
+            seconds = now.seconds - before.seconds
+            if now.images > before.images:
+                found[name] = {
+                    "images": now.images - before.images,
+                    "images_in_all": now.images,
+                    "seconds": round(seconds, 1),
+                    "validation_share": round((now.validation_seconds - before.validation_seconds) / seconds, 4),
+                    "complete": self.complete(name),
+                }
+        return found
+
+    def bring_home(self, out: Path, room: int = ROOM) -> list[str]:
+        """Write the archive of what was trained, in pieces; say what it had no room for.
+
+        All weights come home in 16 bits. The state of a training that is not complete comes with its weights in 32
+        bits where there is room, and with its moments where there still is.
+        """
+        names = list(self.summary())
+        chosen: dict[str, Path] = {}
+        left_out: dict[str, Sequence[str]] = {}
+        archive = BytesIO()
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w") as file:
+            for name in names:
+                weights = Outputs(self.stages[name].config).weights
+                if weights.exists():
+                    save_checkpoint(load_checkpoint(weights), Path(folder) / weights.name, half=True)
+                    file.write(Path(folder) / weights.name, weights.name)
+            room -= archive.tell() + 1024 * len(names)  # for the archive's own lists
+            for i, without in enumerate((MAY_BE_MISSING, MOMENTS, ())):
+                for name in (name for name in names if not (i and self.complete(name))):
+                    state = Outputs(self.stages[name].config).state
+                    larger = Path(folder) / f"{i}_{state.name}"
+                    move_state(state, larger, self.stages[name].config, without)
+                    added = larger.stat().st_size - (chosen[name].stat().st_size if i else 0)
+                    if not i or added < room:
+                        chosen[name], left_out[name] = larger, without
+                        room -= added
+            for name, path in chosen.items():
+                file.write(path, Outputs(self.stages[name].config).state.name)
+        content = archive.getvalue()
+        for i in range(0, len(content), PIECE):
+            write_whole(out / f"training.zip.{i // PIECE}", content[i : i + PIECE])
+        return [f"{name}: {', '.join(parts)}" for name, parts in left_out.items() if parts and not self.complete(name)]
+
+
+def large_batch_rate(stage: Stage) -> float:
+    """The learning rate of a stage for batches of `BATCH`, by what was measured for trainings of its kind."""
+    return stage.config.lr * learning_rate_factor(BATCH, fresh=stage.start is None)
+
+
+def render(trainings: Trainings, log) -> subprocess.Popen:
+    """Render the street for the trainings, at the lowest priority, in processes: threads would share an interpreter."""
+    stages = [trainings.stages[name] for name in trainings.ready()]
+    config = next((stage for stage in stages if stage.config.guidance), stages[0]).config  # which needs the disparity
+    code = (
+        "import os, sys, torch; os.nice(19); torch.set_num_threads(1); from concurrent import futures; "
+        "from ndic_core.config import Config; from ndic_core.data import street_pairs; "
+        "from ndic_core.data.datasets import load_split; "
+        "street_pairs.ThreadPoolExecutor = futures.ProcessPoolExecutor; "
+        "load_split(Config.model_validate_json(sys.argv[1]), 'train', False)"
+    )
+    return start(["-c", code, config.model_dump_json(by_alias=True)], log)
