@@ -64,7 +64,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
         compiled = [*batch, "--models", "ndic_bls17", "cross_attention", "--compile", "--precision", "bf16"]
         where = [*batch, "--models", "ndic_bls17", "cross_attention", "parallax_attention"]
     else:
-        tests += ["--device", "cpu", "-k", "moves or (crosses and bls17)"]
+        tests += ["-k", "moves or (crosses and bls17)"]
         few = ["--models", "bls17", "--batch", "4"]
         attention = ["--num-filters", "16", "--image-size", "32", "64", "--repeat", "1", "--no-full", "--together"]
         loops, sizes = [*few, "--pairs", "8", "--seconds", "0.5"], [*few, "--seconds", "0.2", "--precision", "float32"]

@@ -35,19 +35,6 @@ SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
 
 
-def pytest_addoption(parser):
-    parser.addoption("--device", help="cpu: run the tests of the GPU on the CPU, too")
-
-
-@pytest.fixture(scope="session")
-def device(request) -> torch.device:
-    """The GPU, or what --device names."""
-    name = request.config.getoption("--device")
-    if not name and not torch.cuda.is_available():
-        pytest.skip("no GPU on this machine")
-    return torch.device(name or "cuda")
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data that is not part of the project."""

@@ -1,6 +1,6 @@
 """On a GPU: files that cross between it and the CPU, steps in bf16 that never wait, trainings that move over.
 
-`pytest tests/test_gpu.py --device cpu` runs on the CPU what can be run there.
+Where there is none, the CPU takes its part, so that what is run on a GPU now and then is known to run.
 """
 
 import numpy as np
@@ -21,6 +21,11 @@ from ndic_core.training_state import read_progress
 from ndic_core.validation import validate
 
 SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], schedule="cosine", save_weights=False)
+
+
+@pytest.fixture(scope="module")
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ def test_two_trainings_of_one_seed_come_to_the_same(name, own_folder, tmp_path, 
 @pytest.mark.parametrize("metric", ["MSE", "MS-SSIM"])
 def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device):
     if device.type != "cuda":
-        pytest.skip("only a GPU can be waited for")
+        pytest.skip("no GPU on this machine that could be waited for")
     data = {}
     if name == "parallax_attention":
         data = dict(guidance=1.0, dataset_name="Street", street_pairs=[8, 1, 1])
