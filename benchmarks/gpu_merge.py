@@ -1,6 +1,6 @@
 """Take in what `gpu_plan.py` brought home: trainings into the runner's, tables and figures into the results.
 
-    python benchmarks/gpu_merge.py out --outputs outputs --data data/kitti_train --native data/kitti_train_native
+    python benchmarks/gpu_merge.py build/home --outputs outputs --data data/kitti_train --native data/kitti_train_native
 
 A training is taken in where it has seen more images than the runner's own, which must not be running; the runner then
 goes on from there, with its own batch size and learning rate. Its weights are validated once more on the images as they

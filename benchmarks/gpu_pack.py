@@ -4,8 +4,8 @@
 
 The folder and the project, without the weights that ship and the notebooks' outputs, fit into 60 MiB. There:
 
-    python3 -m pip install --no-index --no-deps --target site build/gpu/wheels/*.whl
-    PYTHONPATH=.:site python3 benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out out
+    python3 -m pip install --no-index --no-deps --target build/site build/gpu/wheels/*.whl
+    PYTHONPATH=.:build/site python3 benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out build/home
 
 `wheels` are for another Python and platform, of what a machine with the packages of `MACHINE` lacks. `data` has the
 pairs to train on, compressed once more. `outputs` has what the runner's trainings have come to: of a training that is

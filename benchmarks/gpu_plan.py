@@ -1,7 +1,7 @@
 """All that only a GPU can settle, in one command, on a machine that may have no network and little time.
 
-    python benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out out     # build/gpu is from gpu_pack.py
-    python benchmarks/gpu_plan.py --minutes 3 --device cpu --pack build/gpu --out out   # a rehearsal: the same files
+    python benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out build/home   # build/gpu is from gpu_pack.py
+    python benchmarks/gpu_plan.py --minutes 3 --pack build/gpu --out build/home --device cpu   # rehearses
 
 In this order, each step with a time limit of its own; what fails is noted and passed over:
 

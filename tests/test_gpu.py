@@ -3,6 +3,8 @@
 Where there is none, the CPU takes its part, so that what is run on a GPU now and then is known to run.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -101,11 +103,20 @@ def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device):
     training = training_loop.Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
     batches = training.batches.of_epoch(0)
     training._step(next(batches))  # what is made once
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with nobody_waiting(device):
         training._step(next(batches))
+
+
+@contextmanager
+def nobody_waiting(device: torch.device):
+    """Within it, an error is raised by what waits for the GPU."""
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
     finally:
-        torch.cuda.set_sync_debug_mode("default")
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_batch_on_the_device_is_that_of_the_cpu(device):
@@ -119,7 +130,9 @@ def test_a_batch_on_the_device_is_that_of_the_cpu(device):
     held = MixedPairs(sets[0], sets[2], native=sets[1], **share)
     held.hold(device)
     chosen = list(range(len(held)))
-    for expected, found in zip(one_by_one.batch(chosen), held.batch(chosen), strict=True):
+    with nobody_waiting(device):
+        batch = held.batch(chosen)
+    for expected, found in zip(one_by_one.batch(chosen), batch, strict=True):
         assert found.device.type == device.type
         assert (expected - found.cpu()).abs().max() < 3 / 255
 
