@@ -95,13 +95,18 @@ def take_in(stage: Stage, folder: Path) -> str:
             last = brought.history[-1] if brought.history else {}
             row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
 
+            better = averages["val_loss"] < before.best
+
             def change(progress: Progress) -> None:
                 progress.history = [*before.history, row]
-                progress.best = averages["val_loss"]
+                progress.best = min(averages["val_loss"], before.best)
 
             moved = folder / "moved.pt"
             move_state(state, moved, stage.config, change=change)  # refuses what does not belong here
-            save_checkpoint(model, files.weights)
+            if not better and "model" not in torch.load(moved, weights_only=True, mmap=True):
+                return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
+            if better:  # else the best weights remain, and the training goes on from those that came
+                save_checkpoint(model, files.weights)
             write_whole(files.state, moved.read_bytes())
     except Timeout:
         raise NDICError(f"{stage} is being trained: stop the runner first") from None

@@ -35,6 +35,7 @@ from pathlib import Path
 import torch
 from gpu_trainings import BATCH, THREADS, Trainings, render, start, stop, wait
 
+from ndic_core.config import load_config
 from ndic_core.devices import device_name
 from ndic_core.errors import NDICError
 from ndic_core.files import make_folder, write_whole
@@ -45,9 +46,10 @@ HOME_SECONDS = 15.0  # to write everything, at the end
 
 # Seconds, on a GPU and in a rehearsal: of each step, and what they must leave to the training.
 LIMITS = {
-    "cuda": dict(tests=75, attention=15, loops=35, throughput=45, compiled=25, where=25),
+    "cuda": dict(tests=75, attention=15, loops=40, throughput=45, compiled=45, where=45),
     "cpu": dict(tests=60, attention=20, loops=25, throughput=15, compiled=45, where=15),
 }
+STREETS = {"cuda": (4 * 64, 4 * BATCH, 3 * BATCH), "cpu": ()}  # pairs that `throughput` and `where` measure on
 LEAVE = {"cuda": 200.0, "cpu": 62.0}
 
 
@@ -57,11 +59,12 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
     tests = [str(BENCHMARKS.parent / "tests" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
     if gpu:
         attention, batch = [], ["--batch", str(BATCH)]
-        loops = [*batch, "--preset", "config", "--models", "cross_attention", "--pairs", "64", "--seconds", "3"]
+        loops = [*batch, "--preset", "config", "--models", "cross_attention", "--pairs", "64", "--seconds", "2"]
         loops += ["--rounds", "2"]
         sizes = ["--batch", str(BATCH), "64", "1", "--filters", "64", "192", "--precision", "bf16", "float32"]
         sizes += ["--models", *MODELS, "--seconds", "0.4", "--limit", str(LIMITS[device]["throughput"] - 6)]
         compiled = [*batch, "--models", "ndic_bls17", "cross_attention", "--compile", "--precision", "bf16"]
+        compiled += ["--seconds", "1"]
         where = [*batch, "--models", "ndic_bls17", "cross_attention", "parallax_attention"]
     else:
         tests += ["-k", "moves or (crosses and bls17)"]
@@ -170,14 +173,17 @@ def work_through(
         try:
             changes = {} if args.device == "cuda" else {"street_pairs": [16, 1, 1]}
             trainings = Trainings(args.recipe, args.pack, work / "outputs", args.device, changes)
-            if trainings.ready():
-                background["street"] = render(trainings, (logs / "street.log").open("wb"))
         except NDICError as error:
             report.note("training", ended=str(error))
+    configs = [load_config("config", dataset_name="Street", street_pairs=[n, 1, 1]) for n in STREETS[args.device]]
+    configs += trainings.data() if trainings else []
+    with (logs / "street.log").open("wb") as log:
+        background["street"] = render(configs, log)
     steps = {step: how for step, how in measurements(args.device, measured).items() if step in chosen}
     if "compiled" in steps and args.device == "cuda":  # once before it is timed, beside the other steps
         command = [*steps["compiled"][0], "--seconds", "0", "--out", str(work / "not_timed.csv")]
-        background["compiled"] = start(command, (logs / "compile.log").open("wb"))
+        with (logs / "compile.log").open("wb") as log:
+            background["compiled"] = start(command, log, nice=True)
     for step, (command, files) in steps.items():
         left = end - time.monotonic() - HOME_SECONDS - (LEAVE[args.device] if trainings else 0)
         deadline = time.monotonic() + max(1.0, min(LIMITS[args.device][step], left))
@@ -189,6 +195,8 @@ def work_through(
         collect(measured, logs, args.out)
     if "compiled" in background:
         stop([background.pop("compiled")])
+    if background["street"].poll():
+        report.note("street", ended=str(background["street"].returncode))
     if trainings:
         train(trainings, report, end - HOME_SECONDS, args, logs)
         collect(measured, logs, args.out)
@@ -198,15 +206,15 @@ def train(trainings: Trainings, report: Report, end: float, args: argparse.Names
     """Train until `end`, and write the archive."""
     at_once = args.at_once or max(1, (os.cpu_count() or 1) // 2)
     began, lines = time.monotonic(), []
+    ended = "well"
     try:
         trainings.run(end, at_once, logs, lines.append)
-        lacking = trainings.bring_home(args.out)
     except NDICError as error:
-        report.note("training", ended=str(error), notes=lines)
-        return
+        ended = str(error)
+    lacking = trainings.bring_home(args.out)
     found, seconds = trainings.summary(), time.monotonic() - began
     images = sum(training["images"] for training in found.values())
-    facts = dict(ended="well", seconds=round(seconds, 1), at_once=at_once, images_per_second=round(images / seconds, 1))
+    facts = dict(ended=ended, seconds=round(seconds, 1), at_once=at_once, images_per_second=round(images / seconds, 1))
     report.note("training", **facts, trainings=found, notes=lines, left_behind=lacking)
 
 

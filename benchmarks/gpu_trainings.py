@@ -1,6 +1,7 @@
 """Trainings of the recipe on a GPU, several side by side: from the pack that `gpu_pack.py` made to what comes home."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,15 +10,23 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
+import torch
 from optimizers import learning_rate_factor
 from pretrain import LEAST_MINUTES
 
 from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.config import Config
+from ndic_core.data import street_pairs
+from ndic_core.data.datasets import load_split
+from ndic_core.errors import NDICError
 from ndic_core.experiment import Outputs
 from ndic_core.files import make_folder, write_whole
 from ndic_core.recipe import Stage, load_recipe
@@ -33,14 +42,13 @@ BESIDE = {"cuda": 15.0, "cpu": 25.0}
 THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # of the CPU; a rehearsal is seldom alone on it
 
 
-def start(command: Sequence[str], out, **environment: str) -> subprocess.Popen:
-    """Python on a command, in a process group of its own."""
+def start(command: Sequence[str], out, nice: bool = False) -> subprocess.Popen:
+    """Python on a command, in a process group of its own; `nice`: it only takes what others leave of the CPU."""
     return subprocess.Popen(
-        [sys.executable, *command],
+        [*["nice", "-n", "19"] * nice, sys.executable, *command],
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **environment},
         start_new_session=True,
     )
 
@@ -99,14 +107,17 @@ class Trainings:
         for file in (files.state, files.weights):
             packed = self.pack / "outputs" / "weight" / file.name
             if packed.exists() and file is files.state:
-                move_state(packed, file, stage.config, may_differ=["street_pairs"])
+                move_state(packed, file, stage.config, may_differ=["street_pairs"], change=_no_best)
             elif packed.exists():
                 shutil.copyfile(packed, file)
         return self.progress(name)
 
     def progress(self, name: str) -> Progress:
+        """How far a training has come; a state that cannot be read is as none, so that others go on."""
         state = Outputs(self.stages[name].config).state
-        return read_progress(state) if state.exists() else Progress()
+        with suppress(NDICError):
+            return read_progress(state) if state.exists() else Progress()
+        return Progress()
 
     def complete(self, name: str) -> bool:
         return self.progress(name).epoch >= self.stages[name].config.epochs
@@ -123,6 +134,11 @@ class Trainings:
         ]
         done = {name: self.progress(name).epoch / self.stages[name].config.epochs for name in found}
         return sorted(found, key=lambda name: (order[self.stages[name].name], done[name]))
+
+    def data(self) -> list[Config]:
+        """A configuration with all that is to be trained on, where anything is to be trained."""
+        configs = [self.stages[name].config for name in self.ready()]
+        return [config for config in configs if config.guidance][:1] or configs[:1]  # with the disparity, if need be
 
     def command(self, name: str, minutes: float) -> list[str]:
         sets = [f"--set={key}={json.dumps(value)}" for key, value in self.changes[name].items()]
@@ -176,15 +192,18 @@ class Trainings:
         All weights come home in 16 bits. The state of a training that is not complete comes with its weights in 32
         bits where there is room, and with its moments where there still is.
         """
-        names = list(self.summary())
+        names, damaged = list(self.summary()), {}
         chosen: dict[str, Path] = {}
         left_out: dict[str, Sequence[str]] = {}
         archive = BytesIO()
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w") as file:
             for name in names:
                 weights = Outputs(self.stages[name].config).weights
-                if weights.exists():
+                try:
                     save_checkpoint(load_checkpoint(weights), Path(folder) / weights.name, half=True)
+                except NDICError as error:  # others may do
+                    damaged[name] = str(error)
+                else:
                     file.write(Path(folder) / weights.name, weights.name)
             room -= archive.tell() + 1024 * len(names)  # for the archive's own lists
             for i, without in enumerate((MAY_BE_MISSING, MOMENTS, ())):
@@ -201,7 +220,13 @@ class Trainings:
         content = archive.getvalue()
         for i in range(0, len(content), PIECE):
             write_whole(out / f"training.zip.{i // PIECE}", content[i : i + PIECE])
-        return [f"{name}: {', '.join(parts)}" for name, parts in left_out.items() if parts and not self.complete(name)]
+        lacking = {name: ", ".join(parts) for name, parts in left_out.items() if parts and not self.complete(name)}
+        return [f"{name}: {what}" for name, what in (lacking | damaged).items()]
+
+
+def _no_best(progress: Progress) -> None:
+    """The pack's images are not quite those that the best cost so far was measured on."""
+    progress.best = math.inf
 
 
 def large_batch_rate(stage: Stage) -> float:
@@ -209,15 +234,30 @@ def large_batch_rate(stage: Stage) -> float:
     return stage.config.lr * learning_rate_factor(BATCH, fresh=stage.start is None)
 
 
-def render(trainings: Trainings, log) -> subprocess.Popen:
-    """Render the street for the trainings, at the lowest priority, in processes: threads would share an interpreter."""
-    stages = [trainings.stages[name] for name in trainings.ready()]
-    config = next((stage for stage in stages if stage.config.guidance), stages[0]).config  # which needs the disparity
-    code = (
-        "import os, sys, torch; os.nice(19); torch.set_num_threads(1); from concurrent import futures; "
-        "from ndic_core.config import Config; from ndic_core.data import street_pairs; "
-        "from ndic_core.data.datasets import load_split; "
-        "street_pairs.ThreadPoolExecutor = futures.ProcessPoolExecutor; "
-        "load_split(Config.model_validate_json(sys.argv[1]), 'train', False)"
-    )
-    return start(["-c", code, config.model_dump_json(by_alias=True)], log)
+class Processes(ProcessPoolExecutor):
+    """Renders pairs of the street in processes, where threads would share one interpreter.
+
+    Numbers come as NumPy's, since PyTorch's would need more shared memory than some machines have.
+    """
+
+    def map(self, function: Callable, indices: Iterable[int]) -> Iterator[SimpleNamespace]:
+        for arrays in super().map(partial(_numbers, function), indices):
+            yield SimpleNamespace(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def _numbers(function: Callable, index: int) -> dict:
+    pair = function(index)
+    return {name: getattr(pair, name).numpy() for name in ("x", "y", "disparity", "occluded")}
+
+
+def render(configs: Iterable[Config], log) -> subprocess.Popen:
+    """Prepare the data of some configurations, one after the other, at the lowest priority."""
+    return start([__file__, *(config.model_dump_json(by_alias=True) for config in configs)], log, nice=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    street_pairs.ThreadPoolExecutor = Processes
+    for text in sys.argv[1:]:
+        for split in ("train", "val"):
+            load_split(Config.model_validate_json(text), split, progress=False)

@@ -171,15 +171,13 @@ def main() -> None:
     rows = []
     for model in args.models:
         rows.append(measure(model, args))
-        print(
-            *(f"{key} {value:.0f} ms" if isinstance(value, float) else value for key, value in rows[-1].items()),
-            sep=", ",
-        )
-    name = f"where_time_goes_{args.device}"
-    write_table(rows, args.out / f"{name}.csv")
-    buffer = BytesIO()
-    draw(rows).savefig(buffer, format="png", dpi=110)
-    write_whole(args.out / f"{name}.png", buffer.getvalue())
+        words = (f"{key} {value:.0f} ms" if isinstance(value, float) else str(value) for key, value in rows[-1].items())
+        print(", ".join(words), flush=True)
+        name = f"where_time_goes_{args.device}"
+        write_table(rows, args.out / f"{name}.csv")
+        buffer = BytesIO()
+        draw(rows).savefig(buffer, format="png", dpi=110)
+        write_whole(args.out / f"{name}.png", buffer.getvalue())
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ Every function answers per image, so that averages can be taken where they belon
 (B, 3, H, W) in [0, 1]; a model's `x_hat` is not clipped, so clamp it first to measure the picture one would see.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ndic_core.errors import NDICError
@@ -62,7 +62,7 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
         >>> ms_ssim(x, x)
         tensor([1.])
     """
-    from pytorch_msssim import ms_ssim as library_ms_ssim
+    from pytorch_msssim.ssim import _ssim  # its own loop over the scales makes a GPU wait in each training step
 
     x, x_hat = _images(x, x_hat)
     height, width = x.shape[-2:]
@@ -71,26 +71,28 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
             f"MS-SSIM needs images with both sides above {MS_SSIM_SMALLEST - 1} pixels (five scales, window "
             f"{MS_SSIM_WINDOW}); these are {height} × {width}: use larger ones, or PSNR"
         )
+    # Pixel by pixel a CPU blurs five times as fast; a GPU keeps all digits of float32 only plane by plane.
+    layout = torch.contiguous_format if x.is_cuda else torch.channels_last
+    x, x_hat = (images.contiguous(memory_format=layout) for images in (x, x_hat))
+    window, values = _window(x.device, x.dtype), []
     with torch.autocast(x.device.type, enabled=False):  # variances of small windows need all digits of float32
-        options = dict(data_range=1.0, size_average=False)
-        if not x.is_cuda:  # pixel by pixel, a CPU blurs five times as fast
-            x, x_hat = (images.contiguous(memory_format=torch.channels_last) for images in (x, x_hat))
-            return library_ms_ssim(x, x_hat, win_size=MS_SSIM_WINDOW, **options)
-        window, weights = _on_gpu(x.device, x.dtype)
-        with warnings.catch_warnings():  # the library would rather have the weights as numbers
-            warnings.filterwarnings("ignore", "To copy construct from a tensor")
-            return library_ms_ssim(x, x_hat, win=window, weights=weights, **options)
+        for weight in MS_SSIM_WEIGHTS:
+            if values:
+                odd = [side % 2 for side in x.shape[-2:]]
+                x, x_hat = (F.avg_pool2d(images, 2, padding=odd) for images in (x, x_hat))
+            similarity, contrast = _ssim(x, x_hat, data_range=1.0, win=window, size_average=False)
+            values.append(contrast.relu() ** weight)
+        values[-1] = similarity.relu() ** weight
+        return reduce(torch.mul, values).mean(1)
 
 
 @lru_cache
 @torch.inference_mode(False)  # what is kept must also serve a training
-def _on_gpu(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """MS-SSIM's window, (3, 1, 1, 7), and the weights of its scales: the library would send them anew in each training
-    step, and wait for the GPU to take them."""
+def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """MS-SSIM's Gaussian window, (3, 1, 1, 7)."""
     offset = torch.arange(MS_SSIM_WINDOW) - MS_SSIM_WINDOW // 2
     window = torch.exp(-(offset**2) / (2 * MS_SSIM_SIGMA**2))
-    window = (window / window.sum()).repeat(3, 1, 1, 1)
-    return window.to(device, dtype), torch.tensor(MS_SSIM_WEIGHTS, dtype=dtype, device=device)
+    return (window / window.sum()).repeat(3, 1, 1, 1).to(device, dtype)
 
 
 def ms_ssim_db(value: Tensor) -> Tensor:

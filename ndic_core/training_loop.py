@@ -203,10 +203,20 @@ class Training:
         except torch.linalg.LinAlgError:  # what SOAP's decompositions make of a gradient that is not finite
             self._not_finite()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self._update_average()
         if config.schedule == "cosine":
             self.schedule.step()
         return out, terms
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """As `AveragedModel.update_parameters`, which sends the number of updates to a GPU and waits for it."""
+        if self.average.n_averaged == 0:
+            self.average.update_parameters(self.model)
+            return
+        average, weights = list(self.average.parameters()), list(self.model.parameters())
+        torch._foreach_lerp_(average, weights, 1 - self.config.ema_decay)
+        self.average.n_averaged += 1
 
     def _lambdas(self, rates: Tensor) -> float | Tensor:
         """The lambda of each image: the one there is, or drawn log-uniformly from the range. On the CPU, where a model

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 import zipfile
 from io import BytesIO
@@ -270,7 +273,8 @@ def test_a_step_has_its_time_and_no_more(bench, tmp_path, monkeypatch):
     facts = bench.plan.run(["-c", code], tmp_path / "log", 3.0)
     assert facts["ended"] == "the time is up"
     pid = (tmp_path / "log").read_text().strip()
-    assert pid == "" or not is_running(int(pid))
+    while pid and is_running(int(pid)):
+        time.sleep(0.05)
     assert bench.plan.run(["-c", "raise SystemExit(2)"], tmp_path / "log", PATIENCE)["ended"] == "2"
     assert bench.plan.run(["-c", "print(1)"], tmp_path / "log", PATIENCE)["ended"] == "well"
     assert (tmp_path / "log").read_text() == "1\n"
@@ -392,3 +396,55 @@ def test_each_script_explains_itself(bench, capsys):
             script.main(["--help"])
         assert end.value.code == 0
         assert f"python benchmarks/{script.__name__}.py" in capsys.readouterr().out
+
+
+def test_what_came_and_is_worse_does_not_replace_the_best_weights(bench, home, tmp_path):
+    """The training goes on from what came, its best weights remain; without weights of its own, nothing is taken."""
+    pack = packed(bench, home, tmp_path)
+    out, _ = trained(bench, home, tmp_path, pack)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    stage = stages(home, tmp_path)[FIRST]
+    files = Outputs(stage.config)
+    bench.merge.unpack(bench.merge.joined(out), bench.merge.file_names(stage), folder)
+    whole = folder / files.state.name
+    complete = whole.read_bytes()
+    bench.train.main([*home, "--out", str(tmp_path / "outputs"), "--only", FIRST])
+
+    def pretend(images: int, best: float) -> Path:
+        """What is here has seen so few images, at so low a cost."""
+
+        def change(progress):
+            progress.images, progress.best = images, best
+
+        bench.merge.move_state(files.state, files.state, stage.config, change=change)
+        return files.weights
+
+    before = pretend(1, 0.001).read_bytes()
+    whole.write_bytes(complete)
+    assert "the 0.0010 here are kept" in bench.merge.take_in(stage, folder)
+    assert read_progress(files.state).images == 1
+    bench.merge.move_state(tmp_path / "there" / "weight" / whole.name, whole, stage.config)  # with its model
+    assert "1 → 33 images" in bench.merge.take_in(stage, folder)
+    assert files.weights.read_bytes() == before
+    assert read_progress(files.state).best == 0.001
+    pretend(1, 1000.0)
+    assert "1 → 33 images" in bench.merge.take_in(stage, folder)
+    assert files.weights.read_bytes() != before
+
+
+def test_the_street_is_the_same_from_processes(tmp_path, monkeypatch):
+    small = dict(resize=[32, 64], street_pairs=[6, 1, 1], distortion_loss="MSE")
+    config = ndic.load_config("config", model="parallax_attention", dataset_name="Street", guidance=1.0, **small)
+    script = [sys.executable, "-W", "ignore", BENCHMARKS / "gpu_trainings.py", config.model_dump_json(by_alias=True)]
+    cache = {"NDIC_CACHE": str(tmp_path / "processes")}
+    done = subprocess.run(script, env=os.environ | cache, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "threads"))
+    for split in ("train", "val"):
+        load_split(config, split, progress=False)
+    made = [
+        {file.name: file.read_bytes() for file in (tmp_path / how).glob("*.npy")} for how in ("processes", "threads")
+    ]
+    assert len(made[0]) == 3  # images of both splits, and the disparity of one
+    assert made[0] == made[1]

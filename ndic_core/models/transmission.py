@@ -146,8 +146,10 @@ def _check_image(image: Tensor, name: str) -> None:
 @contextmanager
 def _coding_conditions(model: Codec, height: int, width: int):
     """The same arithmetic at sender and receiver, whatever surrounds the call; and a word when memory runs out."""
+    cudnn = torch.backends.cudnn
+    exact = cudnn.flags(cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)  # a GPU's convolutions
     try:
-        with evaluating(model), torch.autocast(model.device.type, enabled=False):
+        with evaluating(model), torch.autocast(model.device.type, enabled=False), exact:
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate" in str(error):
