@@ -35,7 +35,7 @@ from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, Progress, move_sta
 BENCHMARKS = Path(__file__).parent
 MIB = 2**20
 BATCH = 16  # images of a training step: a GPU takes hardly longer for them than for 4
-PIECE, PIECES, ROOM = 16 * MIB, 6, 58 * MIB  # of the archive of the trainings: with the two others it is eight files
+PIECE, ROOM = 16 * MIB, 58 * MIB  # of the archive of the trainings: four files, beside two others
 GRACE = 10.0  # seconds for a process to end by itself
 # Seconds that a training takes beside its steps: to import, before; to validate, after.
 BESIDE = {"cuda": 15.0, "cpu": 25.0}
