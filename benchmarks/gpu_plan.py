@@ -57,6 +57,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
     """Of each step that measures: Python's arguments, and the files that come into `out`."""
     gpu = device == "cuda"
     tests = [str(BENCHMARKS.parent / "tests" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
+    tests += ["-o", "filterwarnings=default"]  # the versions there may warn of what those here do not
     if gpu:
         attention, batch = [], ["--batch", str(BATCH)]
         loops = [*batch, "--preset", "config", "--models", "cross_attention", "--pairs", "64", "--seconds", "2"]
