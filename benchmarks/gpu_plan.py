@@ -16,7 +16,7 @@ In this order, each step with a time limit of its own; what fails is noted and p
 Trainings that are furthest from their budget come first, on large batches, with the learning rate that
 `optimizers.py` found for these. The street is rendered, and what is compiled is compiled, while other steps run.
 
-Everything comes home in at most eight files of at most 16 MiB: `report.json`, written after each step;
+Everything comes home in at most six files of at most 16 MiB: `report.json`, written after each step;
 `measurements.zip` with tables and logs; `training.zip.0` and so on, one archive of weights in 16 bits and of states in
 32 bits, cut into pieces. `gpu_merge.py` takes them in.
 """

@@ -165,6 +165,39 @@ def teaching(own_folder: Path, out: Path, **changes):
     return ndic.load_config("teaching", **{**small, "save_output_path": str(out), **changes})
 
 
+def small_recipe(folder: Path, streets: int, epochs: int) -> Path:
+    """A small recipe and its pairs: 32 as whole views, all of them also larger, 30 held out."""
+    rng = np.random.default_rng(0)
+    for root, size in (("real", (48, 160)), ("native", (64, 200))):
+        for side in ("image_2", "image_3"):
+            (folder / root / side).mkdir(parents=True)
+            for i in range(32):
+                pixels = rng.integers(0, 256, (8, 20, 3), dtype=np.uint8)
+                image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+                image.save(folder / root / side / f"{i:03d}.png")
+    file = folder / "small.yaml"
+    file.write_text(
+        f"""
+extends: pretrain
+resize: [32, 64]
+num_filters: 8
+street_pairs: [{streets}, 1, 1]
+leave_out: []
+precision: float32
+validation_period: 1
+order: [bmshj18_factorized, ndic_bls17]
+stages:
+  start:
+    models: [bmshj18_factorized]
+    epochs: 2
+  mse:
+    from: start
+    epochs: {epochs}
+"""
+    )
+    return file
+
+
 def wait_until(happened: Callable[[], bool], process: subprocess.Popen) -> None:
     """Wait for something that a process does, for as long as it runs."""
     while not happened():

@@ -94,7 +94,7 @@ def test_two_trainings_of_one_seed_come_to_the_same(name, own_folder, tmp_path, 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
 @pytest.mark.parametrize("metric", ["MSE", "MS-SSIM"])
-def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device):
+def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, on_device):
     if device.type != "cuda":
         pytest.skip("no GPU on this machine that could be waited for")
     data = {}
@@ -103,8 +103,9 @@ def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device):
     how = dict(
         SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, clip_gradient=1.0, precision="bf16"
     )
-    config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data)
+    config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data, **on_device)
     training = training_loop.Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
+    assert training.model.device.type == device.type
     batches = training.batches.of_epoch(0)
     training._step(next(batches))  # what is made once
     with nobody_waiting(device):

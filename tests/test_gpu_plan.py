@@ -10,11 +10,9 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE
-from PIL import Image
+from conftest import PATIENCE, small_recipe
 
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
@@ -25,23 +23,6 @@ from ndic_core.recipe import load_recipe
 from ndic_core.training_state import read_progress
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-RECIPE = """
-extends: pretrain
-resize: [32, 64]
-num_filters: 8
-street_pairs: [16, 1, 1]
-leave_out: []
-precision: float32
-validation_period: 1
-order: [bmshj18_factorized, ndic_bls17]
-stages:
-  start:
-    models: [bmshj18_factorized]
-    epochs: 2
-  mse:
-    from: start
-    epochs: 3
-"""
 FRESH, FIRST, SECOND = "start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17"
 
 
@@ -66,15 +47,8 @@ def bench(monkeypatch):
 @pytest.fixture
 def home(tmp_path) -> list[str]:
     """A small recipe, its pairs, and an outputs folder: the arguments that name them."""
-    rng = np.random.default_rng(0)
-    for root, size in (("real", (48, 160)), ("native", (64, 200))):
-        for side in ("image_2", "image_3"):
-            (tmp_path / root / side).mkdir(parents=True)
-            for i in range(32):
-                image = Image.fromarray(rng.integers(0, 256, (8, 20, 3), dtype=np.uint8))
-                image.resize(size[::-1], Image.Resampling.BILINEAR).save(tmp_path / root / side / f"{i:03d}.png")
-    (tmp_path / "small.yaml").write_text(RECIPE)
-    arguments = ["--recipe", str(tmp_path / "small.yaml"), "--data", str(tmp_path / "real")]
+    recipe = small_recipe(tmp_path, streets=16, epochs=3)
+    arguments = ["--recipe", str(recipe), "--data", str(tmp_path / "real")]
     return [*arguments, "--native", str(tmp_path / "native")]
 
 
@@ -84,15 +58,15 @@ def stages(home, tmp_path, outputs="outputs") -> dict:
     return {str(stage): stage for stage in load_recipe(home[1], **paths).values()}
 
 
-def packed(bench, home, tmp_path, minutes="9") -> Path:
+def packed(bench, home, tmp_path) -> Path:
     """The runner's first training is complete, and all is packed but for the wheels."""
-    bench.train.main([*home, "--out", str(tmp_path / "outputs"), "--minutes", minutes, "--only", FRESH])
+    bench.train.main([*home, "--out", str(tmp_path / "outputs"), "--only", FRESH])
     pack = tmp_path / "pack"
     bench.pack.main([str(pack), *home, "--outputs", str(tmp_path / "outputs"), "--no-wheels"])
     return pack
 
 
-def trained(bench, home, tmp_path, pack, room=None) -> tuple[Path, dict]:
+def trained(bench, home, tmp_path, pack) -> tuple[Path, dict]:
     """What the plan's trainings come to, without the processes: one by one, in this one."""
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
@@ -100,7 +74,7 @@ def trained(bench, home, tmp_path, pack, room=None) -> tuple[Path, dict]:
     while ready := trainings.ready():
         command = trainings.command(ready[0], 9)
         bench.train.main(command[1:])
-    lacking = trainings.bring_home(out, *([room] if room else []))
+    lacking = trainings.bring_home(out)
     report = bench.plan.Report(out, "cpu")
     facts = dict(ended="well", at_once=1, trainings=trainings.summary(), left_behind=lacking)
     report.note("training", **facts)

@@ -7,34 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE, wait_until
-from PIL import Image
+from conftest import PATIENCE, small_recipe, wait_until
 
 import ndic_core as ndic
 from ndic_core.experiment import Outputs
 from ndic_core.recipe import load_recipe
 
 RUNNER = Path(__file__).parents[1] / "benchmarks" / "pretrain.py"
-RECIPE = """
-extends: pretrain
-resize: [32, 64]
-num_filters: 8
-street_pairs: [8, 1, 1]
-leave_out: []
-precision: float32
-validation_period: 1
-order: [bmshj18_factorized, ndic_bls17]
-stages:
-  start:
-    models: [bmshj18_factorized]
-    epochs: 2
-  mse:
-    from: start
-    epochs: 2
-"""
 
 
 @pytest.fixture
@@ -47,18 +28,7 @@ def bench(monkeypatch):
 
 @pytest.fixture
 def recipe(tmp_path) -> Path:
-    """A small recipe and its pairs: 32 as whole views, all of them also larger, 30 held out."""
-    rng = np.random.default_rng(0)
-    for root, size in (("real", (48, 160)), ("native", (64, 200))):
-        for side in ("image_2", "image_3"):
-            (tmp_path / root / side).mkdir(parents=True)
-            for i in range(32):
-                pixels = rng.integers(0, 256, (8, 20, 3), dtype=np.uint8)
-                image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
-                image.save(tmp_path / root / side / f"{i:03d}.png")
-    file = tmp_path / "small.yaml"
-    file.write_text(RECIPE)
-    return file
+    return small_recipe(tmp_path, streets=8, epochs=2)
 
 
 def arguments(recipe: Path, *more: str) -> list[str]:
