@@ -90,7 +90,9 @@ def curve(
     changes: Changes = None,
     weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
     model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
-    classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP and AVIF.")] = False,
+    classical: Annotated[
+        bool, typer.Option(help="Also JPEG, JPEG 2000, WebP and AVIF; HEVC with pillow-heif.")
+    ] = False,
     published: Annotated[bool, typer.Option(help="Draw the published points too.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     metric: TrainedFor = Metric[METRICS[0]],

@@ -41,7 +41,7 @@ def draw_curves(
         out: the CSV.
         weights: checkpoints to load.
         shipped: shipped weights to load: model and metric, as `load_pretrained` takes them.
-        with_classical: also JPEG, JPEG 2000, WebP and AVIF.
+        with_classical: also the classical codecs that are available here.
         published: draw the published points into the picture of MS-SSIM.
         split: "train", "val" or "test".
         points: lambdas of each variable-rate model.
@@ -95,7 +95,7 @@ def classical_curves(pairs: Pairs) -> list[dict]:
     """The classical codecs on the x of all pairs; each image counts once."""
     chosen = {int(image): i for i, image in reversed(list(enumerate(pairs.index[:, 0])))}
     images = [pairs[i][0] for i in sorted(chosen.values())]
-    bar = tqdm(classical.CODECS, "classical codecs", leave=False, disable=None)
+    bar = tqdm(classical.available(), "classical codecs", leave=False, disable=None)
     return [{**row, "images": len(images)} for name in bar for row in classical.curve(name, images)]
 
 

@@ -32,6 +32,7 @@ CODEC_STYLE = {
     "JPEG 2000": ("#707070", (3, 1)),
     "WebP": ("#565656", (5, 1, 1, 1)),
     "AVIF": ("#3C3C3C", (7, 2)),
+    "HEVC": ("#202020", (9, 2, 2, 2)),
 }
 _PUBLISHED_STYLE = MODEL_STYLE | {"DSIN": ("#0072B2", "X")}  # what has only been published
 _SIDE_INFO = {"true": ("-", ""), "swapped": ("--", ", another scene's y"), "absent": (":", ", no y")}

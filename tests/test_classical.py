@@ -1,23 +1,23 @@
-"""JPEG, JPEG 2000, WebP and AVIF: whole files counted, pictures restored, bad input refused."""
+"""JPEG, JPEG 2000, WebP, AVIF and HEVC: whole files counted, pictures restored, bad input refused."""
 
 from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image
 
-from ndic_core.classical import CODECS, curve, decode, encode
+from ndic_core.classical import CODECS, available, curve, decode, encode
 from ndic_core.errors import NDICError
 from ndic_core.metrics import psnr
 
-FINE = {"JPEG": 95, "JPEG 2000": 38, "WebP": 95, "AVIF": 95}
+FINE = {"JPEG": 95, "JPEG 2000": 38, "WebP": 95, "AVIF": 95, "HEVC": 60}
 
 
 @pytest.fixture(scope="module", params=CODECS)
 def name(request):
-    if not features.check(CODECS[request.param].feature):
-        pytest.skip(f"this Pillow lacks {request.param}")
+    if request.param not in available():
+        pytest.skip(f"{request.param} is not available here")
     return request.param
 
 
@@ -144,3 +144,12 @@ def test_a_pillow_without_the_codec_is_named(monkeypatch, pair):
     with pytest.raises(NDICError, match=r"without AVIF: pip install --upgrade 'pillow>=11\.3'"):
         encode("AVIF", pair[0], 30)
     assert decode(encode("JPEG", pair[0], 30)).shape == (3, 128, 256)  # the others are none the worse
+
+
+def test_hevc_without_its_package_is_named(monkeypatch, pair):
+    monkeypatch.setattr("ndic_core.classical.importlib.util.find_spec", lambda name: None)
+    assert "HEVC" not in available()
+    with pytest.raises(NDICError, match="pip install pillow-heif"):
+        encode("HEVC", pair[0], 30)
+    with pytest.raises(NDICError, match="no file of"):
+        decode(b"\0\0\0\x18ftypheic" + bytes(80))
