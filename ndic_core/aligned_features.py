@@ -6,6 +6,7 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 from ndic_core.models.aligned import AlignedNDIC
 from ndic_core.models.codec import evaluating
+from ndic_core.models.matching import Match
 
 
 @torch.no_grad()
@@ -20,8 +21,8 @@ def features_at_alignment(
         lmbda: the rate, of variable-rate weights.
 
     Returns:
-        For 1/8, 1/4 and 1/2 of the image size: t of x's decoder, u of y's decoder, and y's features as aligned with
-        x's, (B, N, h, w) each.
+        For 1/8, 1/4 and 1/2 of the image size: t of x's decoder, u of y's decoder (of `parallax_attention`: of y's
+        analysis), (B, N, h, w) each, and y's features as aligned with x's, (B, M, h, w).
 
     Raises:
         NDICError: the model aligns nothing, or takes no such images.
@@ -29,7 +30,11 @@ def features_at_alignment(
     if not hasattr(model, "cams"):
         raise NDICError(f"{model.name} aligns no features: take cross_attention or parallax_attention")
     met: list[tuple[Tensor, Tensor, Tensor]] = []
-    hooks = [cam.register_forward_hook(lambda _, given, aligned: met.append((*given, aligned))) for cam in model.cams]
+
+    def note(_, given: tuple, out: Tensor | tuple[Tensor, Match]) -> None:
+        met.append((*given[:2], out[0] if isinstance(out, tuple) else out))
+
+    hooks = [cam.register_forward_hook(note) for cam in model.cams]
     try:
         with evaluating(model):
             model(x, y, lmbda=lmbda, side=False)

@@ -14,12 +14,14 @@ from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.guidance import guidance_weight
 
+DECEIVED = 0.1  # of a robust model's training: the share of images with another scene's y, and that of steps without y
+
 
 class Batch(NamedTuple):
     """One process's share of a step.
 
     Attributes:
-        x, y: images, (B, 3, H, W) in [0, 1].
+        x, y: images, (B, 3, H, W) in [0, 1]; y is None in a step that does without.
         rates: (B,) from 0 to below 1, on the CPU: where in the range of a variable-rate model each image is trained.
         guidance: weight of the loss that guides attention.
         known: positions in the batch of the pairs that know their disparity; None where there are none, or where that
@@ -28,7 +30,7 @@ class Batch(NamedTuple):
     """
 
     x: Tensor
-    y: Tensor
+    y: Tensor | None
     rates: Tensor
     guidance: float
     known: Tensor | None
@@ -56,6 +58,9 @@ class Batches:
         rng = np.random.default_rng([self.config.seed, epoch])
         flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
         rates = torch.from_numpy(rng.random(len(self.pairs)))
+        share = DECEIVED if self.config.parallax.robust else 0.0
+        others = torch.from_numpy(rng.random(len(self.pairs)) < share)
+        alone = rng.random(len(self)) < share
         pairs = self.pairs.in_epoch(epoch)
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
@@ -70,6 +75,13 @@ class Batches:
                 disparity = self._there(pairs.truth([chosen[i] for i in places]))
                 # Mirrored, y's things lie to the right.
                 disparity = torch.where(flip[known], -disparity.flip(-1), disparity)
+            if alone[step]:
+                y = known = disparity = None
+            elif share:
+                other = self._there(others[chosen])
+                y = torch.where(other[:, None, None, None], y.roll(1, 0), y)  # in a batch of 1 it remains its own
+                if known is not None:
+                    disparity = torch.where(other[known][:, None, None], torch.nan, disparity)
             yield Batch(x, y, rates[chosen], guidance, known, disparity)
 
     def _there(self, values: Tensor) -> Tensor:

@@ -195,10 +195,8 @@ def _telling_shapes(config: dict) -> dict[str, tuple[int, ...]]:
             shapes[f"cams.{i}.embed_x.weight"] = (width, values[0] * values[1])
             shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], width)
     if config["model"] == "parallax_attention":
-        for i, shrink in enumerate((8, 4, 2)):
-            rows, columns = (2 * -(-config[r] // shrink) + 1 for r in ("r_y", "r_x"))
-            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], n, 3, 3)
-            shapes[f"cams.{i}.bias"] = (config["heads"], rows * columns)
+        rows, columns = (2 * -(-config[r] // 8) + 1 for r in ("r_y", "r_x"))
+        shapes["cams.0.bias"] = (rows, columns)
     return shapes
 
 

@@ -90,9 +90,7 @@ def curve(
     changes: Changes = None,
     weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
     model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
-    classical: Annotated[
-        bool, typer.Option(help="Also JPEG, JPEG 2000, WebP and AVIF; HEVC with pillow-heif.")
-    ] = False,
+    classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP, AVIF and HEVC.")] = False,
     published: Annotated[bool, typer.Option(help="Draw the published points too.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     metric: TrainedFor = Metric[METRICS[0]],
@@ -174,14 +172,14 @@ def decode(
         header, _ = unpack(content)
     except NDICError as error:
         raise NDICError(f"{stream}: {error}") from error
-    if CATALOGUE[header.model].side_info and side_info is None:
-        raise NDICError(f"{stream} was made by {header.model}, which decodes with a side image: add --side-info IMAGE")
     y = read_image(side_info) if side_info is not None else None
     from ndic_core import decode as decode_image
     from ndic_core.checkpoints import pretrained_for
 
     name = None if weights else header.model
     codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
+    if side_info is None and not codec.y_optional:
+        raise NDICError(f"{stream} was made by {header.model}, which decodes with a side image: add --side-info IMAGE")
     start = time.perf_counter()
     try:
         x_hat = decode_image(codec, content, y, progress=True)

@@ -27,15 +27,13 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Parallax(BaseModel):
-    """What may be chosen of `parallax_attention`; see `ndic_core.models.aligned.ParallaxAttention`."""
+    """What may be chosen of `parallax_attention`; see `ndic_core.models.parallax.ParallaxAttention`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    r_x: int = Field(48, ge=0, le=4096, description="a whole number from 0 to 4096")
+    r_x: int = Field(96, ge=0, le=4096, description="a whole number from 0 to 4096")
     r_y: int = Field(0, ge=0, le=4096, description="a whole number from 0 to 4096")
-    heads: int = Field(2, ge=1, le=1024, description="a whole number from 1 to 1024")
-    head_width: int = Field(16, ge=1, le=1024, description="a whole number from 1 to 1024")
-    hyperprior: bool = Field(False, description="true or false")
+    robust: bool = Field(False, description="true or false")
 
 
 class Config(BaseModel):
@@ -139,8 +137,6 @@ class Config(BaseModel):
     def _images_fit_the_model(self) -> "Config":
         if self.model == "cross_attention":
             step = math.lcm(16, 8 * self.patch_grid)
-        elif self.model == "parallax_attention" and self.parallax.hyperprior:
-            step = CATALOGUE["ndic_bmshj18"].multiple_of
         else:
             step = CATALOGUE[self.model].multiple_of
         if any(side % step for side in self.resize):

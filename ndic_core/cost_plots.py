@@ -10,7 +10,19 @@ from ndic_core.errors import NDICError
 _COLOURS = dict(  # Okabe–Ito: blue what the sender needs, warm what y costs
     zip(
         [*PARTS.values(), REST],
-        ["#0072B2", "#56B4E9", "#A6CEE3", "#F0E442", "#E69F00", "#CC79A7", "#D55E00", "#009E73", "#999999"],
+        [
+            "#0072B2",
+            "#56B4E9",
+            "#A6CEE3",
+            "#F0E442",
+            "#E69F00",
+            "#B2DF8A",
+            "#CC79A7",
+            "#D55E00",
+            "#009E73",
+            "#8C510A",
+            "#999999",
+        ],
         strict=True,
     )
 )

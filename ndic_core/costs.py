@@ -35,8 +35,10 @@ PARTS = {  # a module of a model: what it is called here
     "analysis_w": "common information of y",
     "analysis_y": "analysis of y",
     "synthesis_y": "synthesis of y's features",
+    "pyramid_y": "features of y",
     "cams": "alignment",
     "synthesis_x": "synthesis of x",
+    "retouch": "retouch with y",
 }
 REST = "coder and the rest"  # of measured seconds: what lies in no part
 SIDES = ("sender", "receiver")
@@ -46,7 +48,8 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
     """Multiply–accumulates of one picture, counted by PyTorch on shapes alone: nothing is computed.
 
     Convolutions, matrix products and GDN's sums are counted, as half the operations of
-    `torch.utils.flop_counter.FlopCounterMode`; roots, additions and the range coder are not.
+    `torch.utils.flop_counter.FlopCounterMode`; roots, additions and the range coder are not, nor the products of
+    shifted features in `parallax_attention`, less than a hundredth of its work.
 
     Args:
         model: any of `ndic_core.MODELS`, trained or not.

@@ -41,8 +41,8 @@ def evaluate(
         pairs: images of any size.
         lmbda: the rate of variable-rate weights; see `encode`.
         side_info: what to decode with, of "true", "swapped" (the y of another scene; left out where there is
-            none) and "absent" (a grey image). Models without side information decode
-            once, as "true".
+            none) and "absent" (nothing, or a grey image for a model that needs one). Models without side information
+            decode once, as "true".
         pictures: called with (number, x, y, x_hat, row) for each image decoded with its true y, tensors on the CPU.
         progress: show a bar on stderr.
 
@@ -79,6 +79,8 @@ def evaluate(
             side = _side_image(kind, pairs, i, y)
             if side is None:
                 continue
+            if kind == "absent" and model.y_optional:
+                side = None
             start = time.perf_counter()
             x_hat = decode(model, stream, side).cpu()
             decode_seconds = time.perf_counter() - start

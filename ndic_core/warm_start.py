@@ -14,7 +14,7 @@ SIMPLER = {
     "ndic_bls17": ("bmshj18_factorized",),
     "ndic_bmshj18": ("bmshj18_factorized", "bmshj18", "ndic_bls17"),
     "cross_attention": ("bmshj18_factorized", "ndic_bls17"),
-    "parallax_attention": ("bmshj18_factorized", "ndic_bls17"),
+    "parallax_attention": ("bmshj18_factorized",),
 }
 # Transforms of the side image start as those of x: features of both are then comparable. Those for its own picture do
 # so even where the simpler model has them, which need not have trained them (alpha = 0); w's only where it has none.

@@ -96,6 +96,12 @@ def test_overhead_with_reference_weights(name, parity_weight, pair, tmp_path):
     assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
 
 
+RECEIVERS = (
+    *("analysis_y", "analysis_w", "synthesis_x", "synthesis_y", "prior_y", "prior_w"),
+    *("cams", "pyramid_y", "retouch"),
+)
+
+
 @pytest.mark.parametrize("name", SIDE_INFO)
 def test_encoder_runs_in_a_process_that_has_no_y(name, pair, tmp_path):
     x, y = pair
@@ -106,7 +112,7 @@ def test_encoder_runs_in_a_process_that_has_no_y(name, pair, tmp_path):
         import torch, ndic_core as ndic
         model = ndic.load_checkpoint("model.safetensors")
         touched = []
-        for part in ("analysis_y", "analysis_w", "synthesis_x", "synthesis_y", "prior_y", "prior_w", "cams"):
+        for part in {RECEIVERS!r}:
             for module in getattr(model, part, torch.nn.Identity()).modules():
                 module.register_forward_hook(lambda *_: touched.append(part))
         open("x.ndic", "wb").write(ndic.encode(model, torch.load("x.pt")))

@@ -9,13 +9,11 @@ from torch import Tensor, nn
 
 from ndic_core.errors import NDICError
 from ndic_core.models.attention import CrossAttentionModule
-from ndic_core.models.catalogue import CATALOGUE
 from ndic_core.models.codec import DOWNSAMPLING, Lambda, evaluating
 from ndic_core.models.distributed import NDIC, join
 from ndic_core.models.gain import scaled
 from ndic_core.models.layout import Layout
-from ndic_core.models.parallax import ParallaxAttentionModule
-from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
+from ndic_core.models.priors import FactorizedPrior
 from ndic_core.models.transforms import channels_last, synthesis_4
 
 SHRINK = (8, 4, 2)  # how much smaller than the image the features of the first three stages are
@@ -35,7 +33,7 @@ class AlignedNDIC(NDIC):
 
     def __init__(self, num_filters: int, lmbda: Lambda, **options):
         super().__init__(num_filters, lmbda, **options)
-        self.synthesis_x = synthesis_4(2 * num_filters, num_filters, widened=2)
+        self.synthesis_x = synthesis_4(2 * num_filters, num_filters, joined=num_filters)
 
     def synthesise(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         t, u = self._in_step(h_x, h_y, w)
@@ -170,59 +168,3 @@ class CrossAttention(AlignedNDIC):
     def _sizes_allowed(self) -> str:
         height, width = self.config["image_size"]
         return f"with these weights takes images of exactly {height} × {width}"
-
-
-class ParallaxAttention(AlignedNDIC):
-    """Alignment by attention along the row, where a second camera has what the first one sees: ours.
-
-    Takes images of any size that the transforms allow; multiples of 64 with the hyperprior.
-
-    Args:
-        num_filters: channels of every layer and of each latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
-        r_x, r_y: columns and rows of the image that a match may lie away from its place in x, to either side: the
-            largest disparity; and 0 for rectified cameras that shoot at one time, a few otherwise. Rounded up at each
-            scale.
-        heads: of each attention module.
-        head_width: width of a head.
-        hyperprior: scale hyperpriors on the latents of x and y, instead of factorised priors.
-
-    Example:
-        >>> import torch
-        >>> model = ParallaxAttention(num_filters=8, r_x=16).eval()
-        >>> x, y = torch.rand(2, 1, 3, 32, 64)
-        >>> model(x, y)["x_hat"].shape
-        torch.Size([1, 3, 32, 64])
-        >>> [tuple(layer.shape) for layer in model.attention_maps(x, y)]
-        [(1, 2, 4, 8, 1, 5), (1, 2, 8, 16, 1, 9), (1, 2, 16, 32, 1, 17)]
-    """
-
-    name = "parallax_attention"
-
-    def __init__(
-        self,
-        num_filters: int = 192,
-        lmbda: Lambda = 3e-5,
-        r_x: int = 48,
-        r_y: int = 0,
-        heads: int = 2,
-        head_width: int = 16,
-        hyperprior: bool = False,
-    ):
-        attention = dict(r_x=r_x, r_y=r_y, heads=heads, head_width=head_width)
-        super().__init__(num_filters, lmbda, hyperprior=hyperprior, **attention)
-        prior = ScaleHyperprior if hyperprior else FactorizedPrior
-        self.prior_x = prior(num_filters)
-        self.prior_y = prior(num_filters, transmitted=False)
-        self.cams = nn.ModuleList(
-            ParallaxAttentionModule(num_filters, (-(-r_y // shrink), -(-r_x // shrink)), heads, head_width)
-            for shrink in SHRINK
-        )
-
-    @property
-    def transmitted(self) -> tuple[str, ...]:
-        return ("x", "z") if self.config["hyperprior"] else ("x",)
-
-    @property
-    def multiple_of(self) -> int:
-        return CATALOGUE["ndic_bmshj18"].multiple_of if self.config["hyperprior"] else self.info.multiple_of

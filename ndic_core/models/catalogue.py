@@ -98,12 +98,12 @@ _ENTRIES = (
     ),
     ModelInfo(
         "parallax_attention",
-        "aligned:ParallaxAttention",
+        "parallax:ParallaxAttention",
         code=6,
         side_info=True,
         multiple_of=16,
         transmitted=("x",),
-        title="ndic_bls17 with decoder features of y aligned along the row",
+        title="y aligned along the row, coarse to fine, factorised prior",
         source="this project",
     ),
 )

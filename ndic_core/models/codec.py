@@ -51,6 +51,11 @@ class Codec(nn.Module):
         return self.info.transmitted
 
     @property
+    def y_optional(self) -> bool:
+        """Whether the model decodes without a side image: it has none, or was trained so."""
+        return not self.info.side_info
+
+    @property
     def multiple_of(self) -> int:
         """Image sides must be multiples of this."""
         return self.info.multiple_of
@@ -146,9 +151,9 @@ class Codec(nn.Module):
                 f"{self.name} {self._sizes_allowed()}; this image is {height} × {width} (height × width). "
                 f"Resize it, or use encode and decode, which take any size"
             )
-        if self.info.side_info:
-            if y is None:
-                raise NDICError(f"{self.name} needs y, the side image: pass model(x, y)")
+        if y is None and not self.y_optional:
+            raise NDICError(f"{self.name} needs y, the side image: pass model(x, y)")
+        if y is not None and self.info.side_info:
             check_tensor(y, "y", "(B, 3, H, W)")
             if y.shape != x.shape:
                 raise NDICError(f"x and y must have one shape; x is {tuple(x.shape)}, y is {tuple(y.shape)}")

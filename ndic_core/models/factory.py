@@ -16,7 +16,7 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
         image_size: height and width that `cross_attention` is built for; the others take many sizes and ignore it.
         options: `lmbda` of any model, a number, or a pair (lowest, highest) for one model of all rates between; and the
             attention's size: of `cross_attention` `attention_width`, `heads`, `head_width`, `patch_grid`, `dropout`, of
-            `parallax_attention` `r_x`, `r_y`, `heads`, `head_width`, and whether it has a `hyperprior`.
+            `parallax_attention` `r_x`, `r_y`, `robust`.
 
     Returns:
         A `ndic_core.models.codec.Codec`, in training mode, on the CPU.
@@ -79,9 +79,9 @@ def _check_values(name: str, options: dict) -> None:
             values = value if isinstance(value, tuple) and len(value) == 2 else (value,)
             if not all(_is_number(v) and v > 0 for v in values) or (len(values) == 2 and values[0] >= values[1]):
                 raise NDICError(f"lmbda must be a positive number, or two, lowest and highest; got {value!r}")
-        elif key == "hyperprior":
+        elif key == "robust":
             if not isinstance(value, bool):
-                raise NDICError(f"hyperprior must be True or False; got {value!r}")
+                raise NDICError(f"robust must be True or False; got {value!r}")
         elif key in ("r_x", "r_y"):
             if not _is_whole(value, least=0):
                 raise NDICError(f"{key} must be a whole number of pixels, 0 or more; got {value!r}")

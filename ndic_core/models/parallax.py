@@ -1,144 +1,215 @@
-"""The parallax attention module: features of y aligned with x's by looking along the row."""
+"""`parallax_attention`: y's features, and y itself, aligned with x along the row: ours."""
 
-import math
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndic_core.models.transforms import conv
+from ndic_core.models.codec import Codec, Lambda, evaluating
+from ndic_core.models.distributed import join
+from ndic_core.models.gain import scaled
+from ndic_core.models.matching import (
+    REACH,
+    Match,
+    RowRefinement,
+    RowSearch,
+    channels_begin,
+    channels_end,
+    inside,
+    read_at,
+    zeroed,
+)
+from ndic_core.models.priors import FactorizedPrior
+from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
 
-BLOCK = 32  # columns of x whose windows are attended to together
-KEYS = 2**20  # most keys in memory at a time, copied for every window they are in; rows beyond that wait
 
-
-class ParallaxAttentionModule(nn.Module):
-    """Features of `y` rearranged to lie where `x` has theirs, looked for only where a second camera can have them.
-
-    What two rectified cameras see lies in one row, shifted by its disparity. So every position of x asks the positions
-    of y in the same row within ± `reach` columns (and a few rows, for cameras that are not rectified or not
-    synchronised), and one thing more: a learned token that stands for "nothing here matches", for what y's camera does
-    not see. Beyond the borders of y there stand copies of it.
-
-        t ─ norm ─ to_q ──────────┐
-                                  ├─ softmax(q kᵀ/√d + bias[offset]) v ─ to_out ─ features
-        u ─ norm ─ to_kv ─ k, v ──┘
-
-    Attention along the row is PASSRnet's parallax attention (Wang et al., CVPR 2019, section 3.2) and ECSIC's
-    (Wödlinger et al. 2023, arXiv 2307.10284); a bounded window, relative positions and the token are ours. Work and
-    memory grow with the number of pixels, not with its square: rows are cut into blocks, and each block of queries
-    meets the keys of its own windows. (With one camera at twice the resolution disparities
-    are twice as large, too: a reach that grows with the picture makes the work grow faster.)
+class Pyramid(nn.Module):
+    """Features of y at 1/2, 1/4 and 1/8 of its size: lighter than an analysis, for y is whole at the receiver.
 
     Args:
-        channels: of the features.
-        reach: rows and columns, at this scale, that a position looks to either side.
-        heads: number of attention heads.
-        head_width: width of a head.
+        channels: of the features at 1/2, 1/4 and 1/8.
     """
 
-    def __init__(self, channels: int, reach: tuple[int, int], heads: int = 2, head_width: int = 16):
+    def __init__(self, channels: Sequence[int]):
         super().__init__()
-        self.heads = heads
-        self.reach = reach
-        inner = heads * head_width
-        rows, columns = (2 * r + 1 for r in reach)
-        self.norm_x = nn.LayerNorm(channels)
-        self.norm_y = nn.LayerNorm(channels)
-        self.to_q = conv(channels, inner, 3, 1)  # with its neighbours a position is easier to tell from others
-        self.to_kv = conv(channels, 2 * inner, 3, 1)
-        self.nothing = nn.Parameter(torch.zeros(2 * inner))  # key and value
-        self.bias = nn.Parameter(torch.zeros(heads, rows * columns))
-        self.nothing_bias = nn.Parameter(torch.zeros(heads, 1))
-        self.to_out = nn.Linear(inner, channels)
+        half, quarter, eighth = channels
+        self.conv1 = conv(3, half, 5, 2)
+        self.conv2 = conv(half, quarter, 3, 2)
+        self.conv3 = conv(quarter, eighth, 3, 2)
 
-    def forward(self, t: Tensor, u: Tensor) -> Tensor:
-        """Aligned features of `y`, (B, N, h, w), from features `t` of x and `u` of y in the same shape."""
-        (b, _, h, w), r_y = t.shape, self.reach[0]
-        q, kv = self._rows(t, u)
-        bias = self._bias(q.shape[3]).to(q.dtype)
-        band = max(1, KEYS // (b * q.shape[2] * bias.shape[-1]))
-        parts = []
-        for i in range(0, h, band):
-            windows = self._windows(q[:, i : i + band], kv[:, i : i + band + 2 * r_y])
-            out = F.scaled_dot_product_attention(*windows, bias).transpose(1, 2)
-            parts.append(out.reshape(b, -1, q.shape[2] * q.shape[3], q.shape[4])[:, :, :w])
-        return self.to_out(torch.cat(parts, dim=1)).permute(0, 3, 1, 2)
+    def forward(self, y: Tensor) -> list[Tensor]:
+        """The features, the coarsest first, of y (B, 3, H, W)."""
+        found = []
+        for layer in (self.conv1, self.conv2, self.conv3):
+            y = F.leaky_relu(layer(y), 0.1)
+            found.insert(0, y)
+        return found
 
-    def attention(self, t: Tensor, u: Tensor) -> Tensor:
-        """Where each position of x looks in y.
+
+class Retouch(nn.Module):
+    """Improves x̂ at full resolution: y itself, moved to where x shows the same, lends its texture.
+
+    Args:
+        vertical: whether matches may lie in other rows.
+        hidden: channels of its convolutions.
+    """
+
+    def __init__(self, vertical: bool, hidden: int = 16):
+        super().__init__()
+        self.vertical = vertical
+        self.layers = nn.Sequential(
+            OrderedDict(
+                conv1=conv(7, hidden, 3, 1),
+                relu1=nn.LeakyReLU(0.1),
+                conv2=conv(hidden, hidden, 3, 1),
+                relu2=nn.LeakyReLU(0.1),
+                conv3=zeroed(conv(hidden, 3, 3, 1)),
+            )
+        )
+
+    def forward(self, x_hat: Tensor, y: Tensor | None, match: Match) -> Tensor:
+        """x̂ (B, 3, H, W), improved by y and the match at half its size; without y by itself."""
+        offset, belief = match.finer()
+        b, _, h, w = x_hat.shape
+        seen = [channels_end(x_hat)]
+        if y is None:
+            seen.append(x_hat.new_zeros(b, h, w, 4))
+        else:
+            sure = belief.sigmoid() * inside(offset[:, None], offset)[:, 0]
+            seen += [part.to(x_hat) for part in (read_at(channels_end(y), offset, self.vertical), sure[..., None])]
+        return x_hat + self.layers(channels_begin(torch.cat(seen, -1)))
+
+
+class ParallaxAttention(Codec):
+    """Alignment by attention along the row, where a second camera has what the first one sees: ours.
+
+        sender     x ── analysis_x ── h_x ── prior_x ── ĥ_x
+        receiver   ĥ_x ── stage1 ─┬──────── stage2 ─┬──────────── stage3 ─┬──────────── stage4 ─── retouch ── x̂
+                             RowSearch 1/8 ── RowRefinement 1/4 ── RowRefinement 1/2 ────────────────┤
+                   y ── pyramid_y ───┴─────────────────┴──────────────────────┴──────────────────────┘
+
+    y takes part only through the alignment, and passes no bottleneck on the way.
+
+    Takes images of any size whose sides are multiples of 16.
+
+    Args:
+        num_filters: N, channels of every layer and of the latent.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        r_x, r_y: columns and rows of the image that a match may lie away from its place in x, to either side. r_x is
+            the least: images wider than 16/3 of it are searched as far as 3/16 of their width. r_y is 0 for rectified
+            cameras that shoot at one time, a few otherwise; rounded up at each scale.
+        robust: whether it is trained for a y that does not belong to x, or is missing: then y may be None.
+
+    Example:
+        >>> import torch
+        >>> model = ParallaxAttention(num_filters=8, r_x=16).eval()
+        >>> x, y = torch.rand(2, 1, 3, 32, 64)
+        >>> model(x, y)["x_hat"].shape
+        torch.Size([1, 3, 32, 64])
+        >>> [tuple(layer.shape) for layer in model.attention_maps(x, y)]
+        [(1, 1, 4, 8, 1, 5), (1, 1, 8, 16, 1, 13), (1, 1, 16, 32, 1, 29)]
+    """
+
+    name = "parallax_attention"
+
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5, r_x: int = 96, r_y: int = 0, robust: bool = False):
+        super().__init__(num_filters, lmbda, r_x=r_x, r_y=r_y, robust=robust)
+        n = num_filters
+        out = max(1, n // 2)
+        self.analysis_x = analysis_4(n)
+        self.prior_x = FactorizedPrior(n)
+        self.pyramid_y = Pyramid((out, n, n))
+        self.cams = nn.ModuleList(
+            [
+                RowSearch((n, n), (-(-r_y // 8), -(-r_x // 8)), out),
+                RowRefinement((n, n), int(r_y > 0), out, kernel=3),
+                RowRefinement((n, out), int(r_y > 0), out),
+            ]
+        )
+        self.synthesis_x = synthesis_4(n, n, joined=out)
+        self.retouch = Retouch(vertical=r_y > 0)
+
+    @property
+    def y_optional(self) -> bool:
+        return self.config["robust"]
+
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True
+    ) -> dict:
+        """The reconstruction and the likelihoods of what is sent, for images (B, 3, H, W) in [0, 1].
 
         Args:
-            t, u: features of x and y, (B, N, h, w).
+            x: the images to send.
+            y: the side images, one for each; None (of a robust model) where there are none.
+            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
+            side: has no meaning here: nothing is computed that a receiver does not need.
 
         Returns:
-            (B, heads, h, w, 2·reach[0] + 1, 2·reach[1] + 1): head, row and column in x, and the offset from there to y,
-            [0, 0] the furthest up and left. Weights are in [0, 1]; what is missing to a sum of 1 is the weight of
-            "nothing matches". Outside y's borders they are 0.
+            `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
+
+        Raises:
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not take, or `lmbda` is not
+                offered.
         """
-        b, _, h, w = t.shape
-        q, k, _ = self._windows(*self._rows(t, u))
-        weights = torch.softmax(q @ k.mT * q.shape[-1] ** -0.5 + self._bias(q.shape[2]), dim=-1)
-        block, rows, columns = q.shape[2], *(2 * r + 1 for r in self.reach)
-        # A window starts one key further right for each query of the block: with lines one longer, they lie in columns.
-        windows = weights[..., :-1].unflatten(-1, (rows, -1)).transpose(2, 3)
-        windows = F.pad(windows.flatten(3), (0, block)).unflatten(-1, (block, -1))[..., :columns]
-        # (B·h·blocks, heads, rows, block, columns) → (B, heads, h, w, rows, columns)
-        windows = windows.reshape(b, h, -1, self.heads, rows, block, columns).permute(0, 3, 1, 2, 5, 4, 6)
-        windows = windows.reshape(b, self.heads, h, -1, rows, columns)[:, :, :, :w]
-        return windows * self._inside(h, w, windows)
+        self.check(x, y)
+        gain, inverse = self.gains(lmbda, len(x))
+        h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
+        return {
+            "x_hat": self.reconstruct(h_x, y, inverse),
+            "likelihoods": dict(zip(self.transmitted, of_x, strict=True)),
+        }
 
-    def _rows(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries in blocks, (B, h, blocks, block, inner), and keys with values, padded by the reach."""
-        _, _, h, w = t.shape
-        block = min(BLOCK, w)
-        r_y, r_x = self.reach
-        short = -w % block
-        q = self._projected(t, self.norm_x, self.to_q)
-        kv = self._projected(u, self.norm_y, self.to_kv)
-        q = F.pad(q, (0, 0, 0, short)).unflatten(2, (-1, block))
-        beyond = (r_x, r_x + short, r_y, r_y)
-        inside = F.pad(torch.ones(h, w, 1, dtype=torch.bool, device=kv.device), (0, 0, *beyond))
-        return q, torch.where(inside, F.pad(kv, (0, 0, *beyond)), self.nothing.to(kv.dtype))
+    def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
+        t, match = scaled(h_x, inverse), None
+        features = [None] * 3 if y is None else self.pyramid_y(channels_last(y))
+        *stages, last = self.synthesis_x
+        for stage, cam, u in zip(stages, self.cams, features, strict=True):
+            t = stage(t)
+            aligned, match = cam(t, u, match) if y is not None else cam.without(t)
+            t = join(t, aligned.to(t))
+        return self.retouch(last(t), y, match)
 
-    def _windows(self, q: Tensor, kv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of every block in some rows, (B·rows·blocks, heads, length, head_width)."""
-        block, (r_y, r_x) = q.shape[3], self.reach
-        kv = kv.unfold(2, block + 2 * r_x, block).unfold(1, 2 * r_y + 1, 1)  # (B, h, blocks, 2·inner, keys, rows)
-        kv = kv.permute(0, 1, 2, 5, 4, 3).flatten(3, 4)
-        kv = torch.cat([kv, self.nothing.to(kv.dtype).expand(*kv.shape[:3], 1, -1)], dim=3)
-        return tuple(
-            part.flatten(0, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, *kv.chunk(2, dim=-1))
-        )
+    @torch.no_grad()
+    def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
+        """Where x looks in y, per layer; computed only here, never in `forward`.
 
-    @staticmethod
-    def _projected(features: Tensor, norm: nn.LayerNorm, to: nn.Conv2d) -> Tensor:
-        """(B, N, h, w) → (B, h, w, width)."""
-        return to(norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        Args:
+            x, y: images, (B, 3, H, W) in [0, 1].
+            lmbda: as in `forward`.
 
-    def _bias(self, block: int) -> Tensor:
-        """(heads, block, keys + 1): the learned bias of each offset, −∞ outside the window."""
-        table = torch.cat([self.bias, self.nothing_bias, self.bias.new_full((self.heads, 1), -math.inf)], dim=1)
-        return table[:, _offsets(self.reach, block, table.device)]
+        Returns:
+            Three tensors, at 1/8, 1/4 and 1/2 of the image size, (B, 1, h, w, rows, columns): row and column in x, and
+            the whole offsets from there to y, [0, 0] the furthest up and left. Weights are in [0, 1]; what is missing
+            to a sum of 1 is the weight of the no-match token.
 
-    def _inside(self, h: int, w: int, like: Tensor) -> Tensor:
-        """(h, w, rows, columns): 1 where position plus offset lies within y, else 0."""
-        rows, columns = (
-            (torch.arange(side, device=like.device)[:, None] + torch.arange(-r, r + 1, device=like.device))
-            for side, r in zip((h, w), self.reach, strict=True)
-        )
-        rows, columns = (rows >= 0) & (rows < h), (columns >= 0) & (columns < w)
-        return (rows[:, None, :, None] & columns[:, None]).to(like)
+        Raises:
+            NDICError: `x` or `y` has a shape or size that the model does not take.
+        """
+        with evaluating(self), self.watched() as matches:
+            self(x, y, lmbda=lmbda)
+        rows, columns = self.cams[0]._reach(matches[0].offset.shape[-1])
+        maps = []
+        for match in matches:
+            maps.append(match.window(rows, columns))
+            rows, columns = 2 * rows + self.cams[1].rows, 2 * columns + REACH
+        return maps
 
+    @contextmanager
+    def watched(self, images: Tensor | slice = slice(None)) -> Iterator[list[Match]]:
+        """Within it, every `forward` appends each scale's `Match`, with its gradients, to the list it gives.
 
-@lru_cache(maxsize=64)  # two dozen tiny operations: on a GPU they would take longer than the attention
-@torch.inference_mode(False)  # what is kept must also serve a training
-def _offsets(reach: tuple[int, int], block: int, device: torch.device) -> Tensor:
-    """(block, keys + 1): which bias belongs to each query and key; the last but one is the token's, the last is −∞."""
-    rows, columns = (2 * r + 1 for r in reach)
-    offset = torch.arange(block + columns - 1) - torch.arange(block)[:, None]  # (block, keys of a row)
-    row = torch.arange(rows)[:, None, None] * columns
-    outside = rows * columns + 1
-    index = torch.where((offset >= 0) & (offset < columns), row + offset, outside).transpose(0, 1).flatten(1)
-    return F.pad(index, (0, 1), value=rows * columns).to(device)
+        Args:
+            images: of the batch, whose matches are wanted: their numbers, a tensor on the device.
+        """
+        matches: list[Match] = []
+        hooks = [
+            cam.register_forward_hook(lambda _, given, out: matches.append(out[1].of(images))) for cam in self.cams
+        ]
+        try:
+            yield matches
+        finally:
+            for hook in hooks:
+                hook.remove()

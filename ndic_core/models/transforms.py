@@ -84,7 +84,7 @@ def analysis_4(num_filters: int) -> nn.Sequential:
     )
 
 
-def synthesis_4(in_channels: int, num_filters: int, widened: int = 1) -> nn.Sequential:
+def synthesis_4(in_channels: int, num_filters: int, joined: int = 0) -> nn.Sequential:
     """Latent to image in four stages, each a child of its own so that two decoders can run in step.
 
     Shapes: (B, in_channels, h, w) → (B, 3, 16h, 16w).
@@ -92,9 +92,9 @@ def synthesis_4(in_channels: int, num_filters: int, widened: int = 1) -> nn.Sequ
     Args:
         in_channels: channels of the latent (twice `num_filters` where common information is appended).
         num_filters: channels between the stages.
-        widened: stages 2 to 4 take `widened * num_filters` channels (2 where aligned features are appended).
+        joined: channels that stages 2 to 4 take besides, for features of y.
     """
-    n, wide = num_filters, widened * num_filters
+    n, wide = num_filters, num_filters + joined
 
     def stage(channels: int) -> nn.Sequential:
         return nn.Sequential(OrderedDict(deconv=deconv(channels, n, 5, 2), igdn=GDN(n, inverse=True)))

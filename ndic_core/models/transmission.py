@@ -63,7 +63,8 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
     Args:
         model: the model, with the weights, that made the stream.
         stream: bytes from `encode`, or from anywhere.
-        y: (3, H, W) in [0, 1], of the size of the image sent; models without side information ignore it.
+        y: (3, H, W) in [0, 1], of the size of the image sent; models without side information ignore it, and a
+            `parallax_attention` that was trained so (`robust`) decodes without it, too.
         progress: show a bar on stderr.
 
     Returns:
@@ -84,9 +85,9 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         kinds = ["variable-rate weights", "weights of one rate"]
         made, given = kinds if model.gain is None else kinds[::-1]
         raise NDICError(f"this stream was made by {made}, these are {given} of {model.name}: load what encoded it")
-    if model.info.side_info:
-        if y is None:
-            raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated picture at the receiver")
+    if y is None and not model.y_optional:
+        raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated picture at the receiver")
+    if y is not None and model.info.side_info:
         _check_image(y, "y")
         if y.shape[-2:] != (header.height, header.width):
             raise NDICError(
@@ -102,7 +103,8 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
             )
         latents = model.fit(_read_latents(coding.tables, payload, _latent_shape(model, layout)))
-        sides = layout.split(model.fit(y)).split(1) if model.info.side_info else [None] * len(latents)
+        used = y is not None and model.info.side_info
+        sides = layout.split(model.fit(y)).split(1) if used else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
         tiles = [model.reconstruct(*pair, coding.inverse) for pair in _bar(pairs, "decode", progress, len(latents))]
         x_hat = layout.join(torch.cat(tiles)).float()

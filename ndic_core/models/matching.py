@@ -1,0 +1,333 @@
+"""Where features of x have their match in y: a wide search along the row, then refined scale by scale."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ndic_core.models.transforms import conv
+
+SHARE = 3 / 16  # of the image's width that the search covers to either side, where that is more than `r_x`
+REACH = 2  # columns to either side of the offset found so far that the finer scales compare
+OUTSIDE = -1e4  # logit of a place beyond y's border
+FAR = 1e6  # offset of what lies beyond x's
+
+
+class Match(NamedTuple):
+    """Where the positions of x's features have their match in y, at one scale and in positions of it, in float32.
+
+    Attributes:
+        offset: (B, 2, h, w), rows and columns from a position of x to its match.
+        places: (B or 1, K, 2, h or 1, w or 1), the offsets that were compared.
+        weights: (B, K + 1, h, w), attention: one weight for each of these, and last that of the no-match token. They
+            add up to 1.
+    """
+
+    offset: Tensor
+    places: Tensor
+    weights: Tensor
+
+    @classmethod
+    def none(cls, like: Tensor) -> "Match":
+        """No match anywhere for features such as `like`, (B, N, h, w)."""
+        b, _, h, w = like.shape
+        nowhere = torch.zeros(b, 2, h, w, device=like.device)
+        return cls(nowhere, nowhere[:, None], torch.stack([nowhere[:, 0], nowhere[:, 0] + 1], 1))
+
+    @property
+    def confidence(self) -> Tensor:
+        """Weight of all that is not the no-match token, (B, h, w)."""
+        return 1 - self.weights[:, -1]
+
+    def finer(self) -> tuple[Tensor, Tensor]:
+        """For the next scale, twice as fine: the offset, (B, 2, 2h, 2w), and the confidence's logit, (B, 2h, 2w)."""
+        sure = self.confidence.clamp(1e-4, 1 - 1e-4)
+        both = torch.cat([2 * self.offset, (sure / (1 - sure)).log()[:, None]], 1)
+        both = F.interpolate(both, scale_factor=2, mode="bilinear", align_corners=False)
+        return both[:, :2], both[:, 2]
+
+    def of(self, images: Tensor | slice) -> "Match":
+        """The matches of some images of the batch."""
+        places = self.places if len(self.places) < len(self.offset) else self.places[images]
+        return Match(self.offset[images], places, self.weights[images])
+
+    def window(self, rows: int, columns: int) -> Tensor:
+        """The weights on whole offsets, shared between the nearest ones: (B, 1, h, w, 2·rows + 1, 2·columns + 1).
+
+        Args:
+            rows, columns: how far the window reaches; what lies beyond it is left out.
+        """
+        weights = self.weights[:, :-1]
+        b, _, h, w = weights.shape
+        row, column = (self.places[:, :, i].expand_as(weights) for i in (0, 1))
+        grid = weights.new_zeros(b, (2 * rows + 1) * (2 * columns + 1), h, w)
+        for down in (0, 1):
+            for right in (0, 1):
+                i, j = row.floor() + down, column.floor() + right
+                share = weights * (1 - (row - i).abs()) * (1 - (column - j).abs())
+                share = share.where((i.abs() <= rows) & (j.abs() <= columns), 0)
+                at = (i + rows).clamp(0, 2 * rows) * (2 * columns + 1) + (j + columns).clamp(0, 2 * columns)
+                grid = grid.scatter_add(1, at.long(), share)
+        return grid.permute(0, 2, 3, 1).reshape(b, 1, h, w, 2 * rows + 1, 2 * columns + 1)
+
+
+class _Alignment(nn.Module):
+    """What both alignment modules have in common: the no-match token."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__()
+        self.no_match = zeroed(nn.Linear(channels, 1))
+        self.no_match_value = nn.Parameter(torch.zeros(out))
+
+    def without(self, t: Tensor) -> tuple[Tensor, Match]:
+        """What `forward` would return if nothing of y matched."""
+        b, _, h, w = t.shape
+        return self.no_match_value[:, None, None].expand(b, -1, h, w), Match.none(t)
+
+
+class RowSearch(_Alignment):
+    """Finds every position's match in the same row of y, anywhere in a wide window: the coarsest scale.
+
+        t ─ norm ─ to_q ─ q ─┐
+                             ├─ q·k, group by group ─ cost volume ─ + refine(·) ─ softmax ─ weights ─┐
+        u ─ norm ─ to_k ─ k ─┘                                                                       ├─ aligned
+        u ─ norm ─ to_v ─ v ─────────────────────────────────────────────────────────────────────────┘
+
+    One position's products cannot tell the pickets of a fence apart. Convolutions over offset, row and column let
+    neighbours agree, as stereo matching does with its cost volume (Kendall et al., ICCV 2017, arXiv 1703.04309, section
+    3.3; products in groups of channels: Guo et al., CVPR 2019, arXiv 1903.04025, section 3.2). A softmax over the
+    offsets and a no-match token, whose logit is computed from t, gives the weights: parallax attention (Wang et al.,
+    CVPR 2019, arXiv 1903.05784, section 3.2).
+
+    Args:
+        channels: of the features of x and of y.
+        reach: rows and columns, at this scale, that a position looks to either side at least; the columns follow the
+            width of the features, to `SHARE` of it.
+        out: channels of the aligned features.
+        groups, group_width: of the products.
+        hidden: channels between the convolutions of the cost volume.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        reach: tuple[int, int],
+        out: int,
+        groups: int = 4,
+        group_width: int = 8,
+        hidden: int = 8,
+    ):
+        super().__init__(channels[0], out)
+        self.reach, self.groups = reach, groups
+        of_x, of_y = channels
+        self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
+        self.to_q = conv(of_x, groups * group_width, 3, 1)  # with its neighbours a position is easier to recognise
+        self.to_k = conv(of_y, groups * group_width, 3, 1)
+        self.to_v = conv(of_y, out, 1, 1)
+        self.refine = _convolutions(nn.Conv3d(groups, hidden, 3, padding=1), nn.Conv3d(hidden, 1, 3, padding=1))
+        self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, 2 * reach[1] + 1))  # what to expect of each offset
+
+    def forward(self, t: Tensor, u: Tensor, before: None = None) -> tuple[Tensor, Match]:
+        """Features `u` of y, (B, M, h, w), where `t` of x, (B, N, h, w), has its match: (B, out, h, w); and the match."""
+        rows, columns = self._reach(t.shape[-1])
+        t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
+        q, k, v = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_k, u), (self.to_v, u)))
+        volume = _products(q, shifted(k, rows, columns), self.groups)
+        places = _grid(rows, columns, t.device)
+        logits = volume.sum(1).float() + _refined(self.refine, volume, 2 * rows + 1)
+        logits = logits + self._bias(columns)[:, None, None]
+        weights, logits = _attention(logits, places, self.no_match(t))
+        match = Match(_peak(logits, places), places, weights)
+        return _weighted(weights, shifted(v, rows, columns), self.no_match_value), match
+
+    def _reach(self, width: int) -> tuple[int, int]:
+        """Rows and columns that are searched in features of a width."""
+        return self.reach[0], min(max(self.reach[1], math.ceil(SHARE * width)), width - 1)
+
+    def _bias(self, columns: int) -> Tensor:
+        """(K,); beyond the offsets that have a bias, that of the furthest."""
+        reach = self.reach[1]
+        column = torch.arange(-columns, columns + 1, device=self.bias.device).clamp(-reach, reach) + reach
+        return self.bias[:, column].flatten().float()
+
+
+class RowRefinement(_Alignment):
+    """Follows a match to the next finer scale: compares a few offsets around the one found so far.
+
+    y's features are read at the upsampled offsets, between positions where these are no whole numbers, and each
+    position of x is compared with what its own row holds there within ± `REACH` columns. The offset that comes out is
+    the mean of those compared, by their weights. As in `RowSearch` convolutions let neighbours agree; there being few
+    offsets, these are channels here. The logit of the no-match token begins with the confidence at the scale before.
+
+    Args:
+        channels: of the features of x and of y.
+        rows: that a position looks up and down at this scale.
+        out: channels of the aligned features.
+        kernel: of the projections to queries, keys and values.
+        groups, group_width: of the products.
+        hidden: channels between the convolutions of the products.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        rows: int,
+        out: int,
+        kernel: int = 1,
+        groups: int = 4,
+        group_width: int = 8,
+        hidden: int = 16,
+    ):
+        super().__init__(channels[0], out)
+        self.rows, self.groups = rows, groups
+        width, places = groups * group_width, (2 * rows + 1) * (2 * REACH + 1)
+        of_x, of_y = channels
+        self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
+        self.to_q = conv(of_x, width, kernel, 1)
+        self.to_kv = conv(of_y, width + out, kernel, 1)
+        self.refine = _convolutions(conv(groups * places + 1, hidden, 3, 1), conv(hidden, places + 1, 3, 1))
+        self.bias = nn.Parameter(torch.zeros(places))
+        self.belief = nn.Parameter(torch.ones(()))  # in the scale before
+
+    def forward(self, t: Tensor, u: Tensor, before: Match) -> tuple[Tensor, Match]:
+        """As of `RowSearch`; `before` is the match at half this scale."""
+        t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
+        q, kv = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_kv, u)))
+        offset, belief = before.finer()
+        width = q.shape[-1]
+        k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
+        moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, FAR), 1)  # offsets of the neighbours
+        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, t.device)
+        volume = _products(q, shifted(k, self.rows, REACH), self.groups)
+        seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
+        refined = self.refine(channels_begin(seen)).float()
+        logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
+        no_match = self.no_match(t).float() + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
+        weights, logits = _attention(logits, places, no_match + math.log(len(self.bias)))
+        known = logits > OUTSIDE
+        mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
+        match = Match(mean.where(known.any(1)[:, None], offset), places, weights)
+        return _weighted(weights, shifted(v, self.rows, REACH), self.no_match_value), match
+
+
+def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
+    """Features read at other places, between positions by bilinear weights.
+
+    Args:
+        features: (B, h, w, C); beyond the border the last row or column is repeated.
+        offset: (B, 2, h, w), rows and columns from each position to where it reads, in float32.
+        vertical: whether the rows count.
+
+    Returns:
+        (B, h, w, C) in float32.
+
+    Example:
+        >>> row = torch.tensor([0.0, 10.0, 20.0]).reshape(1, 1, 3, 1)
+        >>> read_at(row, torch.full((1, 2, 1, 3), 0.5), vertical=False).flatten()
+        tensor([ 5., 15., 20.])
+    """
+    b, h, w, c = features.shape
+    corners = [(torch.arange(b, device=features.device)[:, None, None] * h, 1.0)]
+    for side, dim, counts in ((h, 0, vertical), (w, 1, True)):
+        steps = torch.arange(side, device=features.device)
+        at = (steps if dim else steps[:, None]) + (offset[:, dim] if counts else 0)
+        if not counts:
+            corners = [(index + at, share) for index, share in corners]
+        else:
+            at = at.clamp(0, side - 1)
+            first = at.detach().floor()
+            rest = at - first
+            pair = ((first.long(), 1 - rest), ((first + 1).clamp(max=side - 1).long(), rest))
+            corners = [(index + i, share * part) for index, share in corners for i, part in pair]
+        if not dim:
+            corners = [(index * w, share) for index, share in corners]
+    index, share = (torch.stack(parts, -1).flatten(0, 2) for parts in zip(*corners, strict=True))
+    # One pass over memory, where a gather for each corner and the products would take several.
+    read = F.embedding_bag(index, features.reshape(-1, c).float(), per_sample_weights=share, mode="sum")
+    return read.reshape(b, h, w, c)
+
+
+def shifted(features: Tensor, rows: int, columns: int, beyond: float = 0.0) -> list[Tensor]:
+    """Features as each position sees them at every offset, row by row: (2·rows + 1)·(2·columns + 1) times (B, h, w, C).
+
+    Args:
+        features: (B, h, w, C).
+        rows, columns: the furthest offset.
+        beyond: stands where there is nothing.
+    """
+    _, h, w, _ = features.shape
+    padded = F.pad(features, (0, 0, columns, columns, rows, rows), value=beyond)
+    return [padded[:, i : i + h, j : j + w] for i in range(2 * rows + 1) for j in range(2 * columns + 1)]
+
+
+def _convolutions(first: nn.Module, second: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(conv1=first, relu=nn.ReLU(), conv2=zeroed(second)))
+
+
+def zeroed(layer: nn.Module) -> nn.Module:
+    """The layer with weights of 0: what it adds must be learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
+    """The volume (B, G, K, h, w) after convolutions over the columns offset, row and column: (B, K, h, w), float32."""
+    volume = volume.unflatten(2, (rows, -1)).transpose(1, 2)
+    return convolutions(volume.flatten(0, 1))[:, 0].unflatten(0, (-1, rows)).flatten(1, 2).float()
+
+
+def _products(q: Tensor, keys: Sequence[Tensor], groups: int) -> Tensor:
+    """Scaled products of queries and each key, in groups of channels: (B, groups, K, h, w), groups side by side."""
+    q = q * (q.shape[-1] / groups) ** -0.5
+    return torch.stack([(q * k).unflatten(-1, (groups, -1)).sum(-1) for k in keys], 1).movedim(-1, 1)
+
+
+def _attention(logits: Tensor, places: Tensor, no_match: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (B, K + 1, h, w) of the places (B, K, h, w) and the token (B, h, w, 1); and the logits as they count."""
+    logits = logits.where(inside(places, logits), OUTSIDE)
+    return torch.cat([logits, no_match.float().movedim(-1, 1)], 1).softmax(1), logits
+
+
+def _weighted(weights: Tensor, values: Sequence[Tensor], of_token: Tensor) -> Tensor:
+    """Values (B, h, w, C) each, and the token's (C,), summed by weight: (B, C, h, w)."""
+    parts = weights.to(values[0].dtype)[..., None].unbind(1)
+    total = parts[-1] * of_token.to(values[0].dtype)
+    for part, value in zip(parts, values, strict=False):
+        total = total + part * value
+    return channels_begin(total)
+
+
+def _peak(logits: Tensor, places: Tensor) -> Tensor:
+    """The mean of the places around the best one, (B, 2, h, w): an average over all would lie between two matches."""
+    near = places - places[0, :, :, 0, 0][logits.detach().argmax(1)].movedim(-1, 1)[:, None]
+    near = (near[:, :, 0].abs() <= 1) & (near[:, :, 1].abs() <= REACH)
+    return (logits.where(near, OUTSIDE).softmax(1)[:, :, None] * places).sum(1)
+
+
+def _grid(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Whole offsets, row by row: (1, K, 2, 1, 1)."""
+    steps = (torch.arange(-reach, reach + 1.0, device=device) for reach in (rows, columns))
+    return torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(1, -1, 2, 1, 1)
+
+
+def inside(places: Tensor, like: Tensor) -> Tensor:
+    """Whether each position of features such as `like` finds y's image at the places (B, K, 2, h, w): (B, K, h, w)."""
+    h, w = like.shape[-2:]
+    row = torch.arange(h, device=like.device)[:, None] + places[:, :, 0]
+    column = torch.arange(w, device=like.device) + places[:, :, 1]
+    return (row >= -0.5) & (row <= h - 0.5) & (column >= -0.5) & (column <= w - 0.5)
+
+
+def channels_end(features: Tensor) -> Tensor:
+    """(B, C, h, w) → (B, h, w, C)."""
+    return features.permute(0, 2, 3, 1)
+
+
+def channels_begin(features: Tensor) -> Tensor:
+    """(B, h, w, C) → (B, C, h, w)."""
+    return features.permute(0, 3, 1, 2)
