@@ -23,7 +23,6 @@ from ndic_core.bd_rate import bd_rate
 from ndic_core.checkpoints import load_pretrained
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.data.pairs import Pairs
 from ndic_core.evaluation import averages, evaluate, write_table
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
@@ -117,10 +116,7 @@ def measured(variant: Variant, seed: int, args: argparse.Namespace) -> list[dict
     low, high = model.lambdas
     rows = []
     for part in PARTS:
-        chosen = list(pairs.parts[part])[::EVERY]
-        shown = Pairs(
-            pairs.images, pairs.index[chosen], *([of[i] for i in chosen] for of in (pairs.names, pairs.scenes))
-        )
+        shown = pairs.some(list(pairs.parts[part])[::EVERY])
         for i in range(LAMBDAS):
             points = averages(evaluate(model, shown, low * (high / low) ** (i / (LAMBDAS - 1)), progress=False))
             rows += [{"variant": variant.label, "seed": seed, "part": part, **point} for point in points]

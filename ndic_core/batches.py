@@ -14,6 +14,7 @@ from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.guidance import guidance_weight
 
+CANONICAL = 0.75  # share of the images that are shown as if a left camera had taken x, as `encode` codes them
 DECEIVED = 0.1  # of a robust model's training: the share of images with another scene's y, and that of steps without y
 
 
@@ -56,12 +57,16 @@ class Batches:
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The steps of an epoch from `start` on."""
         rng = np.random.default_rng([self.config.seed, epoch])
-        flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
+        flips = rng.random(len(self.pairs)) < 0.5
         rates = torch.from_numpy(rng.random(len(self.pairs)))
         share = DECEIVED if self.config.parallax.robust else 0.0
         others = torch.from_numpy(rng.random(len(self.pairs)) < share)
         alone = rng.random(len(self)) < share
         pairs = self.pairs.in_epoch(epoch)
+        cameras = np.array(pairs.camera(range(len(pairs))), object)
+        # Mirrored, a pair of which a right camera took x is one of which a left camera did.
+        known = (rng.random(len(pairs)) < CANONICAL) & (cameras != None)  # noqa: E711
+        flips = torch.from_numpy(np.where(known, cameras == "right", flips))
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
                 continue

@@ -41,7 +41,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
     truth = config.guidance > 0 and split == "train"
     if name == "Street":
-        return load_street(_street(size, config.street), split, counts[split], progress, truth)
+        return _of_left_cameras(load_street(_street(size, config.street), split, counts[split], progress, truth))
     if name == "Mixed":
         real, native = real_pairs(root, split, size, config.leave_out, progress), None
         if config.window_share:
@@ -49,7 +49,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         if split == "val":
             return validation_pairs(real, native)
         larger = tuple(STREET_SCALE * side for side in size) if config.window_share else size
-        street = load_street(_street(larger, config.street), split, counts[split], progress, truth)
+        street = _of_left_cameras(load_street(_street(larger, config.street), split, counts[split], progress, truth))
         shares = dict(street_share=config.street_share, window_share=config.window_share)
         return MixedPairs(real, street, size, config.seed, native=native, **shares)
     if name == "KITTI_Stereo":
@@ -58,7 +58,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "Cityscape":  # the whole picture, as published: 1:2 already
         return load_pairs(cityscape.pairs(root, split), size, progress=progress)
-    return load_pairs(folder.pairs(root, split), size, progress=progress)
+    return load_pairs(folder.pairs(root, split), size, progress=progress, camera_of=lambda x: "left")
 
 
 def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, progress: bool = False) -> Pairs:
@@ -109,6 +109,11 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
         )
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
     return load_pairs(paths, size, crop, progress=progress)
+
+
+def _of_left_cameras(pairs: Pairs) -> Pairs:
+    pairs.cameras = ["left"] * len(pairs)
+    return pairs
 
 
 def _street(size: tuple[int, int], knobs: dict) -> Street:

@@ -111,6 +111,11 @@ class MixedPairs:
         views = _blend(views, rgb_to_grayscale(views), saturation)
         return views[:, 0], _blend(views[:, 1:], 0, of_y)[:, 0]
 
+    def camera(self, indices: Sequence[int]) -> list[str | None]:
+        """Which camera took x of some pairs, as in `Pairs.camera`."""
+        shown = (self._crop(i, self._draws(i))[:2] for i in indices)
+        return [pairs.cameras[number] for pairs, number in shown]
+
     def known(self, indices: Sequence[int]) -> list[int]:
         """Which of `indices`, by their places among them, know their disparity: the street's, where asked for."""
         return [place for place, i in enumerate(indices) if i >= self.first_street and self.street.known([0])]
@@ -262,7 +267,8 @@ def native_pairs(
         for image in images
     ]
     index = np.arange(2 * len(pairs)).reshape(-1, 2)
-    return Pairs(np.stack(windows), index, [f"window of {name}" for name in pairs.names], pairs.scenes)
+    names = [f"window of {name}" for name in pairs.names]
+    return Pairs(np.stack(windows), index, names, pairs.scenes, cameras=pairs.cameras)
 
 
 def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
@@ -271,7 +277,8 @@ def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
         return whole
     images = np.concatenate([whole.images, windows.images])
     index = np.concatenate([whole.index, windows.index + len(whole.images)])
-    pairs = Pairs(images, index, whole.names + windows.names, whole.scenes + windows.scenes)
+    names, scenes = whole.names + windows.names, whole.scenes + windows.scenes
+    pairs = Pairs(images, index, names, scenes, cameras=whole.cameras + windows.cameras)
     pairs.parts = {"whole": range(len(whole)), "window": range(len(whole), len(pairs))}
     return pairs
 

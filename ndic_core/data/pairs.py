@@ -15,6 +15,10 @@ from ndic_core.data.cache import cached_images, content_digests
 from ndic_core.errors import NDICError
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
+LEFT, RIGHT = (  # names of the folders that hold a camera's images: KITTI 2015's, KITTI 2012's, Cityscapes', one's own
+    {"image_2", "colored_0", "leftImg8bit", "left"},
+    {"image_3", "colored_1", "rightImg8bit", "right"},
+)
 COLOUR_MODES = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # what Pillow turns into RGB without loss of colour
 
 
@@ -28,6 +32,7 @@ class Pairs(torch.utils.data.Dataset):
         scenes: n strings, the same for pairs that show the same scene; the names where None.
         disparity: (n, H, W) floats where it is known: pixels; x at column u is y at column u − disparity; NaN where y
             does not show it.
+        cameras: n of "left", "right" or None: which camera took x, where that is known; None where it never is.
 
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
@@ -43,12 +48,14 @@ class Pairs(torch.utils.data.Dataset):
         names: Sequence[str],
         scenes: Sequence[str] | None = None,
         disparity: np.ndarray | None = None,
+        cameras: Sequence[str | None] | None = None,
     ):
         self.images = images
         self.index = index
         self.names = list(names)
         self.scenes = self.names if scenes is None else list(scenes)
         self.disparity = disparity
+        self.cameras = [None] * len(index) if cameras is None else list(cameras)
         self.parts: dict[str, Sequence[int]] = {}  # groups of pairs whose validation loss is also stated apart, by name
         self._pixels: Tensor | None = None
 
@@ -97,8 +104,18 @@ class Pairs(torch.utils.data.Dataset):
 
     def first(self, count: int) -> "Pairs":
         """The first `count` pairs."""
-        disparity = None if self.disparity is None else self.disparity[:count]
-        return Pairs(self.images, self.index[:count], self.names[:count], self.scenes[:count], disparity)
+        return self.some(range(min(count, len(self))))
+
+    def some(self, indices: Sequence[int]) -> "Pairs":
+        """Some of the pairs."""
+        chosen = list(indices)
+        names, scenes, cameras = ([of[i] for i in chosen] for of in (self.names, self.scenes, self.cameras))
+        disparity = None if self.disparity is None else self.disparity[chosen]
+        return Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras)
+
+    def camera(self, indices: Sequence[int]) -> list[str | None]:
+        """Which camera took x of some pairs, see `cameras`."""
+        return [self.cameras[i] for i in indices]
 
     def show_the_same(self, i: int, j: int) -> bool:
         """Whether pairs i and j show one scene, or share a picture."""
@@ -111,6 +128,7 @@ def load_pairs(
     crop: tuple[int, int] | None = None,
     scene_of: Callable[[Path], str] = str,
     progress: bool = True,
+    camera_of: Callable[[Path], str | None] | None = None,
 ) -> Pairs:
     """Pairs from files: centre crop, resize, cached.
 
@@ -120,6 +138,7 @@ def load_pairs(
         crop: height and width of the centre to take first; None takes the largest centre of the shape of `size`.
         scene_of: which scene a picture shows; each picture its own where left out.
         progress: show a bar on stderr while pictures are prepared for the first time.
+        camera_of: which camera took a picture, "left", "right" or None; by the names of its folders where left out.
 
     Returns:
         The pairs, in the order of `paths`.
@@ -163,7 +182,17 @@ def load_pairs(
     index = np.array([[place[x], place[y]] for x, y in paths]).reshape(-1, 2)
     root = os.path.commonpath([file.parent for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
-    return Pairs(images, index, [f"{names[x]} with {names[y]}" for x, y in paths], [scene_of(x) for x, _ in paths])
+    label = [f"{names[x]} with {names[y]}" for x, y in paths]
+    cameras = [(camera_of or _camera)(x) for x, _ in paths]
+    return Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=cameras)
+
+
+def _camera(file: Path) -> str | None:
+    """The camera by the innermost folder that names one."""
+    for part in reversed(file.parts[:-1]):
+        if part in LEFT or part in RIGHT:
+            return "left" if part in LEFT else "right"
+    return None
 
 
 def _refuse(problems: Iterable[str]) -> None:

@@ -132,7 +132,7 @@ class RowSearch(_Alignment):
         self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, 2 * reach[1] + 1))  # what to expect of each offset
 
     def forward(self, t: Tensor, u: Tensor, before: None = None) -> tuple[Tensor, Match]:
-        """Features `u` of y, (B, M, h, w), where `t` of x, (B, N, h, w), has its match: (B, out, h, w); and the match."""
+        """The match of x, from `t` (B, N, h, w), in y, from `u` (B, M, h, w); and u moved by it, (B, out, h, w)."""
         rows, columns = self._reach(t.shape[-1])
         t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
         q, k, v = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_k, u), (self.to_v, u)))
