@@ -6,12 +6,12 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 from ndic_core.models.aligned import AlignedNDIC
 from ndic_core.models.codec import evaluating
-from ndic_core.models.matching import Match
+from ndic_core.models.parallax import ParallaxAttention
 
 
 @torch.no_grad()
 def features_at_alignment(
-    model: AlignedNDIC, x: Tensor, y: Tensor, lmbda: float | None = None
+    model: AlignedNDIC | ParallaxAttention, x: Tensor, y: Tensor, lmbda: float | None = None
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """What goes into each of the three alignment modules, and what comes out.
 
@@ -29,12 +29,12 @@ def features_at_alignment(
     """
     if not hasattr(model, "cams"):
         raise NDICError(f"{model.name} aligns no features: take cross_attention or parallax_attention")
+    if isinstance(model, ParallaxAttention):
+        with evaluating(model), model.watched() as met:
+            model(x, y, lmbda=lmbda)
+        return [(one.t, one.u, one.aligned) for one in met]
     met: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def note(_, given: tuple, out: Tensor | tuple[Tensor, Match]) -> None:
-        met.append((*given[:2], out[0] if isinstance(out, tuple) else out))
-
-    hooks = [cam.register_forward_hook(note) for cam in model.cams]
+    hooks = [cam.register_forward_hook(lambda _, given, aligned: met.append((*given, aligned))) for cam in model.cams]
     try:
         with evaluating(model):
             model(x, y, lmbda=lmbda, side=False)

@@ -14,7 +14,6 @@ from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.guidance import guidance_weight
 
-CANONICAL = 0.75  # share of the images that are shown as if a left camera had taken x, as `encode` codes them
 DECEIVED = 0.1  # of a robust model's training: the share of images with another scene's y, and that of steps without y
 
 
@@ -28,6 +27,7 @@ class Batch(NamedTuple):
         known: positions in the batch of the pairs that know their disparity; None where there are none, or where that
             weight is 0.
         disparity: (len(known), H, W), theirs, see `Pairs`; likewise None.
+        right: whether a right camera took all of x, or seems to have, by mirroring; None where cameras are not known.
     """
 
     x: Tensor
@@ -36,6 +36,7 @@ class Batch(NamedTuple):
     guidance: float
     known: Tensor | None
     disparity: Tensor | None
+    right: bool | None
 
 
 class Batches:
@@ -57,21 +58,23 @@ class Batches:
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The steps of an epoch from `start` on."""
         rng = np.random.default_rng([self.config.seed, epoch])
-        flips = rng.random(len(self.pairs)) < 0.5
+        flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
         rates = torch.from_numpy(rng.random(len(self.pairs)))
         share = DECEIVED if self.config.parallax.robust else 0.0
         others = torch.from_numpy(rng.random(len(self.pairs)) < share)
         alone = rng.random(len(self)) < share
         pairs = self.pairs.in_epoch(epoch)
-        cameras = np.array(pairs.camera(range(len(pairs))), object)
-        # Mirrored, a pair of which a right camera took x is one of which a left camera did.
-        known = (rng.random(len(pairs)) < CANONICAL) & (cameras != None)  # noqa: E711
-        flips = torch.from_numpy(np.where(known, cameras == "right", flips))
+        cameras = pairs.camera(range(len(pairs)))
+        right = None
+        if None not in cameras:  # all of a step look alike
+            right = rng.random(len(self)) < 0.5
+            of_right = torch.tensor([camera == "right" for camera in cameras])
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
                 continue
             x, y = map(self._there, pairs.batch(chosen))
-            flip = self._there(flips[chosen])[:, None, None]
+            flip = flips[chosen] if right is None else of_right[chosen] ^ bool(right[step])
+            flip = self._there(flip)[:, None, None]
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
             guidance = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
             known = disparity = None
@@ -87,7 +90,8 @@ class Batches:
                 y = torch.where(other[:, None, None, None], y.roll(1, 0), y)  # in a batch of 1 it remains its own
                 if known is not None:
                     disparity = torch.where(other[known][:, None, None], torch.nan, disparity)
-            yield Batch(x, y, rates[chosen], guidance, known, disparity)
+            turned = None if right is None else bool(right[step])
+            yield Batch(x, y, rates[chosen], guidance, known, disparity, turned)
 
     def _there(self, values: Tensor) -> Tensor:
         """On the device; the CPU does not wait until a GPU has come so far."""

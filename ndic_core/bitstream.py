@@ -3,7 +3,7 @@
 | bytes  | what |
 |--------|------|
 | 2      | `ND` |
-| 1      | mirrored (1 bit), format version (2 bits), whether a rate level follows (1 bit), model (4 bits) |
+| 1      | format version (3 bits), whether a rate level follows (1 bit), model (4 bits) |
 | 3      | fingerprint of the weights: first bytes of a SHA-256 over configuration, weights and coding tables |
 | 1 to 4 | height of the image, 7 bits a byte, lowest first, high bit set where more follow |
 | 1 to 4 | width, likewise |
@@ -41,7 +41,6 @@ class Header:
         height: of the original image, in pixels, before any padding.
         width: likewise.
         level: rate level of a variable-rate model, 0 to 255; None where the weights have one rate.
-        mirrored: whether the image was mirrored before it was coded, left for right.
     """
 
     model: str
@@ -49,7 +48,6 @@ class Header:
     height: int
     width: int
     level: int | None = None
-    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def pack(header: Header, payload: bytes) -> bytes:
     """
     check_size(header.height, header.width, "this image")
     leveled = header.level is not None
-    body = MAGIC + bytes([header.mirrored << 7 | VERSION << 5 | leveled << 4 | CATALOGUE[header.model].code])
+    body = MAGIC + bytes([VERSION << 5 | leveled << 4 | CATALOGUE[header.model].code])
     body += header.fingerprint + _varint(header.height) + _varint(header.width)
     body += bytes([header.level]) if leveled else b""
     body += payload
@@ -99,7 +97,7 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
     """
     if len(stream) < _SHORTEST or not stream.startswith(MAGIC):
         raise NDICError("this is not an .ndic file: encode an image with `ndic encode` to make one")
-    version = stream[2] >> 5 & 3
+    version = stream[2] >> 5
     if version != VERSION:
         raise NDICError(f"this .ndic file has format version {version}; this release reads version {VERSION}")
     body, crc = stream[:-_CRC_BYTES], stream[-_CRC_BYTES:]
@@ -118,7 +116,7 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
         if start >= len(body):
             raise NDICError("this .ndic file ends within its header")
         level, start = body[start], start + 1
-    return Header(_NAMES[code], fingerprint, height, width, level, bool(stream[2] >> 7)), body[start:]
+    return Header(_NAMES[code], fingerprint, height, width, level), body[start:]
 
 
 def fields(stream: bytes) -> list[Field]:
@@ -139,8 +137,7 @@ def fields(stream: bytes) -> list[Field]:
     body = crc - len(payload)
     level = body - (header.level is not None)
     follows = "a rate level follows" if header.level is not None else "no rate level"
-    mirrored = "mirrored; " * header.mirrored
-    model = f"{mirrored}version {VERSION}; {follows}; model {CATALOGUE[header.model].code}, {header.model}"
+    model = f"version {VERSION}; {follows}; model {CATALOGUE[header.model].code}, {header.model}"
     starts = {
         "magic": (0, "this is an .ndic file"),
         "version, flag, model": (len(MAGIC), model),

@@ -5,6 +5,7 @@ loaded here can run code.
 """
 
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -23,6 +24,7 @@ from ndic_core.models.catalogue import METRICS, MODELS
 from ndic_core.models.codec import Codec
 from ndic_core.models.coding import fingerprint
 from ndic_core.models.factory import build_model
+from ndic_core.models.matching import BACK
 from ndic_core.warm_start import SIMPLER, start_from
 
 
@@ -195,8 +197,8 @@ def _telling_shapes(config: dict) -> dict[str, tuple[int, ...]]:
             shapes[f"cams.{i}.embed_x.weight"] = (width, values[0] * values[1])
             shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], width)
     if config["model"] == "parallax_attention":
-        rows, columns = (2 * -(-config[r] // 8) + 1 for r in ("r_y", "r_x"))
-        shapes["cams.0.bias"] = (rows, columns)
+        rows, columns = (-(-config[r] // 8) for r in ("r_y", "r_x"))
+        shapes["cams.0.bias"] = (2 * rows + 1, columns + math.ceil(columns / BACK) + 1)
     return shapes
 
 

@@ -120,7 +120,6 @@ def encode(
     image_size: ImageSize = None,
     untrained: Untrained = False,
     lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights: larger, more bits.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Which camera took it, left or right, if known.")] = None,
     device: Device = None,
 ):
     """Compress a picture. No side image is needed, or looked at."""
@@ -144,7 +143,7 @@ def encode(
         device,
     )
     start = time.perf_counter()
-    stream = encode_image(codec, x, lmbda, progress=True, camera=camera)
+    stream = encode_image(codec, x, lmbda, progress=True)
     write_whole(out, stream)
     height, width = x.shape[-2:]
     bpp = 8 * len(stream) / (height * width)

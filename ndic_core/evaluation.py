@@ -72,11 +72,9 @@ def evaluate(
         x, y = (image.to(device) for image in pairs[i])
         pixels = x.shape[-2] * x.shape[-1]
         start = time.perf_counter()
-        (camera,) = pairs.camera([i])
-        stream = encode(model, x, lmbda, camera=camera)
+        stream = encode(model, x, lmbda)
         encode_seconds = time.perf_counter() - start
-        coded = x.flip(-1) if camera == "right" else x
-        estimate = sum(part.sum().item() for part in bit_maps(model, coded, lmbda).values()) / pixels
+        estimate = sum(part.sum().item() for part in bit_maps(model, x, lmbda).values()) / pixels
         for kind in side_info if model.info.side_info else ("true",):
             side = _side_image(kind, pairs, i, y)
             if side is None:

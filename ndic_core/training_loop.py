@@ -181,9 +181,10 @@ class Training:
         """One step of the optimizer on a batch; what guides attention is in no reported loss."""
         config, x, y, lmbda = self.config, batch.x, batch.y, self._lambdas(batch.rates)
         autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
-        watched = nullcontext() if batch.known is None else self.model.watched(batch.known)
-        with autocast, watched as maps:
-            out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
+        watched = nullcontext() if batch.known is None else self.model.watched()
+        hints = {"right": batch.right} if self.model.takes_camera else {}
+        with autocast, watched as met:
+            out = self.net(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta), **hints)
         if self.model.gain is not None:
             lmbda = lmbda.to(x.device, non_blocking=True)
         terms = rate_distortion_loss(out, x, y, lmbda, config.alpha, config.beta, metric=config.distortion_loss)
@@ -191,7 +192,7 @@ class Training:
         if config.rate_balance:
             loss = (rate_weights(lmbda, self.model.lambdas, config.rate_balance) * terms["losses"]).mean()
         if batch.known is not None:
-            loss = loss + batch.guidance * guidance_loss(maps, batch.disparity)
+            loss = loss + batch.guidance * guidance_loss([one.match.of(batch.known) for one in met], batch.disparity)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         if config.clip_gradient is not None:

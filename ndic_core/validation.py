@@ -22,9 +22,7 @@ RATES = {"low": 0.0, "middle": 0.5, "high": 1.0}  # of a variable-rate model: pl
 def validate(
     model: Codec, pairs: Pairs, config: Config, fabric: Fabric, interrupted: Callable[[], bool] = lambda: False
 ) -> dict | None:
-    """Averages over all pairs (and, of a variable-rate model, over three lambdas), latents rounded.
-
-    What a right camera took is mirrored, as `encode` does.
+    """Averages over all pairs (and, of a variable-rate model, over three lambdas), latents rounded, nothing flipped.
 
     Args:
         model: on Fabric's device; processes share the work.
@@ -55,9 +53,7 @@ def validate(
             if not chosen:
                 continue
             # An image at one rate after the other; lambdas stay on the CPU, where a model checks them at no cost.
-            right = torch.tensor([camera == "right" for camera in pairs.camera(chosen)])[:, None, None, None]
-            x, y = (torch.where(right.to(images.device), images.flip(-1), images) for images in pairs.batch(chosen))
-            x, y = (images.to(fabric.device).repeat_interleave(len(rates), 0) for images in (x, y))
+            x, y = (images.to(fabric.device).repeat_interleave(len(rates), 0) for images in pairs.batch(chosen))
             lmbda = torch.tensor(rates).repeat(len(chosen))
             out = model(x, y, lmbda=lmbda, side=bool(config.alpha or config.beta))
             lmbda = lmbda.to(x.device, non_blocking=True)

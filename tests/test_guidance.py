@@ -135,9 +135,9 @@ def test_a_mirrored_pair_has_the_loss_of_the_mirrored_match(matches, disparity):
 
 def test_gradients_reach_the_matching_and_only_what_leads_to_it(disparity):
     model = lively("parallax_attention", r_x=8).train()
-    with model.watched() as matches:
-        model(*torch.rand(2, 2, 3, 16, 32), side=False)
-    guidance_loss(matches, disparity).backward()
+    with model.watched() as met:
+        model(*torch.rand(2, 2, 3, 16, 32), right=torch.tensor([False, True]))
+    guidance_loss([one.match for one in met], disparity).backward()
     for cam in model.cams:
         for name in ("to_q.weight", "to_k.weight" if cam is model.cams[0] else "to_kv.weight", "bias", "no_match.bias"):
             gradient = cam.get_parameter(name).grad

@@ -23,8 +23,8 @@ def projected(features, norm, to):
     return to(norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
 
 
-def grid_of(rows: int, columns: int) -> list[tuple[int, int]]:
-    return [(a, b) for a in range(-rows, rows + 1) for b in range(-columns, columns + 1)]
+def grid_of(rows: int, left: int, right: int) -> list[tuple[int, int]]:
+    return [(a, b) for a in range(-rows, rows + 1) for b in range(-left, right + 1)]
 
 
 def test_reading_between_positions_is_bilinear_and_its_gradient_too():
@@ -54,7 +54,7 @@ def test_reading_in_the_row_ignores_the_rows_offset():
 
 def test_shifted_shows_what_lies_at_each_offset():
     features = torch.randn(1, 4, 6, 2)
-    for moved, (a, b) in zip(shifted(features, 1, 2, FAR), grid_of(1, 2), strict=True):
+    for moved, (a, b) in zip(shifted(features, 1, 2, 3, FAR), grid_of(1, 2, 3), strict=True):
         for i in range(4):
             for j in range(6):
                 inside = 0 <= i + a < 4 and 0 <= j + b < 6
@@ -68,8 +68,9 @@ def test_search_computes_what_it_says(reach):
     t, u = torch.randn(2, 2, 6, 4, 9)
     aligned, match = m(t, u)
     q, k, v = projected(t, m.norm_x, m.to_q), projected(u, m.norm_y, m.to_k), projected(u, m.norm_y, m.to_v)
-    rows, columns = reach[0], max(reach[1], math.ceil(SHARE * 9))
-    offsets = grid_of(rows, columns)
+    rows, left = reach[0], max(reach[1], math.ceil(SHARE * 9))
+    right = math.ceil(left / 3)
+    offsets = grid_of(rows, left, right)
     volume = torch.zeros(2, 2, len(offsets), 4, 9)
     for n, (a, b) in enumerate(offsets):
         for i in range(4):
@@ -78,13 +79,13 @@ def test_search_computes_what_it_says(reach):
                     product = (q[:, :, i, j] * k[:, :, i + a, j + b]).unflatten(1, (2, 3)).sum(-1)
                     volume[:, :, n, i, j] = product / math.sqrt(3)
     refined = torch.cat(
-        [m.refine(volume[:, :, n : n + 2 * columns + 1])[:, 0] for n in range(0, len(offsets), 2 * columns + 1)], 1
+        [m.refine(volume[:, :, n : n + left + right + 1])[:, 0] for n in range(0, len(offsets), left + right + 1)], 1
     )
     for i, j in ((0, 0), (1, 8), (3, 4), (2, 5)):
         logits, values = [], []
         for n, (a, b) in enumerate(offsets):
             if 0 <= i + a < 4 and 0 <= j + b < 9:
-                bias = m.bias[a + rows, min(max(b, -reach[1]), reach[1]) + reach[1]]
+                bias = m.bias[a + rows, min(max(b, -reach[1]), math.ceil(reach[1] / 3)) + reach[1]]
                 logits.append(volume[:, :, n, i, j].sum(1) + refined[:, n, i, j] + bias)
                 values.append(v[:, :, i + a, j + b])
         no_match = m.no_match(m.norm_x(t[:, :, i, j]))[:, 0]
@@ -122,7 +123,7 @@ def test_refinement_computes_what_it_says(rows, kernel):
     q, kv = projected(t, m.norm_x, m.to_q), projected(u, m.norm_y, m.to_kv)
     kv = read_at(kv.permute(0, 2, 3, 1), offset, vertical=True).permute(0, 3, 1, 2)
     k, v = kv[:, :6], kv[:, 6:]
-    offsets = grid_of(rows, REACH)
+    offsets = grid_of(rows, REACH, REACH)
     volume = torch.zeros(2, 2, len(offsets), 4, 12)
     for n, (a, b) in enumerate(offsets):
         for i in range(4):
@@ -159,7 +160,7 @@ def test_what_lies_outside_y_has_no_weight_and_all_of_it_no_match():
     assert torch.equal(match.offset[:, 1], torch.full((1, 2, 12), -40.0))
     _, match = filled(RowSearch((6, 6), (0, 4), out=5))(*torch.randn(2, 1, 6, 2, 12))
     assert (match.weights[0, :4, :, 0] == 0).all()  # left of the border
-    assert (match.weights[0, 4:9, :, 5] > 0).all()
+    assert (match.weights[0, 4:7, :, 5] > 0).all()
 
 
 def test_the_window_keeps_every_weight_at_its_place():
@@ -182,7 +183,7 @@ def test_the_offset_is_that_of_one_match_not_between_two():
     m = RowSearch((6, 6), (0, 9), out=5)
     logits = torch.full((1, 19, 1, 20), -5.0)
     logits[:, 2], logits[:, 15], logits[:, 16] = 3.0, 4.0, 4.0
-    peak = matching._peak(logits, matching._grid(0, 9, logits.device))
+    peak = matching._peak(logits, matching._grid(0, 9, 9, logits.device))
     assert m.reach == (0, 9)
     assert torch.allclose(peak[0, 1], torch.full((1, 20), 15.5 - 9), atol=1e-3)
 
@@ -214,11 +215,22 @@ def test_a_shifted_image_is_found_to_a_fraction_of_a_position():
 
 def test_the_search_follows_the_width_and_only_that():
     m = RowSearch((6, 6), (0, 4), out=5)
-    assert [m._reach(width) for width in (3, 16, 22, 64, 320)] == [(0, 2), (0, 4), (0, 5), (0, 12), (0, 60)]
+    assert [m.window(width)[1:] for width in (3, 16, 22, 64, 320)] == [(2, 1), (4, 2), (5, 2), (12, 4), (60, 20)]
     with torch.no_grad():
-        m.bias.copy_(torch.arange(9.0)[None])
-    assert m._bias(6).tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8]
-    assert m._bias(2).tolist() == [2, 3, 4, 5, 6]
+        m.bias.copy_(torch.arange(7.0)[None])
+    assert m._bias(6, 4).tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 6, 6, 6]
+    assert m._bias(2, 1).tolist() == [2, 3, 4, 5]
+
+
+def test_a_mirrored_match_is_that_of_mirrored_images():
+    m = filled(RowRefinement((6, 6), 1, out=5))
+    _, match = m(*torch.randn(2, 3, 6, 4, 12), coarse(3, 2, 6, -0.75))
+    turned = match.mirrored(torch.tensor([True, False, True]))
+    assert turned.mirrored(torch.tensor([True, False, True])).offset.equal(match.offset)
+    for part, whole in zip(turned, match, strict=True):
+        assert torch.equal(part[1], whole[1])
+    assert torch.equal(turned.window(2, 9)[0], match.window(2, 9)[0].flip(2, 4))
+    assert torch.equal(turned.of(torch.tensor([2])).offset[0, 1], -match.offset[2, 1].flip(-1))
 
 
 def test_gradients_reach_everything_and_are_finite():

@@ -40,28 +40,55 @@ def test_attention_maps_are_distributions_with_a_rest_and_stay_within_y():
 def test_watching_ends():
     model = lively("parallax_attention")
     x, y = torch.rand(2, 1, 3, 16, 32)
-    with pytest.raises(ZeroDivisionError), model.watched() as matches:
+    with pytest.raises(ZeroDivisionError), model.watched() as met:
         1 / 0  # noqa: B018
     model(x, y)
-    assert matches == []
-    with model.watched(torch.tensor([1])) as matches:
+    assert met == []
+    with model.watched() as met:
         model(x.expand(3, -1, -1, -1), y.expand(3, -1, -1, -1))
-    assert [len(match.offset) for match in matches] == [1, 1, 1]
+    assert [one.t.shape for one in met] == [(3, 8, 2, 4), (3, 8, 4, 8), (3, 8, 8, 16)]
+    assert [one.aligned.shape for one in met] == [(3, 4, 2, 4), (3, 4, 4, 8), (3, 4, 8, 16)]
 
 
 def test_nothing_of_y_is_used_that_the_alignment_rejects():
-    """With the no-match token at every position the image is the one without y."""
+    """With the no-match token at every position features are those without y, and so is the image."""
     model = lively("parallax_attention", robust=True)
     for cam in model.cams:
         torch.nn.init.constant_(cam.no_match.bias, 1e4)
+    for parameter in model.retouch.parameters():
+        torch.nn.init.normal_(parameter)
     x, y = torch.rand(2, 1, 3, 32, 64)
     h_x, _ = model.prior_x(model.analyse(x))
-    with_y, without = model.reconstruct(h_x, y), model.reconstruct(h_x, None)
-    features = [(part.reconstruct(h_x, y) - part.reconstruct(h_x, None)).abs().max() for part in (model,)]
-    assert not torch.equal(with_y, without)  # y itself still reaches the last layers, with a confidence of 0
-    torch.nn.init.zeros_(model.retouch.layers.conv3.weight)
-    assert torch.allclose(model.reconstruct(h_x, y), model.reconstruct(h_x, None), atol=1e-5)
-    assert features[0] > 1e-4
+    assert torch.allclose(model.reconstruct(h_x, y), model.reconstruct(h_x, None), atol=1e-4)
+
+
+def test_a_right_cameras_pair_is_aligned_as_the_mirrored_left_ones():
+    model = lively("parallax_attention")
+    x, y = torch.rand(2, 2, 3, 32, 64)
+    right = torch.tensor([False, True])
+    with model.watched() as met:
+        model(x, y, right=right)
+        t = [one.t for one in met]
+        del met[:]
+        for told in (right, None):
+            model(x, y, right=told)
+    by_hand = model.cams[0](t[0][1:].flip(-1), model.pyramid_y(y[1:].flip(-1))[0])
+    assert torch.allclose(met[0].aligned[1], by_hand[0][0].flip(-1), atol=1e-5)
+    assert torch.allclose(met[0].match.offset[1, 1], -by_hand[1].offset[0, 1].flip(-1), atol=1e-5)
+
+
+def test_each_image_finds_its_own_direction():
+    """Of both directions the more confident one is taken, image by image."""
+    model = lively("parallax_attention", r_x=32)
+    torch.nn.init.normal_(model.cams[0].no_match.weight)
+    x, y = torch.rand(2, 6, 3, 64, 128)
+    alone = [model(x[i : i + 1], y[i : i + 1])["x_hat"] for i in range(6)]
+    told = [model(x, y, right=torch.full((6,), side))["x_hat"] for side in (False, True)]
+    found = model(x, y)["x_hat"]
+    sides = {bool((found[i] - told[1][i]).abs().max() < (found[i] - told[0][i]).abs().max()) for i in range(6)}
+    assert torch.allclose(torch.cat(alone), found, atol=1e-4)
+    assert all(min((found[i] - t[i]).abs().max() for t in told) < 1e-4 for i in range(6))
+    assert sides == {False, True}
 
 
 def test_y_may_be_missing_only_where_that_was_trained():

@@ -1,8 +1,6 @@
 """Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -53,37 +51,23 @@ class AlignedNDIC(NDIC):
             lmbda: as in `forward`.
 
         Returns:
-            Three tensors, at 1/8, 1/4 and 1/2 of the image size; their shapes are those of the module's `attention`
-            (`CrossAttentionModule` or `ParallaxAttentionModule`).
+            Three tensors, at 1/8, 1/4 and 1/2 of the image size; see `CrossAttentionModule.attention`.
 
         Raises:
             NDICError: `x` or `y` has a shape or size that the model does not take.
         """
-        with evaluating(self), self.watched() as maps:
-            self(x, y, lmbda=lmbda, side=False)
-        return maps
-
-    @contextmanager
-    def watched(self, images: Tensor | slice = slice(None)) -> Iterator[list[Tensor]]:
-        """Within it, every `forward` appends each module's `attention` to the list it gives; without, nobody pays.
-
-        Gradients pass through `ParallaxAttentionModule`'s.
-
-        Args:
-            images: of the batch, whose attention is wanted: their numbers, a tensor on the device.
-        """
         maps: list[Tensor] = []
         hooks = [
-            cam.register_forward_hook(
-                lambda cam, features, _: maps.append(cam.attention(*(part[images] for part in features)))
-            )
+            cam.register_forward_hook(lambda cam, features, _: maps.append(cam.attention(*features)))
             for cam in self.cams
         ]
         try:
-            yield maps
+            with evaluating(self):
+                self(x, y, lmbda=lmbda, side=False)
         finally:
             for hook in hooks:
                 hook.remove()
+        return maps
 
     def _in_step(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Features of both decoders after three stages."""

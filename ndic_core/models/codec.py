@@ -31,6 +31,7 @@ class Codec(nn.Module):
     """
 
     name: str
+    takes_camera = False  # whether `forward` can be told which camera took x
     analysis_x: nn.Module
     prior_x: nn.Module
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ndic_core.models.transforms import conv
 
-SHARE = 3 / 16  # of the image's width that the search covers to either side, where that is more than `r_x`
+SHARE = 3 / 16  # of the image's width that the search covers, where that is more than `r_x`
+BACK = 3  # it covers a third as much to the other side
 REACH = 2  # columns to either side of the offset found so far that the finer scales compare
 OUTSIDE = -1e4  # logit of a place beyond y's border
 FAR = 1e6  # offset of what lies beyond x's
@@ -50,10 +51,22 @@ class Match(NamedTuple):
         both = F.interpolate(both, scale_factor=2, mode="bilinear", align_corners=False)
         return both[:, :2], both[:, 2]
 
-    def of(self, images: Tensor | slice) -> "Match":
-        """The matches of some images of the batch."""
-        places = self.places if len(self.places) < len(self.offset) else self.places[images]
-        return Match(self.offset[images], places, self.weights[images])
+    def mirrored(self, which: Tensor | bool) -> "Match":
+        """The same, mirrored left for right in all images, in none, or in those that `which` (B,) names."""
+        if which is False:
+            return self
+        offset, places, weights = (mirrored(part, which) for part in self)
+        side = 1 - 2 * torch.as_tensor(which).to(offset).reshape(-1, 1, 1)
+        turn = torch.stack([torch.ones_like(side), side], 2)[..., None]  # (1 or B, 1, 2, 1, 1)
+        return Match(offset * turn[:, 0], places * turn, weights)
+
+    def of(self, images: Tensor) -> "Match":
+        """The matches of some images of the batch, by their numbers."""
+        return Match(
+            self.offset[images],
+            self.places.expand(len(self.offset), *self.places.shape[1:])[images],
+            self.weights[images],
+        )
 
     def window(self, rows: int, columns: int) -> Tensor:
         """The weights on whole offsets, shared between the nearest ones: (B, 1, h, w, 2·rows + 1, 2·columns + 1).
@@ -105,8 +118,8 @@ class RowSearch(_Alignment):
 
     Args:
         channels: of the features of x and of y.
-        reach: rows and columns, at this scale, that a position looks to either side at least; the columns follow the
-            width of the features, to `SHARE` of it.
+        reach: rows up and down, and columns to the left, at this scale, that a position looks at least; the columns
+            follow the width of the features, to `SHARE` of it, and a `BACK`th as many to the right are looked at, too.
         out: channels of the aligned features.
         groups, group_width: of the products.
         hidden: channels between the convolutions of the cost volume.
@@ -129,30 +142,34 @@ class RowSearch(_Alignment):
         self.to_k = conv(of_y, groups * group_width, 3, 1)
         self.to_v = conv(of_y, out, 1, 1)
         self.refine = _convolutions(nn.Conv3d(groups, hidden, 3, padding=1), nn.Conv3d(hidden, 1, 3, padding=1))
-        self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, 2 * reach[1] + 1))  # what to expect of each offset
+        columns = reach[1] + math.ceil(reach[1] / BACK) + 1
+        self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, columns))  # what to expect of each offset
 
     def forward(self, t: Tensor, u: Tensor, before: None = None) -> tuple[Tensor, Match]:
         """The match of x, from `t` (B, N, h, w), in y, from `u` (B, M, h, w); and u moved by it, (B, out, h, w)."""
-        rows, columns = self._reach(t.shape[-1])
+        rows, left, right = self.window(t.shape[-1])
         t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
         q, k, v = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_k, u), (self.to_v, u)))
-        volume = _products(q, shifted(k, rows, columns), self.groups)
-        places = _grid(rows, columns, t.device)
+        volume = _products(q, shifted(k, rows, left, right), self.groups)
+        places = _grid(rows, left, right, t.device)
         logits = volume.sum(1).float() + _refined(self.refine, volume, 2 * rows + 1)
-        logits = logits + self._bias(columns)[:, None, None]
+        logits = logits + self._bias(left, right)[:, None, None]
         weights, logits = _attention(logits, places, self.no_match(t))
         match = Match(_peak(logits, places), places, weights)
-        return _weighted(weights, shifted(v, rows, columns), self.no_match_value), match
+        return _weighted(weights, shifted(v, rows, left, right), self.no_match_value), match
 
-    def _reach(self, width: int) -> tuple[int, int]:
-        """Rows and columns that are searched in features of a width."""
-        return self.reach[0], min(max(self.reach[1], math.ceil(SHARE * width)), width - 1)
+    def window(self, width: int) -> tuple[int, int, int]:
+        """Rows up and down, columns to the left and to the right that are searched in features of a width."""
+        rows, columns = self.reach
+        left = min(max(columns, math.ceil(SHARE * width)), width - 1)
+        return rows, left, math.ceil(left / BACK)
 
-    def _bias(self, columns: int) -> Tensor:
+    def _bias(self, left: int, right: int) -> Tensor:
         """(K,); beyond the offsets that have a bias, that of the furthest."""
-        reach = self.reach[1]
-        column = torch.arange(-columns, columns + 1, device=self.bias.device).clamp(-reach, reach) + reach
-        return self.bias[:, column].flatten().float()
+        furthest = self.reach[1]
+        columns = torch.arange(-left, right + 1, device=self.bias.device)
+        columns = columns.clamp(-furthest, self.bias.shape[1] - 1 - furthest) + furthest
+        return self.bias[:, columns].flatten().float()
 
 
 class RowRefinement(_Alignment):
@@ -200,9 +217,9 @@ class RowRefinement(_Alignment):
         offset, belief = before.finer()
         width = q.shape[-1]
         k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
-        moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, FAR), 1)  # offsets of the neighbours
-        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, t.device)
-        volume = _products(q, shifted(k, self.rows, REACH), self.groups)
+        moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
+        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
+        volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
         seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
         refined = self.refine(channels_begin(seen)).float()
         logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
@@ -211,7 +228,7 @@ class RowRefinement(_Alignment):
         known = logits > OUTSIDE
         mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
         match = Match(mean.where(known.any(1)[:, None], offset), places, weights)
-        return _weighted(weights, shifted(v, self.rows, REACH), self.no_match_value), match
+        return _weighted(weights, shifted(v, self.rows, REACH, REACH), self.no_match_value), match
 
 
 def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
@@ -251,17 +268,29 @@ def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
     return read.reshape(b, h, w, c)
 
 
-def shifted(features: Tensor, rows: int, columns: int, beyond: float = 0.0) -> list[Tensor]:
-    """Features as each position sees them at every offset, row by row: (2·rows + 1)·(2·columns + 1) times (B, h, w, C).
+def shifted(features: Tensor, rows: int, left: int, right: int, beyond: float = 0.0) -> list[Tensor]:
+    """Features as each position sees them at every offset, row by row: K times (B, h, w, C).
 
     Args:
         features: (B, h, w, C).
-        rows, columns: the furthest offset.
+        rows, left, right: the furthest offsets, up and down, to the left and to the right.
         beyond: stands where there is nothing.
     """
     _, h, w, _ = features.shape
-    padded = F.pad(features, (0, 0, columns, columns, rows, rows), value=beyond)
-    return [padded[:, i : i + h, j : j + w] for i in range(2 * rows + 1) for j in range(2 * columns + 1)]
+    padded = F.pad(features, (0, 0, left, right, rows, rows), value=beyond)
+    return [padded[:, i : i + h, j : j + w] for i in range(2 * rows + 1) for j in range(left + right + 1)]
+
+
+def chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """For each image of a batch `other` where `which` (B,) says so, else `one`."""
+    return torch.where(which.reshape(-1, *[1] * (one.ndim - 1)), other, one)
+
+
+def mirrored(features: Tensor, which: Tensor | bool) -> Tensor:
+    """Features (B, ..., w), mirrored left for right in all images, in none, or in those that `which` (B,) names."""
+    if isinstance(which, bool):
+        return features.flip(-1) if which else features
+    return chosen(which, features, features.flip(-1))
 
 
 def _convolutions(first: nn.Module, second: nn.Module) -> nn.Sequential:
@@ -309,9 +338,9 @@ def _peak(logits: Tensor, places: Tensor) -> Tensor:
     return (logits.where(near, OUTSIDE).softmax(1)[:, :, None] * places).sum(1)
 
 
-def _grid(rows: int, columns: int, device: torch.device) -> Tensor:
+def _grid(rows: int, left: int, right: int, device: torch.device) -> Tensor:
     """Whole offsets, row by row: (1, K, 2, 1, 1)."""
-    steps = (torch.arange(-reach, reach + 1.0, device=device) for reach in (rows, columns))
+    steps = (torch.arange(-first, last + 1.0, device=device) for first, last in ((rows, rows), (left, right)))
     return torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(1, -1, 2, 1, 1)
 
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,30 @@ from ndic_core.models.matching import (
     RowSearch,
     channels_begin,
     channels_end,
+    chosen,
     inside,
+    mirrored,
     read_at,
     zeroed,
 )
 from ndic_core.models.priors import FactorizedPrior
 from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
+
+
+class Met(NamedTuple):
+    """What meets at one scale, 1/8, 1/4 or 1/2 of the image's size.
+
+    Attributes:
+        t: features of x, (B, N, h, w).
+        u: features of y, (B, M, h, w).
+        aligned: features of y where x has theirs, (B, N/2, h, w).
+        match: where these were found.
+    """
+
+    t: Tensor
+    u: Tensor
+    aligned: Tensor
+    match: Match
 
 
 class Pyramid(nn.Module):
@@ -91,7 +110,8 @@ class ParallaxAttention(Codec):
                              RowSearch 1/8 ── RowRefinement 1/4 ── RowRefinement 1/2 ────────────────┤
                    y ── pyramid_y ───┴─────────────────┴──────────────────────┴──────────────────────┘
 
-    y takes part only through the alignment, and passes no bottleneck on the way.
+    y takes part only through the alignment, and passes no bottleneck on the way. The alignment always looks to one side
+    first: where the right camera took x, its features and y are mirrored for it.
 
     Takes images of any size whose sides are multiples of 16.
 
@@ -114,6 +134,7 @@ class ParallaxAttention(Codec):
     """
 
     name = "parallax_attention"
+    takes_camera = True
 
     def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5, r_x: int = 96, r_y: int = 0, robust: bool = False):
         super().__init__(num_filters, lmbda, r_x=r_x, r_y=r_y, robust=robust)
@@ -126,18 +147,24 @@ class ParallaxAttention(Codec):
             [
                 RowSearch((n, n), (-(-r_y // 8), -(-r_x // 8)), out),
                 RowRefinement((n, n), int(r_y > 0), out, kernel=3),
-                RowRefinement((n, out), int(r_y > 0), out),
+                RowRefinement((n, out), int(r_y > 0), out, groups=2),
             ]
         )
         self.synthesis_x = synthesis_4(n, n, joined=out)
         self.retouch = Retouch(vertical=r_y > 0)
+        self._met: list[Met] | None = None  # where `watched` looks
 
     @property
     def y_optional(self) -> bool:
         return self.config["robust"]
 
     def forward(
-        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        lmbda: float | Tensor | None = None,
+        side: bool = True,
+        right: bool | None = None,
     ) -> dict:
         """The reconstruction and the likelihoods of what is sent, for images (B, 3, H, W) in [0, 1].
 
@@ -146,6 +173,8 @@ class ParallaxAttention(Codec):
             y: the side images, one for each; None (of a robust model) where there are none.
             lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
             side: has no meaning here: nothing is computed that a receiver does not need.
+            right: whether the right one of two cameras took all x, so that y has things further right. Where None, as
+                always in decoding, both are tried, and each image takes the more confident one.
 
         Returns:
             `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
@@ -158,19 +187,44 @@ class ParallaxAttention(Codec):
         gain, inverse = self.gains(lmbda, len(x))
         h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
         return {
-            "x_hat": self.reconstruct(h_x, y, inverse),
+            "x_hat": self.reconstruct(h_x, y, inverse, right),
             "likelihoods": dict(zip(self.transmitted, of_x, strict=True)),
         }
 
-    def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
-        t, match = scaled(h_x, inverse), None
-        features = [None] * 3 if y is None else self.pyramid_y(channels_last(y))
+    def reconstruct(
+        self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | None = None
+    ) -> Tensor:
+        """The receiver's work, see `Codec`; `right` as in `forward`."""
         *stages, last = self.synthesis_x
-        for stage, cam, u in zip(stages, self.cams, features, strict=True):
+        t, u, match, turn = scaled(h_x, inverse), [], None, False
+        for n, (stage, cam) in enumerate(zip(stages, self.cams, strict=True)):
             t = stage(t)
-            aligned, match = cam(t, u, match) if y is not None else cam.without(t)
-            t = join(t, aligned.to(t))
-        return self.retouch(last(t), y, match)
+            if y is None:
+                aligned, match = cam.without(t)
+            elif n == 0:
+                turn, u, aligned, match = self._search(t, channels_last(y), right)
+            else:
+                aligned, match = cam(mirrored(t, turn), u[n], match)
+            aligned = mirrored(aligned, turn).to(t)
+            if self._met is not None and y is not None:
+                self._met.append(Met(t, mirrored(u[n], turn), aligned, match.mirrored(turn)))
+            t = join(t, aligned)
+        return self.retouch(last(t), y, match.mirrored(turn))
+
+    def _search(self, t: Tensor, y: Tensor, right: bool | None) -> tuple[Tensor | bool, list[Tensor], Tensor, Match]:
+        """Which images are mirrored, y's features so, the first aligned features and the match."""
+        if right is not None:
+            u = self.pyramid_y(channels_last(mirrored(y, right)))
+            return right, u, *self.cams[0](mirrored(t, right), u[0])
+        found = []
+        for t_seen, y_seen in ((t, y), (t.flip(-1), y.flip(-1))):
+            u = self.pyramid_y(channels_last(y_seen))
+            aligned, match = self.cams[0](t_seen, u[0])
+            found.append((*u, aligned, *match))
+        sure = [1 - weights[:, -1].mean((1, 2)) for *_, weights in found]
+        turn = sure[1] > sure[0]
+        *u, aligned, offset, places, weights = (chosen(turn, *both) for both in zip(*found, strict=True))
+        return turn, u, aligned, Match(offset, places, weights)
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
@@ -188,28 +242,20 @@ class ParallaxAttention(Codec):
         Raises:
             NDICError: `x` or `y` has a shape or size that the model does not take.
         """
-        with evaluating(self), self.watched() as matches:
+        with evaluating(self), self.watched() as met:
             self(x, y, lmbda=lmbda)
-        rows, columns = self.cams[0]._reach(matches[0].offset.shape[-1])
+        rows, left, _ = self.cams[0].window(met[0].t.shape[-1])
         maps = []
-        for match in matches:
-            maps.append(match.window(rows, columns))
-            rows, columns = 2 * rows + self.cams[1].rows, 2 * columns + REACH
+        for one in met:
+            maps.append(one.match.window(rows, left))
+            rows, left = 2 * rows + self.cams[1].rows, 2 * left + REACH
         return maps
 
     @contextmanager
-    def watched(self, images: Tensor | slice = slice(None)) -> Iterator[list[Match]]:
-        """Within it, every `forward` appends each scale's `Match`, with its gradients, to the list it gives.
-
-        Args:
-            images: of the batch, whose matches are wanted: their numbers, a tensor on the device.
-        """
-        matches: list[Match] = []
-        hooks = [
-            cam.register_forward_hook(lambda _, given, out: matches.append(out[1].of(images))) for cam in self.cams
-        ]
+    def watched(self) -> Iterator[list[Met]]:
+        """Within it, every `forward` appends what happens at each scale, with its gradients, to the list it gives."""
+        self._met = []
         try:
-            yield matches
+            yield self._met
         finally:
-            for hook in hooks:
-                hook.remove()
+            self._met = None

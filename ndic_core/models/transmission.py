@@ -15,9 +15,7 @@ from ndic_core.models.priors import FactorizedTables, HyperpriorTables
 
 
 @torch.no_grad()
-def encode(
-    model: Codec, x: Tensor, lmbda: float | None = None, progress: bool = False, camera: str | None = None
-) -> bytes:
+def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool = False) -> bytes:
     """Compress one image. The side image is not needed and never seen: that is distributed coding.
 
     Args:
@@ -27,16 +25,12 @@ def encode(
         lmbda: the rate of variable-rate weights, within `model.lambdas`: larger, more bits. The file names one of 256
             rates in equal ratios, the nearest is taken. None is the middle one, or the only one of other weights.
         progress: show a bar on stderr.
-        camera: "left" or "right", which of the two cameras took x, as seen from behind them. A right one's image is
-            coded mirrored, which the file tells the decoder in a bit: so things in y lie always to the same side of
-            where x has them, as in most of what models are trained on. None where it is not known.
 
     Returns:
         The bytes of an `.ndic` file (see `ndic_core.bitstream`).
 
     Raises:
-        NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is not offered, `camera` is something
-            else, or memory runs out.
+        NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is not offered, or memory runs out.
 
     Example:
         >>> import torch
@@ -50,19 +44,16 @@ def encode(
     _check_model(model)
     _check_image(x, "x")
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
-    if camera not in ("left", "right", None):
-        raise NDICError(f"camera must be 'left', 'right' or None, the camera that took x; got {camera!r}")
-    mirrored = camera == "right"
     level = model.level(lmbda)
     height, width = x.shape[-2:]
     layout = padded_layout(model, height, width)
     with _coding_conditions(model, height, width):
-        tiles = layout.split(model.fit(x.flip(-1) if mirrored else x))
+        tiles = layout.split(model.fit(x))
         coding = model.coding(level)
         latents = [model.analyse(tile, coding.gain) for tile in _bar(tiles.split(1), "encode", progress)]
         encoder = SymbolEncoder()
         coding.tables.write(encoder, torch.cat(latents))
-    return pack(Header(model.name, coding.fingerprint, height, width, level, mirrored), encoder.finish())
+    return pack(Header(model.name, coding.fingerprint, height, width, level), encoder.finish())
 
 
 @torch.no_grad()
@@ -113,14 +104,13 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
             )
         latents = model.fit(_read_latents(coding.tables, payload, _latent_shape(model, layout)))
         used = y is not None and model.info.side_info
-        y = y.flip(-1) if used and header.mirrored else y
         sides = layout.split(model.fit(y)).split(1) if used else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
         tiles = [model.reconstruct(*pair, coding.inverse) for pair in _bar(pairs, "decode", progress, len(latents))]
         x_hat = layout.join(torch.cat(tiles)).float()
         if not bool(x_hat.isfinite().all()):
             raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
-        return (x_hat.flip(-1) if header.mirrored else x_hat).clamp(0, 1)
+        return x_hat.clamp(0, 1)
 
 
 def padded_layout(model: Codec, height: int, width: int) -> Layout:
