@@ -1,4 +1,4 @@
-"""What each part is worth: small models trained alike but for one thing, then measured on real bytes.
+"""What each part of `cross_attention` is worth: small models trained alike but for one thing, then measured on bytes.
 
     python benchmarks/ablations.py data/kitti_train --readme README.md     # an hour on one core; goes on where it was
 
@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from equal_steps import cost
 from readme import known, marked, write_between
 from torch import Tensor, nn
 
@@ -103,7 +102,7 @@ class Variant:
 
 
 LAYERS = ("1/8", "1/4", "1/2")
-CAM, ROW = partial(Variant, model="cross_attention"), partial(Variant, model="parallax_attention")
+CAM = partial(Variant, model="cross_attention")
 # The first of each group is what its others are compared with.
 GROUPS: dict[str, list[Variant]] = {
     "cross_attention": [
@@ -124,13 +123,6 @@ GROUPS: dict[str, list[Variant]] = {
         CAM("all rates from lambda 0.0005 to 0.008", keys={"lmbda": [0.0005, 0.008]}),
         CAM("the first line with another seed", keys={"seed": 1}),
     ],
-    "parallax_attention": [
-        ROW("`parallax_attention`: 2 heads of 16"),
-        ROW("without w", change=without_w),
-        *(ROW(f"without alignment at {place}", change=partial(without, i)) for i, place in enumerate(LAYERS)),
-        ROW("guided on the street's pairs", keys={"guidance": 1}),
-        ROW("the first line with another seed", keys={"seed": 1}),
-    ],
 }
 
 
@@ -144,7 +136,6 @@ def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
         num_filters=24,
         alpha=0,
         guidance=0,
-        parallax={"r_x": 24},
         distortion_loss="MSE",
         lmbda=LMBDA,
         optimizer="adam",
@@ -201,6 +192,11 @@ def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) ->
         "cost": sum(costs) / len(costs),
         "minutes": minutes,
     }
+
+
+def cost(row: Mapping, lmbda: float) -> float:
+    """What training minimises, with measured bits."""
+    return row["bpp"] + lmbda * 255**2 * 10 ** (-row["psnr"] / 10)
 
 
 def table(rows: Sequence[Mapping]) -> str:

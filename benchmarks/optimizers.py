@@ -41,7 +41,7 @@ NEW = dict(optimizer="soap", lr=0.01, ema_decay=0.995, rate_balance=0.6)
 # from other weights. The first line is the reference.
 GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
     "recipe": (
-        ("bmshj18_factorized", "ndic_bls17", "parallax_attention"),
+        ("bmshj18_factorized", "ndic_bls17"),
         [
             ("former: Adam 1e-3", FORMER, 6),
             ("this one, a third of the steps", {}, 2),

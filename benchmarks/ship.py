@@ -65,7 +65,7 @@ def card(name: str, metric: str, folder: Path, note: str) -> str:
     side_info = CATALOGUE[name].side_info
     sizes = {
         "cross_attention": "images of 128 × 256 (others in tiles), attention width 64, 4 heads of 32, ",
-        "parallax_attention": "`r_x` 48, `r_y` 0, 2 heads of 16, ",
+        "parallax_attention": "`r_x` 96, `r_y` 0, ",
     }.get(name, "")
     extra = {
         "parallax_attention": " In the first half of each stage its attention is shown the true match on the street's "
