@@ -56,10 +56,10 @@ def test_nothing_of_y_is_used_that_the_alignment_rejects():
     for cam in model.cams:
         torch.nn.init.constant_(cam.no_match.bias, 1e4)
     for parameter in model.retouch.parameters():
-        torch.nn.init.normal_(parameter)
+        torch.nn.init.normal_(parameter, std=0.1)
     x, y = torch.rand(2, 1, 3, 32, 64)
     h_x, _ = model.prior_x(model.analyse(x))
-    assert torch.allclose(model.reconstruct(h_x, y), model.reconstruct(h_x, None), atol=1e-4)
+    assert torch.allclose(model.reconstruct(h_x, y), model.reconstruct(h_x, None), atol=1e-3)
 
 
 def test_a_right_cameras_pair_is_aligned_as_the_mirrored_left_ones():
@@ -78,9 +78,8 @@ def test_a_right_cameras_pair_is_aligned_as_the_mirrored_left_ones():
 
 
 def test_each_image_finds_its_own_direction():
-    """Of both directions the more confident one is taken, image by image."""
+    """Of both directions the one with the sharper attention is taken, image by image."""
     model = lively("parallax_attention", r_x=32)
-    torch.nn.init.normal_(model.cams[0].no_match.weight)
     x, y = torch.rand(2, 6, 3, 64, 128)
     alone = [model(x[i : i + 1], y[i : i + 1])["x_hat"] for i in range(6)]
     told = [model(x, y, right=torch.full((6,), side))["x_hat"] for side in (False, True)]

@@ -71,6 +71,8 @@ class Pyramid(nn.Module):
 class Retouch(nn.Module):
     """Improves x̂ at full resolution: y itself, moved to where x shows the same, lends its texture.
 
+    Convolutions see x̂, the confidence, and what y has other than x̂, times the confidence: nothing of y where it is 0.
+
     Args:
         vertical: whether matches may lie in other rows.
         hidden: channels of its convolutions.
@@ -91,14 +93,15 @@ class Retouch(nn.Module):
 
     def forward(self, x_hat: Tensor, y: Tensor | None, match: Match) -> Tensor:
         """x̂ (B, 3, H, W), improved by y and the match at half its size; without y by itself."""
-        offset, belief = match.finer()
-        b, _, h, w = x_hat.shape
         seen = [channels_end(x_hat)]
         if y is None:
+            b, _, h, w = x_hat.shape
             seen.append(x_hat.new_zeros(b, h, w, 4))
         else:
-            sure = belief.sigmoid() * inside(offset[:, None], offset)[:, 0]
-            seen += [part.to(x_hat) for part in (read_at(channels_end(y), offset, self.vertical), sure[..., None])]
+            offset, belief = match.finer()
+            sure = (belief.sigmoid() * inside(offset[:, None], offset)[:, 0])[..., None]
+            moved = sure * (read_at(channels_end(y), offset, self.vertical) - seen[0])
+            seen += [part.to(x_hat) for part in (moved, sure)]
         return x_hat + self.layers(channels_begin(torch.cat(seen, -1)))
 
 
@@ -174,7 +177,7 @@ class ParallaxAttention(Codec):
             lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
             side: has no meaning here: nothing is computed that a receiver does not need.
             right: whether the right one of two cameras took all x, so that y has things further right. Where None, as
-                always in decoding, both are tried, and each image takes the more confident one.
+                always in decoding, both are tried, and each image takes the one whose attention is sharper.
 
         Returns:
             `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
@@ -221,8 +224,9 @@ class ParallaxAttention(Codec):
             u = self.pyramid_y(channels_last(y_seen))
             aligned, match = self.cams[0](t_seen, u[0])
             found.append((*u, aligned, *match))
-        sure = [1 - weights[:, -1].mean((1, 2)) for *_, weights in found]
-        turn = sure[1] > sure[0]
+        # Where nothing matches attention spreads, whatever the token gets: looking the wrong way was never trained.
+        doubt = [torch.special.entr(weights).sum(1).mean((1, 2)) for *_, weights in found]
+        turn = doubt[1] < doubt[0]
         *u, aligned, offset, places, weights = (chosen(turn, *both) for both in zip(*found, strict=True))
         return turn, u, aligned, Match(offset, places, weights)
 
