@@ -72,7 +72,7 @@ def test_a_right_cameras_pair_is_aligned_as_the_mirrored_left_ones():
         del met[:]
         for told in (right, None):
             model(x, y, right=told)
-    by_hand = model.cams[0](t[0][1:].flip(-1), model.pyramid_y(y[1:].flip(-1))[0])
+    by_hand = model.cams[0](t[0][1:].flip(-1), model.pyramid_y(y)[0][1:].flip(-1))
     assert torch.allclose(met[0].aligned[1], by_hand[0][0].flip(-1), atol=1e-5)
     assert torch.allclose(met[0].match.offset[1, 1], -by_hand[1].offset[0, 1].flip(-1), atol=1e-5)
 

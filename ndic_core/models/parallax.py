@@ -114,7 +114,7 @@ class ParallaxAttention(Codec):
                    y ── pyramid_y ───┴─────────────────┴──────────────────────┴──────────────────────┘
 
     y takes part only through the alignment, and passes no bottleneck on the way. The alignment always looks to one side
-    first: where the right camera took x, its features and y are mirrored for it.
+    first: where the right camera took x, features are mirrored for it, and what it finds is mirrored back.
 
     Takes images of any size whose sides are multiples of 16.
 
@@ -199,36 +199,33 @@ class ParallaxAttention(Codec):
     ) -> Tensor:
         """The receiver's work, see `Codec`; `right` as in `forward`."""
         *stages, last = self.synthesis_x
-        t, u, match, turn = scaled(h_x, inverse), [], None, False
-        for n, (stage, cam) in enumerate(zip(stages, self.cams, strict=True)):
+        t, match, turn = scaled(h_x, inverse), None, right
+        features = [None] * 3 if y is None else self.pyramid_y(channels_last(y))
+        for stage, cam, u in zip(stages, self.cams, features, strict=True):
             t = stage(t)
-            if y is None:
-                aligned, match = cam.without(t)
-            elif n == 0:
-                turn, u, aligned, match = self._search(t, channels_last(y), right)
+            if u is None:
+                (aligned, match), turn = cam.without(t), False
+            elif turn is None:
+                turn, aligned, match = self._either_way(t, u)
             else:
-                aligned, match = cam(mirrored(t, turn), u[n], match)
+                aligned, match = cam(mirrored(t, turn), mirrored(u, turn), match)
             aligned = mirrored(aligned, turn).to(t)
-            if self._met is not None and y is not None:
-                self._met.append(Met(t, mirrored(u[n], turn), aligned, match.mirrored(turn)))
+            if self._met is not None:
+                self._met.append(Met(t, u, aligned, match.mirrored(turn)))
             t = join(t, aligned)
         return self.retouch(last(t), y, match.mirrored(turn))
 
-    def _search(self, t: Tensor, y: Tensor, right: bool | None) -> tuple[Tensor | bool, list[Tensor], Tensor, Match]:
-        """Which images are mirrored, y's features so, the first aligned features and the match."""
-        if right is not None:
-            u = self.pyramid_y(channels_last(mirrored(y, right)))
-            return right, u, *self.cams[0](mirrored(t, right), u[0])
+    def _either_way(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Match]:
+        """Which images of a batch are better mirrored, what is aligned in them, so mirrored, and the match."""
         found = []
-        for t_seen, y_seen in ((t, y), (t.flip(-1), y.flip(-1))):
-            u = self.pyramid_y(channels_last(y_seen))
-            aligned, match = self.cams[0](t_seen, u[0])
-            found.append((*u, aligned, *match))
+        for pair in ((t, u), (t.flip(-1), u.flip(-1))):
+            aligned, match = self.cams[0](*pair)
+            found.append((aligned, *match))
         # Where nothing matches attention spreads, whatever the token gets: looking the wrong way was never trained.
         doubt = [torch.special.entr(weights).sum(1).mean((1, 2)) for *_, weights in found]
         turn = doubt[1] < doubt[0]
-        *u, aligned, offset, places, weights = (chosen(turn, *both) for both in zip(*found, strict=True))
-        return turn, u, aligned, Match(offset, places, weights)
+        aligned, *match = (chosen(turn, *both) for both in zip(*found, strict=True))
+        return turn, aligned, Match(*match)
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
