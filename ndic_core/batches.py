@@ -14,7 +14,7 @@ from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.guidance import guidance_weight
 
-DECEIVED = 0.1  # of a robust model's training: the share of images with another scene's y, and that of steps without y
+DECEIVED = 0.05  # of a robust model's training: the share of images with another scene's y, and that of steps without y
 
 
 class Batch(NamedTuple):
