@@ -67,6 +67,15 @@ def without_retouch(model: Codec) -> None:
     model.retouch.layers = Nothing(3)
 
 
+def search_both_sides(model: Codec) -> None:
+    """The coarsest window reaches as far to the right as to the left, and nothing is mirrored."""
+    search, reconstruct = model.cams[0], model.reconstruct
+    window, (rows, columns) = search.window, search.reach
+    search.window = lambda width: (*window(width)[:2], window(width)[1])
+    search.bias = nn.Parameter(torch.zeros(2 * rows + 1, 2 * columns + 1))
+    model.reconstruct = lambda h_x, y, inverse=None, right=None: reconstruct(h_x, y, inverse, False)
+
+
 def nothing(model: Codec) -> None:
     """Leave the model as it is."""
 
@@ -88,7 +97,8 @@ VARIANTS = (
     Variant("without those at 1/4 and 1/2", OURS.model, change=without_finer_convolutions),
     Variant("without y at full resolution", OURS.model, change=without_retouch),
     Variant("without guidance", OURS.model, {"guidance": 0.0}),
-    Variant("trained for a wrong and a missing y (`robust`)", OURS.model, {"parallax": {"robust": True}}),
+    Variant("trained with the right y only (`robust: False`)", OURS.model, {"parallax": {"robust": False}}),
+    Variant("with a search to both sides", OURS.model, change=search_both_sides),
     Variant("`ndic_bls17`", "ndic_bls17"),
     Variant("`cross_attention`", "cross_attention"),
 )

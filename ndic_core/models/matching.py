@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndic_core.models.resampling import channels_begin, channels_end, mirrored, read_at, shifted
 from ndic_core.models.transforms import conv
 
 SHARE = 3 / 16  # of the image's width that the search covers, where that is more than `r_x`
@@ -212,85 +213,32 @@ class RowRefinement(_Alignment):
 
     def forward(self, t: Tensor, u: Tensor, before: Match) -> tuple[Tensor, Match]:
         """As of `RowSearch`; `before` is the match at half this scale."""
-        t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
-        q, kv = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_kv, u)))
         offset, belief = before.finer()
-        width = q.shape[-1]
-        k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
+        q, no_match = self._asked(t)
+        k, v = self._offered(u, offset)
         moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
         places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
         volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
         seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
         refined = self.refine(channels_begin(seen)).float()
         logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
-        no_match = self.no_match(t).float() + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
+        no_match = no_match + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
         weights, logits = _attention(logits, places, no_match + math.log(len(self.bias)))
         known = logits > OUTSIDE
         mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
         match = Match(mean.where(known.any(1)[:, None], offset), places, weights)
         return _weighted(weights, shifted(v, self.rows, REACH, REACH), self.no_match_value), match
 
+    def _asked(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, h, w, width) and the no-match token's logits (B, h, w, 1), as far as they follow from x."""
+        t = self.norm_x(channels_end(t))
+        return channels_end(self.to_q(channels_begin(t))), self.no_match(t).float()
 
-def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
-    """Features read at other places, between positions by bilinear weights.
-
-    Args:
-        features: (B, h, w, C); beyond the border the last row or column is repeated.
-        offset: (B, 2, h, w), rows and columns from each position to where it reads, in float32.
-        vertical: whether the rows count.
-
-    Returns:
-        (B, h, w, C) in float32.
-
-    Example:
-        >>> row = torch.tensor([0.0, 10.0, 20.0]).reshape(1, 1, 3, 1)
-        >>> read_at(row, torch.full((1, 2, 1, 3), 0.5), vertical=False).flatten()
-        tensor([ 5., 15., 20.])
-    """
-    b, h, w, c = features.shape
-    corners = [(torch.arange(b, device=features.device)[:, None, None] * h, 1.0)]
-    for side, dim, counts in ((h, 0, vertical), (w, 1, True)):
-        steps = torch.arange(side, device=features.device)
-        at = (steps if dim else steps[:, None]) + (offset[:, dim] if counts else 0)
-        if not counts:
-            corners = [(index + at, share) for index, share in corners]
-        else:
-            at = at.clamp(0, side - 1)
-            first = at.detach().floor()
-            rest = at - first
-            pair = ((first.long(), 1 - rest), ((first + 1).clamp(max=side - 1).long(), rest))
-            corners = [(index + i, share * part) for index, share in corners for i, part in pair]
-        if not dim:
-            corners = [(index * w, share) for index, share in corners]
-    index, share = (torch.stack(parts, -1).flatten(0, 2) for parts in zip(*corners, strict=True))
-    # One pass over memory, where a gather for each corner and the products would take several.
-    read = F.embedding_bag(index, features.reshape(-1, c).float(), per_sample_weights=share, mode="sum")
-    return read.reshape(b, h, w, c)
-
-
-def shifted(features: Tensor, rows: int, left: int, right: int, beyond: float = 0.0) -> list[Tensor]:
-    """Features as each position sees them at every offset, row by row: K times (B, h, w, C).
-
-    Args:
-        features: (B, h, w, C).
-        rows, left, right: the furthest offsets, up and down, to the left and to the right.
-        beyond: stands where there is nothing.
-    """
-    _, h, w, _ = features.shape
-    padded = F.pad(features, (0, 0, left, right, rows, rows), value=beyond)
-    return [padded[:, i : i + h, j : j + w] for i in range(2 * rows + 1) for j in range(left + right + 1)]
-
-
-def chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """For each image of a batch `other` where `which` (B,) says so, else `one`."""
-    return torch.where(which.reshape(-1, *[1] * (one.ndim - 1)), other, one)
-
-
-def mirrored(features: Tensor, which: Tensor | bool) -> Tensor:
-    """Features (B, ..., w), mirrored left for right in all images, in none, or in those that `which` (B,) names."""
-    if isinstance(which, bool):
-        return features.flip(-1) if which else features
-    return chosen(which, features, features.flip(-1))
+    def _offered(self, u: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, h, w, width) and values (B, h, w, out) of y, as read at the offset."""
+        kv = channels_end(self.to_kv(channels_begin(self.norm_y(channels_end(u)))))
+        width = self.to_q.out_channels
+        return read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
 
 
 def _convolutions(first: nn.Module, second: nn.Module) -> nn.Sequential:
@@ -350,13 +298,3 @@ def inside(places: Tensor, like: Tensor) -> Tensor:
     row = torch.arange(h, device=like.device)[:, None] + places[:, :, 0]
     column = torch.arange(w, device=like.device) + places[:, :, 1]
     return (row >= -0.5) & (row <= h - 0.5) & (column >= -0.5) & (column <= w - 0.5)
-
-
-def channels_end(features: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, h, w, C)."""
-    return features.permute(0, 2, 3, 1)
-
-
-def channels_begin(features: Tensor) -> Tensor:
-    """(B, h, w, C) → (B, C, h, w)."""
-    return features.permute(0, 3, 1, 2)

@@ -12,20 +12,9 @@ from torch import Tensor, nn
 from ndic_core.models.codec import Codec, Lambda, evaluating
 from ndic_core.models.distributed import join
 from ndic_core.models.gain import scaled
-from ndic_core.models.matching import (
-    REACH,
-    Match,
-    RowRefinement,
-    RowSearch,
-    channels_begin,
-    channels_end,
-    chosen,
-    inside,
-    mirrored,
-    read_at,
-    zeroed,
-)
+from ndic_core.models.matching import REACH, Match, RowRefinement, RowSearch, inside, zeroed
 from ndic_core.models.priors import FactorizedPrior
+from ndic_core.models.resampling import channels_begin, channels_end, chosen, mirrored, read_at
 from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
 
 
