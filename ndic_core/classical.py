@@ -8,7 +8,7 @@ JPEG 2000 as a bare codestream in the YCbCr colours that Pillow leaves out by de
 tuned for PSNR.
 
 HEVC intra is what BPG files hold, the usual anchor of papers on distributed image compression; but a HEIF file spends
-some 400 bytes on its container, a BPG file about 15.
+some 400 bytes on its container.
 """
 
 import importlib.util
@@ -97,7 +97,7 @@ CODECS = {
     "HEVC": ClassicalCodec(
         "HEIF",
         None,
-        quality="libheif's scale, mapped by it to x265's rate factor 51 to 0",
+        quality="libheif's own scale",
         lowest=1,
         highest=100,
         qualities=(1, 5, 10, 15, 20, 26, 32, 38, 44),

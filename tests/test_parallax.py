@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from conftest import lively, teaching
+from conftest import lively
 
 import ndic_core as ndic
 from ndic_core.models.distributed import NDIC
-from ndic_core.training import train
 
 
 @pytest.mark.parametrize("options", [{}, dict(r_x=20, r_y=9), dict(r_x=0), dict(robust=True)])
@@ -115,11 +114,3 @@ def test_a_wider_image_is_searched_further():
     x, y = torch.rand(2, 1, 3, 16, 256)
     assert model.attention_maps(x, y)[0].shape[-1] == 2 * 6 + 1  # 3/16 of 256 pixels
     assert model.attention_maps(x[..., :32], y[..., :32])[0].shape[-1] == 2 * 1 + 1
-
-
-def test_a_robust_training_sees_other_and_missing_ys(own_folder, tmp_path):
-    keys = dict(model="parallax_attention", parallax=dict(robust=True, r_x=16), save_weights=False, epochs=3)
-    config = teaching(own_folder, tmp_path, **keys)
-    trained = train(config, progress=False, report=lambda line: None)
-    assert trained.model.y_optional
-    assert trained.history[-1]["val_loss"] > 0
