@@ -242,7 +242,7 @@ def tradeoff(x: "Tensor", sent: Mapping, curves: Iterable[Mapping], limit: float
     axis.set_xlabel("measured rate of this picture (bits per pixel)", fontsize=9)
     axis.set_ylabel("MS-SSIM (dB)", fontsize=9)
     axis.tick_params(labelsize=9)
-    axis.legend(loc="lower right", fontsize=8, handlelength=2.4)
+    axis.legend(fontsize=8, handlelength=2.4)
     return figure
 
 

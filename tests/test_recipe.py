@@ -31,7 +31,13 @@ def test_every_model_is_trained_for_both_metrics_in_an_order_that_works():
         assert {model for stage, model in recipe if stage == name} == set(ndic.MODELS)
         assert {item.config.distortion_loss for (stage, _), item in recipe.items() if stage == name} == {loss}
     names = list(map(str, recipe.values()))
-    assert names[:4] == ["start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17", "mse/cross_attention"]
+    assert names[:5] == [
+        "start/bmshj18_factorized",
+        "mse/bmshj18_factorized",
+        "mse/ndic_bls17",
+        "mse/parallax_attention",
+        "mse/cross_attention",
+    ]
     assert names.index("start/bls17") == names.index("mse/bls17") - 1  # not before it is needed
     done = []
     for item in recipe.values():
