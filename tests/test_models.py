@@ -78,7 +78,8 @@ def test_every_parameter_is_used(name):
     model = lively(name, num_filters=12).train()
     with torch.no_grad():  # layers that start at 0 keep those before them from a gradient in the first step
         for parameter in model.parameters():
-            parameter.add_(1e-3 * torch.randn_like(parameter))
+            if not parameter.any():
+                parameter.normal_(std=1e-3)
     out = model(*torch.rand(2, 1, 3, 64, 64))
     loss = out["x_hat"].square().sum() + sum(p.log().sum() for p in out["likelihoods"].values())
     (loss + out.get("y_hat", torch.zeros(1)).square().sum()).backward()

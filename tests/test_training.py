@@ -25,12 +25,12 @@ from ndic_core.training_state import MAY_BE_MISSING, move_state, read_progress
 @pytest.mark.parametrize("name", ndic.MODELS)
 def test_every_model_learns(name, own_folder, tmp_path):
     size = [64, 128] if ndic.build_model(name, num_filters=4).info.multiple_of == 64 else [32, 64]
-    config = teaching(own_folder, tmp_path, model=name, resize=size, epochs=12, save_weights=False, lr=0.003)
+    config = teaching(own_folder, tmp_path, model=name, resize=size, epochs=6, save_weights=False, lr=0.003)
     trained = quiet(config)
     losses = [row["val_loss"] for row in trained.history]
     assert trained.stopped == "epochs"
-    assert [row["epoch"] for row in trained.history] == list(range(1, 13))
-    assert min(losses[-2:]) < 0.75 * losses[0]
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5, 6]
+    assert min(losses[-2:]) < 0.8 * losses[0]
     assert not trained.model.training
     assert not list(tmp_path.iterdir())  # save_weights: False leaves no file
 

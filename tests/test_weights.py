@@ -62,9 +62,11 @@ def test_all_together_are_small():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_what_is_compared_has_one_width_and_one_range_of_rates(metric):
-    models = [ndic.load_pretrained(name, metric) for name in ("bmshj18_factorized", "bmshj18", *SIDED)]
-    assert len({model.config["num_filters"] for model in models}) == 1
-    assert len({model.lambdas for model in models}) == 1
+    models = {name: ndic.load_pretrained(name, metric) for name in ("bmshj18_factorized", "bmshj18", *SIDED)}
+    assert len({model.config["num_filters"] for model in models.values()}) == 1
+    low, high = models.pop("parallax_attention").lambdas  # of a newer recipe, with a wider range
+    ((lowest, highest),) = {model.lambdas for model in models.values()}
+    assert low < lowest < highest < high
 
 
 @pytest.mark.parametrize(("name", "metric"), ALL)
@@ -81,7 +83,7 @@ def test_larger_lambdas_cost_more_and_look_better(name, metric, scenes):
         )
     assert points == sorted(points)
     assert points[0][0] < 0.08
-    assert points[-1][0] > (0.12 if (name, metric) == ("parallax_attention", "MSE") else 0.25)  # y tells it the rest
+    assert points[-1][0] > 0.2
     assert points[-1][1] > points[0][1] + 3
 
 
