@@ -27,8 +27,8 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
         row, column: of a pixel of x; the position of the features that covers it is shown.
 
     Returns:
-        A figure: x with the position, y with the window that is searched, its true match and the place of the largest
-        weight, and below the weight (mean of the heads, summed over the window's rows) over the offset in image
+        A figure: x with the position, y with the row that the map covers, its true match and the place of the largest
+        weight, and below the weight (summed over the map's rows) over the offset in image
         pixels, with the weight of "nothing matches".
 
     Raises:
@@ -64,7 +64,7 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
     _frame(axes["y"], left + best, top + best_row, shrink, _FOUND, "-")
     if not hidden:
         _frame(axes["y"], left + truth, top, shrink, _TRUTH, "--")
-    axes["y"].set_title("y: window, largest weight, true match", fontsize=10)
+    axes["y"].set_title("y: its row, largest weight, true match", fontsize=10)
 
     axis = axes["weight"]
     axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y")

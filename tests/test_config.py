@@ -49,7 +49,7 @@ def published_keys() -> set[str]:
     return ndic.load_config("config").model_fields_set
 
 
-@pytest.mark.parametrize("name", ["config", "teaching", "kitti_stereo", "kitti_general", "cityscape"])
+@pytest.mark.parametrize("name", ["config", "teaching", "parallax", "kitti_stereo", "kitti_general", "cityscape"])
 def test_presets_build(name):
     config = ndic.load_config(name, num_filters=4)
     assert name in presets()

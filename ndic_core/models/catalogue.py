@@ -15,7 +15,6 @@ class ModelInfo:
         side_info: whether the decoder needs the correlated image `y`.
         multiple_of: image sides must be multiples of this (at the default patch grid).
         transmitted: the latents that are sent, in the order of the stream's likelihoods.
-            (`multiple_of` and this are a model's defaults: with a hyperprior `parallax_attention` has others.)
         title: what it is, in a few words.
         source: the paper.
     """
