@@ -112,8 +112,8 @@ class ParallaxAttention(Codec):
         lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
         r_x, r_y: columns and rows of the image that a match may lie away from its place in x: columns to the left in
             y (where the right camera took x, to the right), rows up or down. r_x is the least: images wider than 16/3
-            of it are searched as far as 3/16 of their width; a third as far is searched to the other side. r_y is 0 for rectified
-            cameras that shoot at one time, a few otherwise; rounded up at each scale.
+            of it are searched as far as 3/16 of their width; a third as far is searched to the other side. r_y is 0 for
+            rectified cameras that shoot at one time, a few otherwise; rounded up at each scale.
         robust: whether it is trained for a y that does not belong to x, or is missing: then y may be None.
 
     Example:
