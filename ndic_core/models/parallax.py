@@ -190,7 +190,8 @@ class ParallaxAttention(Codec):
         """The receiver's work, see `Codec`; `right` as in `forward`."""
         *stages, last = self.synthesis_x
         t, match, turn = scaled(h_x, inverse), None, right
-        features = [None] * 3 if y is None else self.pyramid_y(channels_last(y))
+        y = y if y is None else channels_last(y)
+        features = [None] * 3 if y is None else self.pyramid_y(y)
         for stage, cam, u in zip(stages, self.cams, features, strict=True):
             t = stage(t)
             if u is None:
