@@ -198,7 +198,7 @@ def tables(rows: list[dict], report: Report) -> str:
     lines += ["", f"| KITTI 2015, BD-rate in {words} against | {' | '.join(f'`{name}`' for name in COMPARED)} |"]
     lines.append("|---" * (len(COMPARED) + 1) + "|")
     for codec in classical.CODECS:
-        for rate, what in (("bpp", "whole files"), ("bpp_less_header", "less a grey picture's file")):
+        for rate, what in (("bpp", "whole files"), ("bpp_less_header", "less a grey image's file")):
             cells = [saving(rows, KITTI, model, codec, column, rate) for model in COMPARED]
             lines.append(f"| {codec}, {what} | {' | '.join(cells)} |")
     return "\n".join(lines)

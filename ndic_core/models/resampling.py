@@ -46,7 +46,7 @@ def shifted(features: Tensor, rows: int, left: int, right: int, beyond: float = 
     Args:
         features: (B, h, w, C).
         rows, left, right: the furthest offsets, up and down, to the left and to the right.
-        beyond: stands where there is nothing.
+        beyond: the value outside the features.
     """
     _, h, w, _ = features.shape
     padded = F.pad(features, (0, 0, left, right, rows, rows), value=beyond)
