@@ -22,15 +22,15 @@ from torch import Tensor, nn
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import averages, evaluate, read_table, write_table
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder
-from ndic_core.models.attention import CrossAttentionModule
+from ndic_core.evaluation.evaluate import averages, evaluate, read_table, write_table
+from ndic_core.io import make_folder
 from ndic_core.models.codec import Codec
+from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.factory import build_model
-from ndic_core.recipe import load_recipe
-from ndic_core.training import Trained, train
-from ndic_core.training_loop import initial_model
+from ndic_core.training.loop import initial_model
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import load_recipe
+from ndic_core.training.train import Trained, train
 
 LMBDA = 0.002
 SIZE = (64, 128)

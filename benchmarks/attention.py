@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ndic_core.evaluation import write_table
+from ndic_core.evaluation.evaluate import write_table
 from ndic_core.models.aligned import SHRINK
-from ndic_core.models.attention import CrossAttentionModule
-from ndic_core.models.layout import Layout
-from ndic_core.models.parallax import ParallaxAttention
+from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.cross_attention import CrossAttentionModule
+from ndic_core.models.parallax_attention import ParallaxAttention
 
 FULL_SIZE = (384, 1248)  # KITTI's pictures, padded to multiples of 16
 

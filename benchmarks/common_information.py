@@ -21,14 +21,14 @@ from pathlib import Path
 
 import torch
 
-from ndic_core.common_information import from_parts, loss_terms, noise_capacity, sent_latent
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import averages, evaluate, read_table, write_table
-from ndic_core.files import make_folder
+from ndic_core.evaluation.common_information import from_parts, loss_terms, noise_capacity, sent_latent
+from ndic_core.evaluation.evaluate import averages, evaluate, read_table, write_table
+from ndic_core.io import make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec
-from ndic_core.training import train
+from ndic_core.training.train import train
 
 # Model, alpha, beta, metres between the cameras: the published defaults of the later paper, those of NDIC, nothing to
 # help, then each handle by itself.

@@ -19,16 +19,16 @@ import torch
 from readme import known, marked, write_between
 from torch import Tensor, nn
 
-from ndic_core.bd_rate import bd_rate
-from ndic_core.checkpoints import load_pretrained
+from ndic_core.checkpoints.checkpoint import load_pretrained
+from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import averages, evaluate, write_table
+from ndic_core.evaluation.bd_rate import bd_rate
+from ndic_core.evaluation.evaluate import averages, evaluate, write_table
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
-from ndic_core.recipe import load_recipe
-from ndic_core.training import train
-from ndic_core.warm_start import start_from
+from ndic_core.training.recipe import load_recipe
+from ndic_core.training.train import train
 
 BEGIN, END = "<!-- equal steps: written by benchmarks/equal_steps.py -->", "<!-- end of equal steps -->"
 TABLE = Path(__file__).parent / "results" / "equal_steps.csv"

@@ -21,15 +21,15 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from readme import known, marked, write_between
 
-from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import read_table, write_table
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder, write_whole
-from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import Progress, move_state, read_progress
-from ndic_core.validation import validate
+from ndic_core.evaluation.evaluate import read_table, write_table
+from ndic_core.io import make_folder, write_whole
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import Stage, load_recipe
+from ndic_core.training.state import Progress, move_state, read_progress
+from ndic_core.training.validation import validate
 
 BENCHMARKS = Path(__file__).parent
 BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"

@@ -24,12 +24,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder
-from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, move_state, read_progress
+from ndic_core.io import make_folder
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import Stage, load_recipe
+from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, move_state, read_progress
 
 PROJECT = Path(__file__).parents[1]
 MACHINE = (

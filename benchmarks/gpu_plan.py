@@ -5,7 +5,7 @@
 
 In this order, each step with a time limit of its own; what fails is noted and passed over:
 
-    tests        files that cross between CPU and GPU, bf16, steps that never wait (tests/test_gpu.py)
+    tests        files that cross between CPU and GPU, bf16, steps that never wait (tests/training/test_gpu.py)
     attention    attention modules, as published and as here
     loops        training of the published size: the package's loop and a plain one
     throughput   images a second and memory of every model, over sizes, batches and precisions
@@ -35,11 +35,11 @@ from pathlib import Path
 import torch
 from gpu_trainings import BATCH, THREADS, Trainings, render, start, stop, wait
 
+from ndic_core.catalogue import MODELS
 from ndic_core.config import load_config
-from ndic_core.devices import device_name
 from ndic_core.errors import NDICError
-from ndic_core.files import make_folder, write_whole
-from ndic_core.models.catalogue import MODELS
+from ndic_core.io import make_folder, write_whole
+from ndic_core.training.devices import device_name
 
 BENCHMARKS = Path(__file__).parent
 HOME_SECONDS = 15.0  # to write everything, at the end
@@ -56,7 +56,14 @@ LEAVE = {"cuda": 200.0, "cpu": 62.0}
 def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]]]:
     """Of each step that measures: Python's arguments, and the files that come into `out`."""
     gpu = device == "cuda"
-    tests = [str(BENCHMARKS.parent / "tests" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
+    tests = [
+        str(BENCHMARKS.parent / "tests" / "training" / "test_gpu.py"),
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+        "-v",
+    ]
     tests += ["-o", "filterwarnings=default"]  # the versions there may warn of what those here do not
     if gpu:
         attention, batch = [], ["--batch", str(BATCH)]

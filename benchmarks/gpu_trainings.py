@@ -22,15 +22,15 @@ import torch
 from optimizers import learning_rate_factor
 from pretrain import LEAST_MINUTES
 
-from ndic_core.checkpoints import load_checkpoint, save_checkpoint
+from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.config import Config
-from ndic_core.data import street_pairs
 from ndic_core.data.datasets import load_split
+from ndic_core.data.street import pairs as street_pairs
 from ndic_core.errors import NDICError
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder, write_whole
-from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import MAY_BE_MISSING, MOMENTS, Progress, move_state, read_progress
+from ndic_core.io import make_folder, write_whole
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import Stage, load_recipe
+from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, Progress, move_state, read_progress
 
 BENCHMARKS = Path(__file__).parent
 MIB = 2**20

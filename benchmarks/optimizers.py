@@ -23,11 +23,11 @@ from readme import known, marked, write_between
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation import write_table
-from ndic_core.files import weights_file
-from ndic_core.recipe import load_recipe
-from ndic_core.training import train
-from ndic_core.validation import validate
+from ndic_core.evaluation.evaluate import write_table
+from ndic_core.io import weights_file
+from ndic_core.training.recipe import load_recipe
+from ndic_core.training.train import train
+from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
 FRESH = "bmshj18_factorized"  # starts with fresh weights, all others with its shipped ones

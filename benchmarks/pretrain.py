@@ -22,11 +22,11 @@ from rich.table import Table
 
 from ndic_core.config import parse_changes
 from ndic_core.errors import NDICError
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder
-from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training import train
-from ndic_core.training_state import Progress, read_progress
+from ndic_core.io import make_folder
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import Stage, load_recipe
+from ndic_core.training.state import Progress, read_progress
+from ndic_core.training.train import train
 
 LEAST_MINUTES = 0.5  # with less left, no training is begun: loading data takes about as long
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from ndic_core.evaluation import read_table
-from ndic_core.files import write_whole
+from ndic_core.evaluation.evaluate import read_table
+from ndic_core.io import write_whole
 
 
 def known(table: Path) -> list[dict]:

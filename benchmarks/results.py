@@ -21,21 +21,21 @@ import numpy as np
 import torch
 from readme import marked, write_between
 
-from ndic_core import classical
-from ndic_core.bd_rate import bd_rate
-from ndic_core.checkpoints import load_pretrained, stored_fingerprint
-from ndic_core.curves import classical_curves
+from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
+from ndic_core.checkpoints.checkpoint import load_pretrained, stored_fingerprint
+from ndic_core.compare import classical_curves
 from ndic_core.data.folder import matched
 from ndic_core.data.kitti import CROP
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
-from ndic_core.data.street_pairs import load_street
+from ndic_core.data.street.pairs import load_street
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import SIDE_INFO, curve, read_table, write_table
-from ndic_core.files import make_folder, shipped_weights, write_whole
-from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
-from ndic_core.plotting import rate_distortion
-from ndic_core.published_points import POINTS as PUBLISHED
+from ndic_core.evaluation import classical_codecs as classical
+from ndic_core.evaluation.bd_rate import bd_rate
+from ndic_core.evaluation.evaluate import SIDE_INFO, curve, read_table, write_table
+from ndic_core.evaluation.published_points import POINTS as PUBLISHED
+from ndic_core.io import make_folder, shipped_weights, write_whole
+from ndic_core.plots.panels import rate_distortion
 
 SIZE = (128, 256)
 KITTI, SEQUENCE, STREET = "KITTI 2015", "unsynchronised", "street"

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from results import KITTI, REPORTS, SEQUENCE, STREET, chosen, reported
 
-from ndic_core.checkpoints import load_checkpoint, save_checkpoint, stored_fingerprint
+from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
+from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import SIDE_INFO
-from ndic_core.experiment import Outputs
-from ndic_core.files import weights_file, write_whole
-from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
-from ndic_core.recipe import Stage, load_recipe
-from ndic_core.training_state import read_progress
+from ndic_core.evaluation.evaluate import SIDE_INFO
+from ndic_core.io import weights_file, write_whole
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import Stage, load_recipe
+from ndic_core.training.state import read_progress
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 
+from ndic_core.catalogue import MODELS
 from ndic_core.errors import NDICError
-from ndic_core.evaluation import write_table
-from ndic_core.models.catalogue import MODELS
-from ndic_core.recipe import load_recipe
-from ndic_core.throughput import throughput, throughput_table
+from ndic_core.evaluation.evaluate import write_table
+from ndic_core.training.recipe import load_recipe
+from ndic_core.training.throughput import throughput, throughput_table
 
 
 def main() -> None:

@@ -25,20 +25,20 @@ import torch
 from attention import PlainCrossAttentionModule
 from PIL import Image
 
+from ndic_core.catalogue import MODELS
 from ndic_core.config import Config, load_config
 from ndic_core.data.street import Street
-from ndic_core.devices import device_name, launch
-from ndic_core.evaluation import write_table
-from ndic_core.experiment import Outputs
-from ndic_core.losses import rate_distortion_loss
+from ndic_core.evaluation.evaluate import write_table
 from ndic_core.metrics import ms_ssim, psnr
 from ndic_core.models import aligned, baselines, codec, distributed
 from ndic_core.models._compressai import GDN as PlainGDN
-from ndic_core.models.catalogue import MODELS
 from ndic_core.models.factory import build_model
 from ndic_core.models.gdn import GDN
 from ndic_core.models.transforms import channels_last
-from ndic_core.training_loop import Training
+from ndic_core.training.devices import device_name, launch
+from ndic_core.training.loop import Training
+from ndic_core.training.losses import rate_distortion_loss
+from ndic_core.training.output_paths import Outputs
 
 KITTI = (375, 1242)  # height and width of its pictures
 CROP = (370, 740)

@@ -23,14 +23,14 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ndic_core.catalogue import MODELS
 from ndic_core.config import Config
-from ndic_core.devices import launch
-from ndic_core.evaluation import write_table
-from ndic_core.experiment import Outputs
-from ndic_core.files import make_folder, write_whole
-from ndic_core.models.catalogue import MODELS
-from ndic_core.recipe import load_recipe
-from ndic_core.training_loop import Training
+from ndic_core.evaluation.evaluate import write_table
+from ndic_core.io import make_folder, write_whole
+from ndic_core.training.devices import launch
+from ndic_core.training.loop import Training
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.recipe import load_recipe
 
 # Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
 KINDS = {

@@ -17,7 +17,7 @@ from data_prep.check import kitti_report, print_report
 from data_prep.common import new_app, run, stoppable
 from ndic_core.data import kitti
 from ndic_core.errors import NDICError
-from ndic_core.files import write_whole
+from ndic_core.io import write_whole
 
 URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti"
 RECORD = ".lists.sha256"  # which list files are ours, so that a user's own are never replaced

@@ -10,12 +10,12 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "checkpoints": ["load_checkpoint", "load_pretrained", "save_checkpoint"],
+        "checkpoints.checkpoint": ["load_checkpoint", "load_pretrained", "save_checkpoint"],
         "config": ["load_config"],
         "errors": ["NDICError"],
-        "files": ["read_image", "write_image"],
-        "models.catalogue": ["MODELS"],
+        "io": ["read_image", "write_image"],
+        "catalogue": ["MODELS"],
         "models.factory": ["build_model"],
-        "models.transmission": ["decode", "encode"],
+        "models.coding.compress": ["decode", "encode"],
     },
 )

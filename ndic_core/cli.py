@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from ndic_core import __version__
+from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.errors import NDICError
-from ndic_core.models.catalogue import CATALOGUE, METRICS, MODELS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -60,7 +60,7 @@ def ndic(version: Annotated[bool, typer.Option("--version", callback=_version, i
 def run(config: ConfigFile = "config", changes: Changes = None):
     """Train and test as a configuration says: what the published main.py does."""
     settings = _config(config, changes)
-    from ndic_core.running import run as run_experiment
+    from ndic_core.run import run as run_experiment
 
     run_experiment(settings)
 
@@ -69,7 +69,7 @@ def run(config: ConfigFile = "config", changes: Changes = None):
 def train(config: ConfigFile = "config", changes: Changes = None):
     """Train only; go on where an earlier run of the same experiment ended."""
     settings = _config(config, changes, train=True, test=False)
-    from ndic_core.running import run as run_experiment
+    from ndic_core.run import run as run_experiment
 
     run_experiment(settings)
 
@@ -78,7 +78,7 @@ def train(config: ConfigFile = "config", changes: Changes = None):
 def assess(config: ConfigFile = "config", changes: Changes = None):
     """Test only: every test image as a real file; a table and pictures go to the results folder."""
     settings = _config(config, changes, train=False, test=True)
-    from ndic_core.running import run as run_experiment
+    from ndic_core.run import run as run_experiment
 
     run_experiment(settings)
 
@@ -104,7 +104,7 @@ def curve(
         raise typer.BadParameter("give --weights FILE, --model NAME or --classical", param_hint="--weights")
     _check_paths(out, *(weights or ()))
     settings = _config(config, changes)
-    from ndic_core.curves import draw_curves
+    from ndic_core.compare import draw_curves
 
     shipped = [(m.value, metric.value) for m in model or []]
     draw_curves(settings, out, weights or [], shipped, classical, published, split, points, pairs)
@@ -129,10 +129,10 @@ def encode(
         raise typer.BadParameter(f"{out} must end in .ndic", param_hint="OUT")
     _check_paths(out, image, weights)
     from ndic_core import encode as encode_image
-    from ndic_core.files import read_image, write_whole
+    from ndic_core.io import read_image, write_whole
 
     x = read_image(image)
-    from ndic_core.checkpoints import load_pretrained
+    from ndic_core.checkpoints.checkpoint import load_pretrained
 
     codec = _load_model(
         model and model.value,
@@ -162,8 +162,8 @@ def decode(
     device: Device = None,
 ):
     """Decompress a picture, with the help of the side image where the model uses one."""
-    from ndic_core.bitstream import unpack
-    from ndic_core.files import picture_format, read_bytes, read_image, write_image
+    from ndic_core.io import picture_format, read_bytes, read_image, write_image
+    from ndic_core.models.coding.container import unpack
 
     picture_format(out)
     _check_paths(out, stream, side_info, weights)
@@ -174,7 +174,7 @@ def decode(
         raise NDICError(f"{stream}: {error}") from error
     y = read_image(side_info) if side_info is not None else None
     from ndic_core import decode as decode_image
-    from ndic_core.checkpoints import pretrained_for
+    from ndic_core.checkpoints.checkpoint import pretrained_for
 
     name = None if weights else header.model
     codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
@@ -196,7 +196,7 @@ def models():
     from rich.console import Console
     from rich.table import Table
 
-    from ndic_core.files import shipped_weights
+    from ndic_core.io import shipped_weights
 
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
@@ -261,7 +261,7 @@ def _load_model(
 ):
     import torch
 
-    from ndic_core.checkpoints import load_checkpoint
+    from ndic_core.checkpoints.checkpoint import load_checkpoint
     from ndic_core.models.factory import untrained_model
 
     if untrained and weights is not None:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.errors import NDICError
-from ndic_core.models.catalogue import CATALOGUE, MODELS
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
@@ -27,7 +27,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Parallax(BaseModel):
-    """What may be chosen of `parallax_attention`; see `ndic_core.models.parallax.ParallaxAttention`."""
+    """What may be chosen of `parallax_attention`; see `ndic_core.models.parallax_attention.ParallaxAttention`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from tqdm.auto import tqdm
 
-from ndic_core.checkpoints import load_pretrained
+from ndic_core.catalogue import MODELS
+from ndic_core.checkpoints.checkpoint import load_pretrained
 from ndic_core.errors import NDICError
-from ndic_core.files import write_whole
+from ndic_core.io import write_whole
 from ndic_core.metrics import bits, ms_ssim, ms_ssim_db, psnr
-from ndic_core.models.catalogue import MODELS
-from ndic_core.models.transmission import decode, encode
-from ndic_core.plotting import MODEL_STYLE, contact_sheet
+from ndic_core.models.coding.compress import decode, encode
+from ndic_core.plots.panels import MODEL_STYLE, contact_sheet
 
 SIZE = (128, 256)
 

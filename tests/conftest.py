@@ -19,10 +19,10 @@ from zips import make_zip, pictures
 
 import ndic_core as ndic
 from data_prep import common
+from ndic_core.catalogue import CATALOGUE
 from ndic_core.data.street import Street
 from ndic_core.demo import embedded_pair
-from ndic_core.files import read_image
-from ndic_core.models.catalogue import CATALOGUE
+from ndic_core.io import read_image
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
 
@@ -213,14 +213,14 @@ def read_table(path: Path) -> list[dict]:
 
 def quiet(config, **options):
     """Train without a word."""
-    from ndic_core.training import train
+    from ndic_core.training.train import train
 
     return train(config, progress=False, report=lambda line: None, **options)
 
 
 def stopping_after(steps: int, monkeypatch) -> list:
     """Ctrl-C during a step; returns how many more are awaited."""
-    from ndic_core import training_loop
+    from ndic_core.training import loop as training_loop
 
     left = [None] * steps
     step = training_loop.Training._step

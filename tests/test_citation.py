@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from ndic_core.models.catalogue import CATALOGUE
+from ndic_core.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 

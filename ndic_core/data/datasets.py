@@ -8,7 +8,7 @@ from ndic_core.data import cityscape, folder, kitti
 from ndic_core.data.mixed import STREET_SCALE, MixedPairs, native_pairs, real_pairs, validation_pairs
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
-from ndic_core.data.street_pairs import load_street
+from ndic_core.data.street.pairs import load_street
 from ndic_core.errors import NDICError
 
 

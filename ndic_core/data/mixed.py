@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resized_crop, rgb_to_grayscale
 
 from ndic_core.data.folder import matched
-from ndic_core.data.held import HeldPixels
+from ndic_core.data.gpu_images import HeldPixels
 from ndic_core.data.pairs import Pairs, image_size, load_pairs
 from ndic_core.errors import NDICError
 

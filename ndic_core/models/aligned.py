@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ndic_core.errors import NDICError
-from ndic_core.models.attention import CrossAttentionModule
 from ndic_core.models.codec import DOWNSAMPLING, Lambda, evaluating
+from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.distributed import NDIC, join
+from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
-from ndic_core.models.layout import Layout
-from ndic_core.models.priors import FactorizedPrior
 from ndic_core.models.transforms import channels_last, synthesis_4
 
 SHRINK = (8, 4, 2)  # how much smaller than the image the features of the first three stages are

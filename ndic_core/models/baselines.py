@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from ndic_core.models.codec import Codec, Lambda
+from ndic_core.models.entropy_models import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.gain import scaled
-from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, synthesis_3, synthesis_4
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ndic_core.catalogue import CATALOGUE, ModelInfo
 from ndic_core.errors import NDICError
-from ndic_core.models.catalogue import CATALOGUE, ModelInfo
-from ndic_core.models.coding import LEVELS, Coding, weight_bytes
+from ndic_core.models.coding.state import LEVELS, Coding, weight_bytes
+from ndic_core.models.coding.tiling import Layout
 from ndic_core.models.gain import GainUnits, scaled
-from ndic_core.models.layout import Layout
 from ndic_core.models.transforms import channels_last
 
 DOWNSAMPLING = 16  # an analysis divides the image's sides by this

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ndic_core.models.codec import Codec, Lambda
+from ndic_core.models.entropy_models import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.gain import scaled
-from ndic_core.models.priors import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.transforms import analysis_4, channels_last, synthesis_4
 
 W_NOISE = 0.001**0.5  # standard deviation of what is added to w in training

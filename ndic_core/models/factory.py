@@ -3,8 +3,8 @@
 import inspect
 import math
 
+from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.errors import NDICError
-from ndic_core.models.catalogue import CATALOGUE, MODELS
 
 
 def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] = (128, 256), **options):

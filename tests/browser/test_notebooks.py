@@ -4,7 +4,6 @@ import os
 
 import nbformat
 import pytest
-from build import HERE
 from lab_browser import (
     MOVE,
     SLIDER,
@@ -18,6 +17,8 @@ from lab_browser import (
 )
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
+
+from build import HERE
 
 LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))
 
@@ -57,8 +58,8 @@ SETUP = """
 import sys
 from IPython.display import Javascript
 from matplotlib.figure import Figure
-from ndic_core.notebook import start
-from ndic_core.widgets import ClickImage, explore
+from ndic_core.notebook.setup import start
+from ndic_core.notebook.widgets import ClickImage, explore
 
 def titled(title):
     figure = Figure((2, 1))

@@ -13,8 +13,9 @@ import matplotlib
 import nbformat
 import pytest
 import torch
-from build import HERE, NOTEBOOKS, repository, set_repository
 from IPython.core.inputtransformer2 import TransformerManager
+
+from build import HERE, NOTEBOOKS, repository, set_repository
 
 INSTALL = [
     f"!git clone --quiet --depth 1 https://github.com/{repository()} ndic",
@@ -68,7 +69,7 @@ def test_colab_is_told_of_the_widget_that_it_does_not_know():
     # anywidget does so by itself, once per process.
     colab = "import sys, types; output = sys.modules['google.colab.output'] = types.ModuleType('output')"
     told = "output.enable_custom_widget_manager = lambda: print('told')"
-    shown = "from ndic_core.widgets import ClickImage; ClickImage([[[0.5]]] * 3)"
+    shown = "from ndic_core.notebook.widgets import ClickImage; ClickImage([[[0.5]]] * 3)"
     result = subprocess.run(
         [sys.executable, "-c", f"{colab}\n{told}\n{shown}"], capture_output=True, text=True, check=True
     )

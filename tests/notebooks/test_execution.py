@@ -3,13 +3,13 @@
 import nbformat
 import numpy as np
 import pytest
-from build import HERE
 from ipywidgets import Checkbox, Dropdown, FloatRangeSlider, IntSlider, SelectMultiple, Widget
 from nbformat.v4 import new_code_cell, new_notebook
 from notebook_poke import poke
 from notebook_runs import validate
 
-from ndic_core.widgets import ClickImage
+from build import HERE
+from ndic_core.notebook.widgets import ClickImage
 
 LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))
 
@@ -27,7 +27,7 @@ def small(*lines: str):
 
 
 def test_exceptions_in_callbacks_are_found(tmp_path):
-    wired = "from ndic_core.widgets import explore; explore(draw, n=(1, 3))"
+    wired = "from ndic_core.notebook.widgets import explore; explore(draw, n=(1, 3))"
     result = validate(
         tmp_path,
         at_the_end=small("def draw(n=2): return Figure(figsize=(1 / (3 - n), 1))", wired),

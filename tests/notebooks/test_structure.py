@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from build import (
     EXERCISES,
     HERE,
@@ -247,7 +248,7 @@ FLAWS = [
     (metadata_is_bare, lambda n: n.metadata.update(widgets={})),
     (metadata_is_bare, lambda n: n.metadata.language_info.update(version="3.11.7")),
     (metadata_is_bare, lambda n: n.cells[2].metadata.update(execution={})),
-    (setup_is_the_same, lambda n: code(n)[0].update(source="from ndic_core.notebook import start\nstart()")),
+    (setup_is_the_same, lambda n: code(n)[0].update(source="from ndic_core.notebook.setup import start\nstart()")),
     (was_run_in_order, lambda n: code(n)[1].update(execution_count=7)),
     (was_run_in_order, lambda n: code(n)[-1].update(execution_count=None)),
     (was_run_in_order, lambda n: code(n)[0].update(outputs=[])),

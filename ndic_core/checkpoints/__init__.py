@@ -1,0 +1,1 @@
+"""Weights on disk: our own files, the published ones, and starting a training from either."""

@@ -1,0 +1,50 @@
+"""The generated street as a data set: rendered once, then from the cache."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from ndic_core.data.cache import cached_arrays
+from ndic_core.data.pairs import Pairs
+from ndic_core.data.street.generate import Street
+
+RENDERER = 1  # part of the cache's key: count up whenever the renderer draws other images
+FIRST_INDEX = {"train": 0, "val": 10_000_000, "test": 20_000_000}  # splits never share a scene
+
+
+def load_street(street: Street, split: str, count: int, progress: bool = True, truth: bool = False) -> Pairs:
+    """`count` pairs of a street's split, 8-bit as a camera stores them.
+
+    Args:
+        street: size, seed and knobs.
+        split: "train", "val" or "test"; they never share a scene.
+        count: how many pairs, 1 or more; fewer are the first of more.
+        progress: show a bar on stderr while they are rendered for the first time.
+        truth: the pairs know their disparity, too.
+
+    Returns:
+        The pairs; x is the left view. Disparity and occlusion of pair i are
+        `street.pair(FIRST_INDEX[split] + i)`'s.
+
+    Raises:
+        NDICError: the disk is full.
+    """
+    first = FIRST_INDEX[split]
+
+    def rendered() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for pair in pool.map(street.pair, range(first, first + count)):
+                views = torch.stack([pair.x, pair.y]).permute(0, 2, 3, 1)
+                disparity = pair.disparity.masked_fill(pair.occluded, torch.nan)
+                yield (views * 255).round().byte().numpy(), disparity.numpy()
+
+    layouts = [((count, 2, *street.size, 3), "uint8"), ((count, *street.size), "float16")]
+    depends_on = ["street", RENDERER, first, asdict(street)]
+    images, *disparity = cached_arrays(depends_on, layouts[: 1 + truth], rendered, "render the street", progress)
+    index = np.arange(2 * count).reshape(count, 2)
+    names = [f"street_{street.seed}_{first + i}" for i in range(count)]
+    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=disparity[0] if truth else None)

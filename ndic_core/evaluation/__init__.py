@@ -1,0 +1,1 @@
+"""Evaluation: measured rates, rate–distortion curves, complexity, and what alignment finds."""

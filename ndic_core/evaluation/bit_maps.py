@@ -1,0 +1,84 @@
+"""Where the bits of a file go: the estimated bits of every latent that is sent, place by place."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+from ndic_core.models.codec import DOWNSAMPLING, Codec, check_tensor, evaluating
+from ndic_core.models.coding.tiling import Layout
+
+STEP = {"x": DOWNSAMPLING, "z": 4 * DOWNSAMPLING}  # pixels of the image along each side of a position
+
+
+@torch.no_grad()
+def bit_maps(model: Codec, x: Tensor, lmbda: float | None = None) -> dict[str, Tensor]:
+    """Estimated bits, `-log2 likelihood`, of everything that a file of `x` sends, at the rate level that it would name.
+
+    Summed over a map's channels it is the bits that are spent at a place; summed over all maps it is the estimated size
+    of the file without its header.
+
+    Args:
+        model: any of `ndic_core.MODELS`; no side image is needed, since the sender has none.
+        x: (3, H, W) in [0, 1], of any size.
+        lmbda: the rate of variable-rate weights; see `ndic_core.encode`.
+
+    Returns:
+        A map (N, h, w) in bits for each name in `model.transmitted`: "x", the latent, a position for 16 × 16 pixels,
+        and "z", the hyper-latent where there is one, a position for 64 × 64. They cover the image as it is padded (or
+        tiled) for the model, so they may reach beyond its right and lower edges.
+
+    Raises:
+        NDICError: `x` is no such image, or `lmbda` is not offered.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> maps = bit_maps(ndic.build_model("bmshj18", num_filters=8), torch.rand(3, 100, 200))
+        >>> {name: tuple(bits.shape) for name, bits in maps.items()}
+        {'x': (8, 8, 16), 'z': (8, 2, 4)}
+    """
+    check_tensor(x, "x", "(3, H, W)")
+    model.gains(lmbda, 1)  # refuses a lambda that is not offered
+    level = model.level(lmbda)
+    layout = model.layout(*x.shape[-2:])
+    with evaluating(model), torch.autocast(model.device.type, enabled=False):
+        tiles = layout.split(model.fit(x))
+        gain, _ = model.gains(None if level is None else model.lmbda_at(level), len(tiles))
+        _, likelihoods = model.prior_x(model.analyse(tiles, gain), gain)
+    return {name: _joined(-p.log2(), layout) for name, p in zip(model.transmitted, likelihoods, strict=True)}
+
+
+def _joined(bits: Tensor, image: Layout) -> Tensor:
+    """Maps (tiles, N, h, w) of an image's tiles as one map."""
+    height, width = bits.shape[-2:]
+    return Layout(image.rows * height, image.columns * width, (height, width)).join(bits)
+
+
+def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
+    """A map laid over the image: every pixel gets an equal share of the bits of the position that covers it.
+
+    Args:
+        bits: (h, w), in bits per position.
+        step: pixels that a position covers along each side: `STEP["x"]` or `STEP["z"]`.
+        height, width: of the image, in pixels; what the map has beyond is cut off.
+
+    Returns:
+        (height, width), in bits per pixel.
+
+    Raises:
+        NDICError: the map is not one of positions, or is too small for the image.
+
+    Example:
+        >>> over_image(torch.tensor([[4.0, 8.0]]), step=2, height=2, width=3)
+        tensor([[1., 1., 2.],
+                [1., 1., 2.]])
+    """
+    if bits.ndim != 2:
+        raise NDICError(f"a map to lay over an image has shape (h, w), not {tuple(bits.shape)}: sum over channels")
+    if bits.shape[0] * step < height or bits.shape[1] * step < width:
+        raise NDICError(
+            f"a map of {bits.shape[0]} × {bits.shape[1]} positions of {step} pixels does not cover an image of "
+            f"{height} × {width}"
+        )
+    spread = F.interpolate(bits[None, None] / step**2, scale_factor=step, mode="nearest")
+    return spread[0, 0, :height, :width]

@@ -1,0 +1,227 @@
+"""What the sender and the receiver compute for one picture: arithmetic, time and memory, part by part.
+
+    sender     x ── analysis of x ── (hyper-analysis, scales) ── coder ══ file
+    receiver   file ── coder ── (scales) ── analyses of y ── alignment ── synthesis ── x̂
+
+The parts are networks. The range coder does no arithmetic to speak of; where seconds are measured it is in what
+remains.
+"""
+
+import copy
+import statistics
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import contextmanager
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from ndic_core.errors import NDICError
+from ndic_core.models.codec import DOWNSAMPLING, Codec
+from ndic_core.models.coding.compress import decode, encode, padded_layout
+from ndic_core.models.entropy_models import ScaleHyperprior
+
+PARTS = {  # a module of a model: what it is called here
+    "analysis_x": "analysis of x",
+    "prior_x.hyper_analysis": "hyper-analysis",
+    "prior_x.hyper_synthesis": "scales",
+    "analysis_w": "common information of y",
+    "analysis_y": "analysis of y",
+    "synthesis_y": "synthesis of y's features",
+    "pyramid_y": "features of y",
+    "cams": "alignment",
+    "synthesis_x": "synthesis of x",
+    "retouch": "retouch with y",
+}
+REST = "coder and the rest"  # of measured seconds: what lies in no part
+SIDES = ("sender", "receiver")
+
+
+def work(model: Codec, height: int, width: int) -> list[dict]:
+    """Multiply–accumulates of one picture, counted by PyTorch on shapes alone: nothing is computed.
+
+    Convolutions, matrix products and GDN's sums are counted, as half the operations of
+    `torch.utils.flop_counter.FlopCounterMode`; roots, additions and the range coder are not, nor the products of
+    shifted features in `parallax_attention`, less than a hundredth of its work.
+
+    Args:
+        model: any of `ndic_core.MODELS`, trained or not.
+        height, width: of the picture, in pixels; it is padded or tiled as `encode` does.
+
+    Returns:
+        A row per side and part that it runs: model, side ("sender" or "receiver"), part, gmac (1e9
+        multiply–accumulates), parameters (of the layers that are run).
+
+    Raises:
+        NDICError: a side is no whole number above 0, or the picture has more pixels than `encode` takes.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> rows = work(ndic.build_model("ndic_bls17", num_filters=8), 128, 256)
+        >>> [(row["side"], row["part"]) for row in rows]  # doctest: +NORMALIZE_WHITESPACE
+        [('sender', 'analysis of x'), ('receiver', 'common information of y'), ('receiver', 'synthesis of x')]
+    """
+    if not all(isinstance(side, Integral) for side in (height, width)):
+        raise NDICError(f"a picture of {height!r} × {width!r}: height and width are whole numbers of pixels")
+    if height < 1 or width < 1:
+        raise NDICError(f"a picture of {height} × {width} has no pixels to count for")
+    layout = padded_layout(model, height, width)
+    shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta", torch.float32)
+    picture = torch.empty(1, 3, *layout.tile, device="meta")
+    latent = torch.empty(1, model.config["num_filters"], *(n // DOWNSAMPLING for n in layout.tile), device="meta")
+    rows = []
+    # Fused attention hides its work from the counter; written out, the same products are seen.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        for side, run in zip(SIDES, (_send, _receive), strict=True):
+            with FlopCounterMode(display=False) as counter, _watched(shapes, counter.get_total_flops) as (spent, ran):
+                run(shapes, picture, latent)
+            for part, flops in spent.items():
+                gmac = layout.rows * layout.columns * flops / 2e9
+                parameters = sum(p.numel() for module in ran[part] for p in module.parameters())
+                rows.append(dict(model=model.name, side=side, part=part, gmac=gmac, parameters=parameters))
+    return rows
+
+
+def seconds(
+    model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None = None, repeat: int = 5
+) -> list[dict]:
+    """How long `encode` and `decode` take on this machine, as it is busy now, and where.
+
+    Args:
+        model: with weights that code `x`.
+        x: (3, H, W) in [0, 1], the picture to send.
+        y: the side image, likewise; models without side information ignore it.
+        lmbda: the rate; see `encode`.
+        repeat: timed runs, after one that is not timed; medians are returned.
+
+    Returns:
+        A row per side and part: model, side, part, seconds. What lies in no part (the range coder, scales in
+        integers, checks) is the row `REST`.
+
+    Raises:
+        NDICError: `repeat` is below 1; see also `encode` and `decode`.
+
+    Example:
+        >>> import ndic_core as ndic
+        >>> rows = seconds(ndic.build_model("bls17", num_filters=4), torch.rand(3, 32, 32), repeat=1)
+        >>> [(row["side"], row["part"]) for row in rows]  # doctest: +NORMALIZE_WHITESPACE
+        [('sender', 'analysis of x'), ('sender', 'coder and the rest'),
+         ('receiver', 'synthesis of x'), ('receiver', 'coder and the rest')]
+    """
+    if repeat < 1:
+        raise NDICError(f"repeat: got {repeat}; a time needs 1 timed run or more")
+    stream = encode(model, x, lmbda)
+    rows = []
+    for side, run in (("sender", lambda: encode(model, x, lmbda)), ("receiver", lambda: decode(model, stream, y))):
+        run()  # the first time pays for tables, buffers and threads
+        times = []
+        for _ in range(repeat):
+            with _watched(model, lambda: _clock(model)) as (spent, _):
+                start = _clock(model)
+                run()
+                whole = _clock(model) - start
+            times.append({**spent, REST: whole - sum(spent.values())})
+        for part in times[0]:
+            median = statistics.median(run[part] for run in times)
+            rows.append(dict(model=model.name, side=side, part=part, seconds=median))
+    return rows
+
+
+def peak_memory(call: Callable, *arguments) -> int:
+    """The most bytes that the tensors made by a call take at one time.
+
+    Weights and other tensors from before are not counted, nor is what a single operation needs for itself and gives
+    back. A NumPy array's memory counts from when a tensor is made of it.
+
+    Args:
+        call: a function, such as `encode`.
+        arguments: it is called with.
+
+    Example:
+        >>> peak_memory(lambda n: (torch.zeros(n) + 1).sum(), 1000)  # two of 4,000 bytes, then the sum beside one
+        8000
+    """
+    with _Live() as live:
+        call(*arguments)
+    return live.most
+
+
+class _Live(TorchDispatchMode):
+    """Watches what operations return until nobody holds it any more."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.most = 0
+        self.known = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # Through lift_fresh come tensors that were just made of Python's or NumPy's data: in none of them from before.
+        given = () if func is torch.ops.aten.lift_fresh.default else tree_leaves(args)
+        before = {tensor.untyped_storage().data_ptr() for tensor in given if isinstance(tensor, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage.data_ptr() not in before and id(storage) not in self.known:
+                    self.known[id(storage)] = weakref.finalize(storage, self._gone, id(storage), storage.nbytes())
+                    self.now += storage.nbytes()
+                    self.most = max(self.most, self.now)
+        return out
+
+    def _gone(self, name: int, size: int) -> None:
+        del self.known[name]
+        self.now -= size
+
+
+def _send(model: Codec, x: Tensor, _: Tensor) -> None:
+    h = model.analyse(x)
+    if isinstance(model.prior_x, ScaleHyperprior):
+        model.prior_x.hyper_synthesis(model.prior_x.hyper_analysis(h.abs()))
+
+
+def _receive(model: Codec, y: Tensor, latent: Tensor) -> None:
+    if isinstance(model.prior_x, ScaleHyperprior):
+        model.prior_x.hyper_synthesis(latent[:, :, ::4, ::4])
+    model.reconstruct(latent, y)
+
+
+@contextmanager
+def _watched(model: nn.Module, clock: Callable[[], float]):
+    """What a clock (or a counter) moves on in each part of a model, and which of the part's layers were run."""
+    spent, ran, started, hooks = defaultdict(float), defaultdict(set), {}, []
+
+    def before(module, _):
+        started[module] = clock()
+
+    def after(part):
+        def stop(module, *_):
+            spent[part] += clock() - started[module]
+            ran[part].add(module)
+
+        return stop
+
+    for name, part in PARTS.items():
+        try:
+            layers = model.get_submodule(name).children()  # a synthesis may be run stage by stage
+        except AttributeError:
+            continue
+        for layer in layers:
+            hooks += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after(part))]
+    try:
+        yield spent, ran
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _clock(model: Codec) -> float:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()

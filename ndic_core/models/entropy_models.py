@@ -1,0 +1,246 @@
+"""What the decoder expects of a latent before it has seen a bit: the two entropy models, with their coding.
+
+A prior that is `transmitted` quantises its latent (uniform noise in training, rounding in evaluation) and can
+write and read it. One that is not evaluates the likelihood of the latent as it stands: `y`'s own latent and the common
+information stay at the decoder, are never quantised and cost nothing to send.
+"""
+
+import copy
+import math
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ndic_core.models._compressai import EntropyBottleneck, GaussianConditional, pmf_to_quantized_cdf
+from ndic_core.models.coding.integer import FRACTION_BITS, IntegerSynthesis
+from ndic_core.models.coding.rans import PRECISION, SymbolDecoder, SymbolEncoder, Tables
+from ndic_core.models.transforms import conv, deconv
+
+TAIL_MASS = 1e-9  # probability left outside a coding table
+TABLE_RADIUS = 1024  # values farther out are coded in plain bits
+SCALE_LEVELS = 64
+SMALLEST_SCALE, LARGEST_SCALE = 0.11, 256.0
+
+
+def quantise(values: Tensor, training: bool) -> Tensor:
+    """Uniform noise in [-0.5, 0.5) in training (Ballé et al. 2017, section 2), rounding otherwise."""
+    return values + torch.rand_like(values) - 0.5 if training else values.round()
+
+
+def exactly(values: Tensor) -> torch.autocast:
+    """No autocast in the block: bf16's three digits are too few for a likelihood's logarithm, and for a rounded latent
+    beyond 256."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
+class FactorizedPrior(EntropyBottleneck):
+    """One learned density per channel (Ballé et al. 2018, appendix 6.1), with hidden widths (3, 3, 3).
+
+    CompressAI's density, with two changes: latents are rounded to plain integers (as the published checkpoints
+    expect), and the likelihood is taken in the tail where the sigmoid has digits left. The quantiles that bound the
+    coding tables are solved for from the density when they are needed, so there is no auxiliary loss to train.
+
+    Args:
+        channels: of the latent.
+        transmitted: whether the latent is sent, hence quantised.
+    """
+
+    def __init__(self, channels: int, transmitted: bool = True):
+        super().__init__(channels, filters=(3, 3, 3), tail_mass=TAIL_MASS)
+        self.transmitted = transmitted
+        del self.quantiles
+        self.register_buffer("quantiles", torch.zeros(channels, 1, 3), persistent=False)
+
+    def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor]]:
+        """`h` (B, C, H, W) as the decoder gets it, and its likelihoods (at least 1e-9) in the same shape.
+
+        The density is that of the latent without its `gain` (B, C), which is a matter of the quantiser's step: one
+        density serves all rates.
+        """
+        with exactly(h):
+            return self._judge(h.float() if h.dtype == torch.bfloat16 else h, gain)
+
+    def _judge(self, h: Tensor, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor]]:
+        h_hat = quantise(h, self.training) if self.transmitted else h
+        lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
+        # Two sigmoids near 1 differ by rounding noise; mirrored to the left tail they keep all their digits.
+        sign = torch.where(lower + upper > 0, -1.0, 1.0)
+        p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
+        b, c, height, width = h.shape
+        return h_hat, (p.reshape(c, b, height, width).transpose(0, 1),)
+
+    def _by_channel(self, values: Tensor, gain: Tensor | None) -> Tensor:
+        """Logits of the cumulative density, (C, 1, B·H·W)."""
+        values = values if gain is None else values / gain[:, :, None, None]
+        return self._logits_cumulative(values.transpose(0, 1).reshape(self.channels, 1, -1), stop_gradient=False)
+
+    @torch.no_grad()
+    def tables(self, gain: Tensor | None = None) -> Tables:
+        """Coding tables of all channels at a `gain` (C,), in float64 so that every machine rounds them alike."""
+        exact = copy.deepcopy(self).to("cpu", torch.float64)
+        tail = torch.tensor(math.log(2 / TAIL_MASS - 1), dtype=torch.float32)  # not from a model in 16 bits, which is
+        exact.target = torch.stack([-tail, 0 * tail, tail]).double()  # another number: the same tables in any precision
+        if gain is not None:  # F(v / gain): the first layer's slope, kept positive by a softplus, takes the factor
+            slope = F.softplus(exact.matrices[0]) / gain.to("cpu", torch.float64)[:, None, None]
+            exact.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))
+        exact.quantiles.zero_()  # medians stay 0: rounding is to plain integers
+        radius = torch.full((self.channels, 1, 1), float(TABLE_RADIUS), dtype=torch.float64)
+        for i in (0, 2):
+            solved = self._search_target(
+                lambda v: exact._logits_cumulative(v, stop_gradient=True), exact.target[i], -radius, radius
+            )
+            exact.quantiles[:, :, i] = solved[:, :, 0]
+        exact.update(force=True)
+        sizes = exact._cdf_length.tolist()
+        rows = exact._quantized_cdf.tolist()
+        return Tables([row[:n] for row, n in zip(rows, sizes, strict=True)], exact._offset.tolist())
+
+    def coding_tables(self, gain: Tensor | None = None) -> "FactorizedTables":
+        """What is needed to write and read this latent, computed once for given weights (and a rate's gain (C,))."""
+        return FactorizedTables(self, gain)
+
+
+class FactorizedTables:
+    """Writes and reads a latent with a `FactorizedPrior`."""
+
+    def __init__(self, prior: FactorizedPrior, gain: Tensor | None = None):
+        self.parts = (prior.tables(gain),)
+        self._bits_per_position = float(self.parts[0].cheapest_bits().sum())
+
+    def _indexes(self, shape: torch.Size) -> Tensor:
+        return torch.arange(shape[1], dtype=torch.int32).reshape(1, -1, 1, 1).expand(shape)
+
+    def symbols(self, shape: torch.Size) -> int:
+        """How many symbols a latent of `shape` takes."""
+        return math.prod(shape)
+
+    def fewest_bits(self, shape: torch.Size) -> float:
+        """No latent of `shape` codes in fewer bits than this."""
+        return self._bits_per_position * shape[0] * shape[2] * shape[3]
+
+    def write(self, encoder: SymbolEncoder, h: Tensor) -> None:
+        encoder.put(h.round(), self._indexes(h.shape), self.parts[0])
+
+    def read(self, decoder: SymbolDecoder, shape: torch.Size) -> Tensor:
+        return decoder.take(self._indexes(shape), self.parts[0])
+
+
+class ScaleHyperprior(nn.Module):
+    """A zero-mean Gaussian per latent whose scale is sent too, as hyper-latent z (Ballé et al. 2018, section 3).
+
+        h ──|·|── hyper_analysis ── z ── quantise ── ẑ ── hyper_synthesis ── sigma
+        h ─────── quantise ── ĥ ~ N(0, max(sigma, 0.11)²) over unit bins
+
+    Args:
+        channels: of the latent; its sides must be multiples of 4.
+        transmitted: whether the latent is sent, hence quantised.
+    """
+
+    def __init__(self, channels: int, transmitted: bool = True):
+        super().__init__()
+        n = channels
+        self.transmitted = transmitted
+        self.hyper_analysis = nn.Sequential(  # no non-linearity between the first two, as published
+            OrderedDict(conv1=conv(n, n, 3, 1), conv2=conv(n, n, 5, 2), relu=nn.ReLU(), conv3=conv(n, n, 5, 2, False))
+        )
+        self.hyper_synthesis = nn.Sequential(
+            OrderedDict(
+                deconv1=deconv(n, n, 5, 2),
+                relu1=nn.ReLU(),
+                deconv2=deconv(n, n, 5, 2),
+                relu2=nn.ReLU(),
+                deconv3=deconv(n, n, 3, 1),
+            )
+        )
+        self.prior_z = FactorizedPrior(n, transmitted)
+        self.gaussian = GaussianConditional(None, scale_bound=SMALLEST_SCALE)
+
+    def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """`h` (B, C, H, W) as the decoder gets it, its likelihoods, and those of z (B, C, H/4, W/4).
+
+        A `gain` needs no account here: z is drawn from the scaled latent and tells its scales.
+        """
+        z_hat, (p_z,) = self.prior_z(self.hyper_analysis(h.abs()))
+        sigma = self.hyper_synthesis(z_hat)
+        with exactly(h):
+            h, sigma = (v.float() if v.dtype == torch.bfloat16 else v for v in (h, sigma))
+            h_hat = quantise(h, self.training) if self.transmitted else h
+            p = self.likelihood(h_hat, sigma)
+        return h_hat, (p, p_z)
+
+    def likelihood(self, h_hat: Tensor, sigma: Tensor) -> Tensor:
+        """Probabilities of latents (B, C, H, W) under the scales given for them, in the same shape; 1e-9 at least."""
+        return self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
+
+    def coding_tables(self, gain: Tensor | None = None) -> "HyperpriorTables":
+        """What is needed to write and read this latent, computed once for given weights; the same at every gain."""
+        return HyperpriorTables(self)
+
+
+class HyperpriorTables:
+    """Writes and reads a latent with a `ScaleHyperprior`: first z, then h with the scales that z tells."""
+
+    def __init__(self, prior: ScaleHyperprior):
+        self._hyper_analysis = prior.hyper_analysis
+        self._z = prior.prior_z.coding_tables()
+        self._gaussian = gaussian_tables()
+        self._integer_synthesis = IntegerSynthesis(prior.hyper_synthesis)
+        self._thresholds = scale_thresholds()
+        self._bits_per_symbol = float(self._gaussian.cheapest_bits().min())
+        self.parts = (*self._z.parts, self._gaussian)
+
+    def scale_indexes(self, z_hat: Tensor) -> Tensor:
+        """Row of the Gaussian table for each latent, (B, C, h, w) → (B, C, 4h, 4w), the same on every machine."""
+        return torch.bucketize(self._integer_synthesis(z_hat).contiguous(), self._thresholds)
+
+    def _z_shape(self, shape: torch.Size) -> torch.Size:
+        return torch.Size((*shape[:2], shape[2] // 4, shape[3] // 4))
+
+    def symbols(self, shape: torch.Size) -> int:
+        """How many symbols a latent of `shape` takes, z's included."""
+        return math.prod(shape) + self._z.symbols(self._z_shape(shape))
+
+    def fewest_bits(self, shape: torch.Size) -> float:
+        """No latent of `shape` codes in fewer bits than this."""
+        return self._bits_per_symbol * math.prod(shape) + self._z.fewest_bits(self._z_shape(shape))
+
+    def write(self, encoder: SymbolEncoder, h: Tensor) -> None:
+        z_hat = self._hyper_analysis(h.abs()).round()
+        self._z.write(encoder, z_hat)
+        encoder.put(h.round(), self.scale_indexes(z_hat), self._gaussian)
+
+    def read(self, decoder: SymbolDecoder, shape: torch.Size) -> Tensor:
+        z_hat = self._z.read(decoder, self._z_shape(shape))
+        return decoder.take(self.scale_indexes(z_hat), self._gaussian)
+
+
+def scale_table() -> list[float]:
+    """Scales that have a coding table, in equal ratios from 0.11 to 256."""
+    ratio = LARGEST_SCALE / SMALLEST_SCALE
+    return [SMALLEST_SCALE * ratio ** (i / (SCALE_LEVELS - 1)) for i in range(SCALE_LEVELS)]
+
+
+def scale_thresholds() -> Tensor:
+    """Where one scale of the table gives way to the next (their geometric mean), in the units of `IntegerSynthesis`."""
+    table = scale_table()
+    middles = [math.sqrt(a * b) for a, b in pairwise(table)]
+    return torch.tensor([round(m * 2**FRACTION_BITS) for m in middles], dtype=torch.float64)
+
+
+def gaussian_tables() -> Tables:
+    """A coding table per scale, in float64 so that every machine rounds them alike."""
+    cdfs, offsets = [], []
+    for scale in scale_table():
+        radius = math.ceil(-scale * torch.special.ndtri(torch.tensor(TAIL_MASS / 2, dtype=torch.float64)).item())
+        edges = (torch.arange(-radius, radius + 2, dtype=torch.float64) - 0.5) / scale
+        below = torch.special.ndtr(-edges.abs())  # the tail keeps its digits
+        pmf = torch.where(edges[1:] <= 0, below.diff(), -below.diff())
+        straddle = (edges[:-1] < 0) & (edges[1:] > 0)
+        pmf[straddle] = 1 - below[:-1][straddle] - below[1:][straddle]
+        tail = 2 * below[:1]
+        cdfs.append(pmf_to_quantized_cdf(torch.cat([pmf, tail]), PRECISION).tolist())
+        offsets.append(-radius)
+    return Tables(cdfs, offsets)

@@ -1,0 +1,253 @@
+"""`parallax_attention`: y's features, and y itself, aligned with x along the row: ours."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ndic_core.models.codec import Codec, Lambda, evaluating
+from ndic_core.models.distributed import join
+from ndic_core.models.entropy_models import FactorizedPrior
+from ndic_core.models.gain import scaled
+from ndic_core.models.matching import REACH, Match, RowRefinement, RowSearch, inside, zeroed
+from ndic_core.models.resampling import channels_begin, channels_end, chosen, mirrored, read_at
+from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
+
+
+class Met(NamedTuple):
+    """What meets at one scale, 1/8, 1/4 or 1/2 of the image's size.
+
+    Attributes:
+        t: features of x, (B, N, h, w).
+        u: features of y, (B, M, h, w).
+        aligned: features of y where x has theirs, (B, N/2, h, w).
+        match: where these were found.
+    """
+
+    t: Tensor
+    u: Tensor
+    aligned: Tensor
+    match: Match
+
+
+class Pyramid(nn.Module):
+    """Features of y at 1/2, 1/4 and 1/8 of its size: lighter than an analysis, for y is whole at the receiver.
+
+    Args:
+        channels: of the features at 1/2, 1/4 and 1/8.
+    """
+
+    def __init__(self, channels: Sequence[int]):
+        super().__init__()
+        half, quarter, eighth = channels
+        self.conv1 = conv(3, half, 5, 2)
+        self.conv2 = conv(half, quarter, 3, 2)
+        self.conv3 = conv(quarter, eighth, 3, 2)
+
+    def forward(self, y: Tensor) -> list[Tensor]:
+        """The features, the coarsest first, of y (B, 3, H, W)."""
+        found = []
+        for layer in (self.conv1, self.conv2, self.conv3):
+            y = F.leaky_relu(layer(y), 0.1)
+            found.insert(0, y)
+        return found
+
+
+class Retouch(nn.Module):
+    """Improves x̂ at full resolution: y itself, moved to where x shows the same, lends its texture.
+
+    Convolutions see x̂, the confidence, and what y has other than x̂, times the confidence: nothing of y where it is 0.
+
+    Args:
+        vertical: whether matches may lie in other rows.
+        hidden: channels of its convolutions.
+    """
+
+    def __init__(self, vertical: bool, hidden: int = 16):
+        super().__init__()
+        self.vertical = vertical
+        self.layers = nn.Sequential(
+            OrderedDict(
+                conv1=conv(7, hidden, 3, 1),
+                relu1=nn.LeakyReLU(0.1),
+                conv2=conv(hidden, hidden, 3, 1),
+                relu2=nn.LeakyReLU(0.1),
+                conv3=zeroed(conv(hidden, 3, 3, 1)),
+            )
+        )
+
+    def forward(self, x_hat: Tensor, y: Tensor | None, match: Match) -> Tensor:
+        """x̂ (B, 3, H, W), improved by y and the match at half its size; without y by itself."""
+        seen = [channels_end(x_hat)]
+        if y is None:
+            b, _, h, w = x_hat.shape
+            seen.append(x_hat.new_zeros(b, h, w, 4))
+        else:
+            offset, belief = match.finer()
+            sure = (belief.sigmoid() * inside(offset[:, None], offset)[:, 0])[..., None]
+            moved = sure * (read_at(channels_end(y), offset, self.vertical) - seen[0])
+            seen += [part.to(x_hat) for part in (moved, sure)]
+        return x_hat + self.layers(channels_begin(torch.cat(seen, -1)))
+
+
+class ParallaxAttention(Codec):
+    """Alignment by attention along the row, where a second camera has what the first one sees: ours.
+
+        sender     x ── analysis_x ── h_x ── prior_x ── ĥ_x
+        receiver   ĥ_x ── stage1 ─┬──────── stage2 ─┬──────────── stage3 ─┬──────────── stage4 ─── retouch ── x̂
+                             RowSearch 1/8 ── RowRefinement 1/4 ── RowRefinement 1/2 ────────────────┤
+                   y ── pyramid_y ───┴─────────────────┴──────────────────────┴──────────────────────┘
+
+    y takes part only through the alignment, and passes no bottleneck on the way. The alignment always looks to one side
+    first: where the right camera took x, features are mirrored for it, and what it finds is mirrored back.
+
+    Takes images of any size whose sides are multiples of 16.
+
+    Args:
+        num_filters: N, channels of every layer and of the latent.
+        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        r_x, r_y: columns and rows of the image that a match may lie away from its place in x: columns to the left in
+            y (where the right camera took x, to the right), rows up or down. r_x is the least: images wider than 16/3
+            of it are searched as far as 3/16 of their width; a third as far is searched to the other side. r_y is 0 for
+            rectified cameras that shoot at one time, a few otherwise; rounded up at each scale.
+        robust: whether it is trained for a y that does not belong to x, or is missing: then y may be None.
+
+    Example:
+        >>> import torch
+        >>> model = ParallaxAttention(num_filters=8, r_x=16).eval()
+        >>> x, y = torch.rand(2, 1, 3, 32, 64)
+        >>> model(x, y)["x_hat"].shape
+        torch.Size([1, 3, 32, 64])
+        >>> [tuple(layer.shape) for layer in model.attention_maps(x, y)]
+        [(1, 1, 4, 8, 1, 5), (1, 1, 8, 16, 1, 13), (1, 1, 16, 32, 1, 29)]
+    """
+
+    name = "parallax_attention"
+    takes_camera = True
+
+    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5, r_x: int = 96, r_y: int = 0, robust: bool = False):
+        super().__init__(num_filters, lmbda, r_x=r_x, r_y=r_y, robust=robust)
+        n = num_filters
+        out = max(1, n // 2)
+        self.analysis_x = analysis_4(n)
+        self.prior_x = FactorizedPrior(n)
+        self.pyramid_y = Pyramid((out, n, n))
+        self.cams = nn.ModuleList(
+            [
+                RowSearch((n, n), (-(-r_y // 8), -(-r_x // 8)), out),
+                RowRefinement((n, n), int(r_y > 0), out, kernel=3),
+                RowRefinement((n, out), int(r_y > 0), out, groups=2),
+            ]
+        )
+        self.synthesis_x = synthesis_4(n, n, joined=out)
+        self.retouch = Retouch(vertical=r_y > 0)
+        self._met: list[Met] | None = None  # where `watched` looks
+
+    @property
+    def y_optional(self) -> bool:
+        return self.config["robust"]
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        lmbda: float | Tensor | None = None,
+        side: bool = True,
+        right: bool | None = None,
+    ) -> dict:
+        """The reconstruction and the likelihoods of what is sent, for images (B, 3, H, W) in [0, 1].
+
+        Args:
+            x: the images to send.
+            y: the side images, one for each; None (of a robust model) where there are none.
+            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
+            side: has no meaning here: nothing is computed that a receiver does not need.
+            right: whether the right one of two cameras took all x, so that y has things further right. Where None, as
+                always in decoding, both are tried, and each image takes the one whose attention is sharper.
+
+        Returns:
+            `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
+
+        Raises:
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not take, or `lmbda` is not
+                offered.
+        """
+        self.check(x, y)
+        gain, inverse = self.gains(lmbda, len(x))
+        h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
+        return {
+            "x_hat": self.reconstruct(h_x, y, inverse, right),
+            "likelihoods": dict(zip(self.transmitted, of_x, strict=True)),
+        }
+
+    def reconstruct(
+        self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | None = None
+    ) -> Tensor:
+        """The receiver's work, see `Codec`; `right` as in `forward`."""
+        *stages, last = self.synthesis_x
+        t, match, turn = scaled(h_x, inverse), None, right
+        y = y if y is None else channels_last(y)
+        features = [None] * 3 if y is None else self.pyramid_y(y)
+        for stage, cam, u in zip(stages, self.cams, features, strict=True):
+            t = stage(t)
+            if u is None:
+                (aligned, match), turn = cam.without(t), False
+            elif turn is None:
+                turn, aligned, match = self._either_way(t, u)
+            else:
+                aligned, match = cam(mirrored(t, turn), mirrored(u, turn), match)
+            aligned = mirrored(aligned, turn).to(t)
+            if self._met is not None:
+                self._met.append(Met(t, u, aligned, match.mirrored(turn)))
+            t = join(t, aligned)
+        return self.retouch(last(t), y, match.mirrored(turn))
+
+    def _either_way(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Match]:
+        """Which images of a batch are better mirrored, what is aligned in them, so mirrored, and the match."""
+        found = []
+        for pair in ((t, u), (t.flip(-1), u.flip(-1))):
+            aligned, match = self.cams[0](*pair)
+            found.append((aligned, *match))
+        # Where nothing matches attention spreads, whatever the token gets: looking the wrong way was never trained.
+        doubt = [torch.special.entr(weights).sum(1).mean((1, 2)) for *_, weights in found]
+        turn = doubt[1] < doubt[0]
+        aligned, *match = (chosen(turn, *both) for both in zip(*found, strict=True))
+        return turn, aligned, Match(*match)
+
+    @torch.no_grad()
+    def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
+        """Where x looks in y, per layer; computed only here, never in `forward`.
+
+        Args:
+            x, y: images, (B, 3, H, W) in [0, 1].
+            lmbda: as in `forward`.
+
+        Returns:
+            Three tensors, at 1/8, 1/4 and 1/2 of the image size, (B, 1, h, w, rows, columns): row and column in x, and
+            the whole offsets from there to y, [0, 0] the furthest up and left. Weights are in [0, 1]; what is missing
+            to a sum of 1 is the weight of the no-match token.
+
+        Raises:
+            NDICError: `x` or `y` has a shape or size that the model does not take.
+        """
+        with evaluating(self), self.watched() as met:
+            self(x, y, lmbda=lmbda)
+        rows, left, _ = self.cams[0].window(met[0].t.shape[-1])
+        maps = []
+        for one in met:
+            maps.append(one.match.window(rows, left))
+            rows, left = 2 * rows + self.cams[1].rows, 2 * left + REACH
+        return maps
+
+    @contextmanager
+    def watched(self) -> Iterator[list[Met]]:
+        """Within it, every `forward` appends what happens at each scale, with its gradients, to the list it gives."""
+        self._met = []
+        try:
+            yield self._met
+        finally:
+            self._met = None

@@ -1,0 +1,1 @@
+"""What the notebooks call: set-up, widgets, and a check of the installation."""

@@ -1,0 +1,1 @@
+"""Training: the published recipe and ours, on one device or several."""

@@ -1,0 +1,115 @@
+"""A recipe: one YAML file that describes the trainings of all models, stage by stage."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+from ndic_core.catalogue import MODELS
+from ndic_core.checkpoints.warm_start import SIMPLER
+from ndic_core.config import OF_ONE_MODEL, Config, check, read_yaml
+from ndic_core.errors import NDICError
+from ndic_core.training.output_paths import Outputs
+
+SECTIONS = ("order", "models", "stages")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a recipe.
+
+    Attributes:
+        name: of the stage.
+        model: which is trained.
+        start: the training whose weights this one starts with; None where it starts with fresh weights.
+        config: of this training.
+    """
+
+    name: str
+    model: str
+    start: "Stage | None"
+    config: Config
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.model}"
+
+    @property
+    def lineage(self) -> tuple["Stage", ...]:
+        """The trainings that lead to this one's weights, this one last."""
+        return (*(self.start.lineage if self.start else ()), self)
+
+
+def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tuple[str, str], Stage]:
+    """Read a recipe.
+
+    Besides the keys of a configuration it has `stages` (a dict of keys for each, with `from` for the stage that it
+    starts with and `models` for those it trains, by default all), `models` (a dict of keys for some models) and `order`
+    (the models, as they are trained within a stage).
+
+    Args:
+        path: of the YAML file, or the name of a preset.
+        changes: keys to set differently in every training, as for `load_config`; those of one model only in that
+            model's.
+
+    Returns:
+        The trainings by stage and model, in an order in which each comes after the one it starts with.
+
+    Raises:
+        NDICError: the file is no recipe, names a model or stage that does not exist, or a key of a training is wrong.
+
+    Example:
+        >>> stage = load_recipe("pretrain")["mse", "cross_attention"]
+        >>> str(stage), str(stage.start), stage.config.distortion_loss
+        ('mse/cross_attention', 'start/bmshj18_factorized', 'MSE')
+    """
+    base = read_yaml(path)
+    order, models, stages = (base.pop(section, {}) for section in SECTIONS)
+    if not isinstance(stages, dict) or not stages:
+        raise NDICError(f"{path} is no recipe: it has no stages; a single training is `ndic train --config {path}`")
+    if not isinstance(order, list | dict) or not isinstance(models, dict) or None in models.values():
+        raise NDICError(f"{path}: order must be a list of models, and models hold keys for each, name: {{key: value}}")
+    order = list(order or MODELS)
+    if unknown := [name for name in (*order, *models) if name not in MODELS]:
+        raise NDICError(f"{path}: there is no model {', '.join(unknown)}; the models are {', '.join(MODELS)}")
+    name = base.pop("experiment_name", os.path.splitext(os.path.basename(path))[0])
+    found: dict[tuple[str, str], Stage] = {}
+    for stage, own in stages.items():
+        if not isinstance(own, dict):
+            raise NDICError(f"{path}: stage {stage} must hold lines of the form key: value")
+        own = dict(own)
+        source, trained = own.pop("from", None), own.pop("models", order)
+        if source is not None and source not in {earlier for earlier, _ in found}:
+            raise NDICError(f"{path}: stage {stage} starts from {source}, which is no earlier stage")
+        if strangers := [model for model in trained if model not in order]:
+            raise NDICError(f"{path}: stage {stage} trains {', '.join(strangers)}, which is not in order")
+        for model in sorted(trained, key=order.index):
+            start = _start(found, source, model, f"{path}: stage {stage}")
+            keys = base | models.get(model, {}) | own
+            keys |= {"model": model, "experiment_name": f"{name}_{stage}"}
+            own_changes = {key: value for key, value in changes.items() if OF_ONE_MODEL.get(key, model) == model}
+            config = check(keys, f"{path}, {stage}/{model}", **own_changes)
+            if start:
+                weights = Outputs(start.config).weights.as_posix()
+                config = config.model_copy(update={"load_weight": True, "weight_path": weights})
+            found[stage, model] = Stage(stage, model, start, config)
+    return _in_order(found, len(order))
+
+
+def _in_order(found: dict[tuple[str, str], Stage], models: int) -> dict[tuple[str, str], Stage]:
+    """Stage by stage; but what a stage of some models only trains comes right before the first that starts with it."""
+    sizes = Counter(stage for stage, _ in found)
+    starts = [stage.start for stage in found.values()]
+    ordered = {}
+    for stage in found.values():
+        if sizes[stage.name] == models or stage not in starts:
+            ordered |= {(earlier.name, earlier.model): earlier for earlier in stage.lineage}
+    return ordered
+
+
+def _start(found: dict, source: str | None, model: str, where: str) -> Stage | None:
+    """The training that a model's next one starts with."""
+    if source is None:
+        return None
+    for name in (model, *SIMPLER.get(model, ())):
+        if (source, name) in found:
+            return found[source, name]
+    raise NDICError(f"{where} starts from {source}, which trains no model that {model} can start from")

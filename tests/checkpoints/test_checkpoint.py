@@ -1,0 +1,293 @@
+"""Weights on disk: ours, the published ones, and files that are neither."""
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import pytest
+import torch
+from conftest import PUBLISHED, lively, published_file, random_weight
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import Reference
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import ndic_core as ndic
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_round_trip(name, tmp_path):
+    model = lively(name, num_filters=5)
+    file = tmp_path / "model.safetensors"
+    ndic.save_checkpoint(model, file)
+    loaded = ndic.load_checkpoint(file)
+    assert loaded.config == model.config
+    assert not loaded.training
+    x, y = torch.rand(2, 3, 64, 64)
+    assert torch.equal(ndic.decode(loaded, ndic.encode(model, x), y), ndic.decode(model, ndic.encode(loaded, x), y))
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_half_precision_keeps_rates_and_pictures(name, pair, tmp_path):
+    """Half the bytes; estimated rate, measured bytes and PSNR within 0.1 %."""
+    model = lively(name, num_filters=16, image_size=(128, 256))
+    ndic.save_checkpoint(model, tmp_path / "full.safetensors")
+    ndic.save_checkpoint(model, tmp_path / "half.safetensors", half=True)
+    sizes = [(tmp_path / f"{kind}.safetensors").stat().st_size for kind in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    half = ndic.load_checkpoint(tmp_path / "half.safetensors")
+    figures = []
+    x, y = pair
+    for weights in (model, half):
+        with torch.inference_mode():
+            out = weights(x[None], y[None])
+        rate = sum(-out["likelihoods"][key].log2().sum().item() for key in model.transmitted)
+        error = (x - out["x_hat"]).square().mean()
+        figures.append((rate, len(ndic.encode(weights, x)), (-10 * error.log10()).item()))
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+
+
+def test_weights_too_large_for_half_are_not_written(tmp_path):
+    model = lively("bls17")
+    with torch.no_grad():
+        model.analysis_x[-1].weight[0, 0] = 1e6
+    with pytest.raises(ndic.NDICError, match="not finite in 16 bits"):
+        ndic.save_checkpoint(model, tmp_path / "half.safetensors", half=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    file = tmp_path / "model.safetensors"
+    ndic.save_checkpoint(lively("bls17"), file)
+    before = file.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ndic.NDICError, match="cannot be written: No space left on device"):
+        ndic.save_checkpoint(lively("bls17", seed=1), file)
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_layout(name, tmp_path):
+    sizes = {"image_size": (128, 256)} if name == "cross_attention" else {}
+    published_file(tmp_path / "model.pt", name, random_weight, num_filters=6, **sizes)
+    model = ndic.load_checkpoint(tmp_path / "model.pt")
+    assert (model.name, model.config["num_filters"]) == (name, 6)
+    x, y = torch.rand(2, 3, 128, 256)
+    with torch.no_grad():
+        x_hat = model(x[None], y[None])["x_hat"][0].clamp(0, 1)
+    assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), x_hat)
+
+
+@pytest.mark.parametrize("suffix", ["_z", "_w"])
+def test_older_bls17_names(suffix, tmp_path):
+    tensors = published_file(tmp_path / "new.pt", "bls17", random_weight, num_filters=6)
+    older = {f"{key.split('.')[0]}{suffix}.{key.split('.', 1)[1]}": value for key, value in tensors.items()}
+    torch.save({"model_state_dict": older, "optimizer_state_dict": {}}, tmp_path / "old.pt")
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        out = ndic.load_checkpoint(tmp_path / "old.pt")(x)
+    assert torch.allclose(out["x_hat"], Reference("bls17", tensors)(x, x)["x_hat"], atol=1e-5)
+
+
+def test_cuda_tensors_load_on_a_machine_without_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+    published_file(tmp_path / "model.pt", "bls17", random_weight, num_filters=4)
+    monkeypatch.undo()
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):  # the file really claims to lie on a GPU
+            torch.load(tmp_path / "model.pt", weights_only=True)
+    assert ndic.load_checkpoint(tmp_path / "model.pt").device.type == "cpu"
+
+
+def test_image_size_of_a_published_cam_checkpoint(tmp_path):
+    file = tmp_path / "model.pt"
+    published_file(file, "cross_attention", random_weight, num_filters=4, image_size=(128, 256))
+    assert ndic.load_checkpoint(file).config["image_size"] == (128, 256)
+    assert ndic.load_checkpoint(file, image_size=(256, 128)).config["image_size"] == (256, 128)
+    with pytest.raises(ndic.NDICError, match="fits images of 32768 pixels, not 64 × 64"):
+        ndic.load_checkpoint(file, image_size=(64, 64))
+    published_file(file, "cross_attention", random_weight, num_filters=4, image_size=(64, 64))
+    with pytest.raises(ndic.NDICError, match=r"pass image_size=\(height, width\)"):
+        ndic.load_checkpoint(file)
+    assert ndic.load_checkpoint(file, image_size=(32, 128)).config["image_size"] == (32, 128)
+
+
+def test_nothing_in_a_checkpoint_runs(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"model_state_dict": Evil()}, tmp_path / "evil.pt")
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+    for file in ("evil.pt", "evil.pkl"):
+        with pytest.raises(ndic.NDICError, match="no known checkpoint"):
+            ndic.load_checkpoint(tmp_path / file)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_files_of_other_kinds(tmp_path):
+    def refuses(content, sentence):
+        file = tmp_path / "file"
+        if callable(content):
+            content(file)
+        else:
+            file.write_bytes(content)
+        with pytest.raises(ndic.NDICError, match=sentence) as caught:
+            ndic.load_checkpoint(file)
+        assert "\n" not in str(caught.value)
+
+    refuses(b"", "no known checkpoint")
+    refuses(b"GIF89a" + bytes(100), "no known checkpoint")
+    refuses(struct.pack("<Q", 10**15) + b"{" + bytes(100), "truncated, damaged or no checkpoint")
+    refuses(lambda file: save_file({"a": torch.zeros(2)}, file), "no checkpoint of this package")
+    refuses(lambda file: torch.save([1, 2], file), "has no 'model_state_dict'")
+    refuses(lambda file: torch.save({"model_state_dict": {"conv3.weight": 3}}, file), "has no 'model_state_dict' with")
+    refuses(lambda file: torch.save({"model_state_dict": {"a": torch.zeros(2)}}, file), "some other network")
+    with pytest.raises(ndic.NDICError, match="there is no checkpoint"):
+        ndic.load_checkpoint(tmp_path / "missing.pt")
+
+
+def test_incomplete_published_files(tmp_path):
+    tensors = published_file(tmp_path / "model.pt", "bls17", random_weight, num_filters=4)
+    for key, change in [
+        ("igdn3.beta", lambda t: t[:2]),
+        ("entropy_bottleneck.factors", lambda t: t[:1]),
+        ("conv2.weight", lambda t: t[0]),
+    ]:
+        torch.save({"model_state_dict": tensors | {key: change(tensors[key])}}, tmp_path / "bent.pt")
+        with pytest.raises(ndic.NDICError, match="bls17"):
+            ndic.load_checkpoint(tmp_path / "bent.pt")
+        torch.save({"model_state_dict": {k: v for k, v in tensors.items() if k != key}}, tmp_path / "short.pt")
+        with pytest.raises(ndic.NDICError, match="lacks or bends layers"):
+            ndic.load_checkpoint(tmp_path / "short.pt")
+
+
+def test_damaged_files_of_ours(tmp_path):
+    """Each of many single-byte changes is noticed."""
+    file = tmp_path / "model.safetensors"
+    ndic.save_checkpoint(lively("bls17", num_filters=2), file)
+    content = file.read_bytes()
+    for at in range(0, len(content), 97):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
+        with pytest.raises(ndic.NDICError):
+            ndic.load_checkpoint(file)
+    for length in (0, 7, 8, 100, len(content) - 1):
+        file.write_bytes(content[:length])
+        with pytest.raises(ndic.NDICError):
+            ndic.load_checkpoint(file)
+
+
+def test_a_small_file_cannot_ask_for_a_giant_model(tmp_path):
+    file = tmp_path / "model.safetensors"
+    ndic.save_checkpoint(lively("bls17", num_filters=2), file)
+    with safe_open(file, "pt") as stored:
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    from ndic_core.models.coding.state import fingerprint
+
+    cam = dict(
+        model="cross_attention", num_filters=2, image_size=[128, 256], attention_width=10**6, heads=1, patch_grid=4
+    )
+    row = dict(model="parallax_attention", num_filters=2, lmbda=1.0, r_x=10**9, r_y=0)
+    giant = {"model": "bls17", "num_filters": 10**9, "lmbda": 1.0}
+    for config in (giant, {"model": "ls"}, {"num_filters": "x"}, cam, row):
+        about = {"config": config, "fingerprint": fingerprint(config, tensors)}
+        save_file(tensors, file, {"ndic": json.dumps(about)})
+        with pytest.raises(ndic.NDICError, match="cannot be built"):
+            ndic.load_checkpoint(file)
+
+
+def test_a_small_published_file_cannot_either(tmp_path):
+    """Tensors that claim more numbers than they hold, and compressed archives, are refused."""
+    tensors = published_file(tmp_path / "model.pt", "bls17", random_weight, num_filters=4)
+    claims = {"conv2.weight": torch.zeros(1).expand(2500, 2500, 5, 5)}
+    torch.save({"model_state_dict": tensors | claims}, tmp_path / "claims.pt")
+    with pytest.raises(ndic.NDICError, match="no published checkpoint"):
+        ndic.load_checkpoint(tmp_path / "claims.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "model.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry) + bytes(10**6))
+    with pytest.raises(ndic.NDICError, match="no known checkpoint"):
+        ndic.load_checkpoint(tmp_path / "packed.pt")
+    for odd in (
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, 2, dtype=torch.complex64),
+        torch.zeros(2, 2, device="meta"),
+    ):
+        torch.save({"model_state_dict": tensors | {"gdn1.gamma": odd}}, tmp_path / "odd.pt")
+        with pytest.raises(ndic.NDICError):
+            ndic.load_checkpoint(tmp_path / "odd.pt")
+    torch.save({"model_state_dict": {3: torch.zeros(2)}}, tmp_path / "odd.pt")
+    with pytest.raises(ndic.NDICError):
+        ndic.load_checkpoint(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_mutated_published_files(legacy, places, tmp_path_factory):
+    """A published file with some bytes changed loads, or is refused in one sentence."""
+    folder = tmp_path_factory.getbasetemp() / f"mutated{legacy}"
+    if not folder.exists():
+        folder.mkdir()
+        tensors = published_file(folder / "model.pt", "bls17", random_weight, num_filters=2)
+        state = {"model_state_dict": tensors, "optimizer_state_dict": {}}
+        torch.save(state, folder / "model.pt", _use_new_zipfile_serialization=not legacy)
+    content = bytearray((folder / "model.pt").read_bytes())
+    head = 6000  # names and shapes are here; the rest is numbers
+    for place, value in places:
+        content[int(place * (min(head, len(content)) - 1))] = value
+    (folder / "bent.pt").write_bytes(content)
+    try:
+        ndic.load_checkpoint(folder / "bent.pt")
+    except ndic.NDICError as error:
+        assert str(folder) in str(error)  # noqa: PT017
+
+
+def test_weights_of_another_model(tmp_path):
+    file = tmp_path / "model.safetensors"
+    ndic.save_checkpoint(lively("bmshj18_factorized", num_filters=2), file)
+    with safe_open(file, "pt") as stored:
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    from ndic_core.models.coding.state import fingerprint
+
+    config = {"model": "bls17", "num_filters": 2, "lmbda": 1.0}
+    save_file(tensors, file, {"ndic": json.dumps({"config": config, "fingerprint": fingerprint(config, tensors)})})
+    with pytest.raises(ndic.NDICError, match="does not fit a bls17"):
+        ndic.load_checkpoint(file)
+
+
+def test_image_size_that_contradicts_the_file(tmp_path):
+    ndic.save_checkpoint(lively("cross_attention"), tmp_path / "model.safetensors")
+    assert ndic.load_checkpoint(tmp_path / "model.safetensors", image_size=(64, 64)).name == "cross_attention"
+    with pytest.raises(ndic.NDICError, match="weights for images of 64 × 64"):
+        ndic.load_checkpoint(tmp_path / "model.safetensors", image_size=(128, 256))
+
+
+def test_pretrained_says_what_is_missing(monkeypatch):
+    with pytest.raises(ndic.NDICError, match="unknown model 'jpeg'"):
+        ndic.load_pretrained("jpeg")
+    for metric in ("psnr", None):
+        with pytest.raises(ndic.NDICError, match=f"unknown metric {metric!r}: choose one of MS-SSIM, MSE"):
+            ndic.load_pretrained("bls17", metric=metric)
+    for name in ndic.MODELS:
+        default, mse = ndic.load_pretrained(name), ndic.load_pretrained(name, metric="mse")
+        assert default.name == mse.name == name
+        of_today = name == "parallax_attention"  # the recipe's range; the others' weights are older
+        assert mse.lambdas == ((5e-5, 0.01) if of_today else (1e-4, 5e-3))
+        ranges = default.lambdas, ndic.load_pretrained(name, "ms-ssim").lambdas
+        assert ranges == 2 * ((1.5e-6, 1.5e-3) if of_today else (4e-6, 6e-4),)
+    monkeypatch.setattr("ndic_core.checkpoints.checkpoint.shipped_weights", lambda name, metric: None)
+    with pytest.raises(ndic.NDICError, match="no weights ship for bls17 trained for MSE: load a checkpoint"):
+        ndic.load_pretrained("bls17", "mse")

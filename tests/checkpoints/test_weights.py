@@ -1,0 +1,172 @@
+"""The weights that ship: every model's, whole, small, of many rates, and better than a codec that knows nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import ndic_core as ndic
+from ndic_core.catalogue import CATALOGUE, METRICS
+from ndic_core.checkpoints.checkpoint import stored_fingerprint
+from ndic_core.data.street import Street
+from ndic_core.data.street.pairs import FIRST_INDEX
+from ndic_core.evaluation import classical_codecs as classical
+from ndic_core.evaluation.evaluate import read_table
+from ndic_core.io import shipped_weights
+from ndic_core.metrics import ms_ssim, ms_ssim_db, psnr
+
+SIDED = [name for name in ndic.MODELS if CATALOGUE[name].side_info]
+ALL = [(name, metric) for metric in METRICS for name in ndic.MODELS]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [Street().pair(FIRST_INDEX["test"] + i) for i in range(3)]
+
+
+def quality(x, x_hat, metric="MS-SSIM") -> float:
+    """In dB, of what the weights were trained for."""
+    x, x_hat = x[None], x_hat[None]
+    return (psnr(x, x_hat) if metric == "MSE" else ms_ssim_db(ms_ssim(x, x_hat))).item()
+
+
+@pytest.mark.parametrize(("name", "metric"), ALL)
+def test_a_file_and_a_card_for_every_model(name, metric):
+    file = shipped_weights(name, metric)
+    assert file.stat().st_size < 15e6
+    with safe_open(file, "pt") as stored:
+        assert {stored.get_tensor(key).dtype for key in stored.keys()} == {torch.float16}  # noqa: SIM118
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"`{stored_fingerprint(file)[:16]}`" in card
+    assert card.startswith(f"# `{name}`, trained for {metric}\n")
+    for word in (
+        "**Data.**",
+        "**Training.**",
+        "**Curve.**",
+        "**Limits.**",
+        "**Not for**",
+        "CC BY-NC-SA",
+        "images in all",
+    ):
+        assert word in card
+    assert "{" not in re.sub(r"`[^`]*`", "", card)
+
+
+def test_all_together_are_small():
+    files = list(shipped_weights("bls17").parent.glob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) < 60e6
+    assert {file.stem for file in files} == {*ndic.MODELS, *(f"{name}_mse" for name in ndic.MODELS)}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_compared_has_one_width_and_one_range_of_rates(metric):
+    models = {name: ndic.load_pretrained(name, metric) for name in ("bmshj18_factorized", "bmshj18", *SIDED)}
+    assert len({model.config["num_filters"] for model in models.values()}) == 1
+    low, high = models.pop("parallax_attention").lambdas  # of a newer recipe, with a wider range
+    ((lowest, highest),) = {model.lambdas for model in models.values()}
+    assert low < lowest < highest < high
+
+
+@pytest.mark.parametrize(("name", "metric"), ALL)
+def test_larger_lambdas_cost_more_and_look_better(name, metric, scenes):
+    model = ndic.load_pretrained(name, metric)
+    low, high = model.lambdas
+    points = []
+    for lmbda in (low, (low * high) ** 0.5, high):
+        streams = [ndic.encode(model, scene.x, lmbda) for scene in scenes]
+        decoded = [ndic.decode(model, stream, scene.y) for stream, scene in zip(streams, scenes, strict=True)]
+        bpp = 8 * sum(map(len, streams)) / (3 * 128 * 256)
+        points.append(
+            (bpp, sum(quality(scene.x, x_hat, metric) for scene, x_hat in zip(scenes, decoded, strict=True)) / 3)
+        )
+    assert points == sorted(points)
+    assert points[0][0] < 0.08
+    assert points[-1][0] > 0.2
+    assert points[-1][1] > points[0][1] + 3
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_better_than_jpeg_at_a_lower_rate(name, scenes):
+    model = ndic.load_pretrained(name)
+    for scene in scenes:
+        stream = ndic.encode(model, scene.x)
+        jpeg = classical.encode("JPEG", scene.x, 10)
+        assert len(stream) < len(jpeg)
+        assert quality(scene.x, ndic.decode(model, stream, scene.y)) > quality(scene.x, classical.decode(jpeg))
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_a_jpeg_as_large_has_a_lower_psnr_than_weights_for_it(name, scenes):
+    """At the highest rate (below it, no JPEG is as small); beside each file stands the smallest JPEG not smaller."""
+    model = ndic.load_pretrained(name, "MSE")
+    for scene in scenes:
+        jpegs = [classical.encode("JPEG", scene.x, level) for level in range(1, 60)]
+        stream = ndic.encode(model, scene.x, model.lambdas[1])
+        jpeg = next(file for file in jpegs if len(file) >= len(stream))
+        ours, theirs = ndic.decode(model, stream, scene.y), classical.decode(jpeg)
+        assert quality(scene.x, ours, "MSE") > quality(scene.x, theirs, "MSE") + 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", SIDED)
+def test_the_right_y_is_worth_something(name, metric, scenes):
+    model = ndic.load_pretrained(name, metric)
+    for scene, other in zip(scenes, scenes[1:] + scenes[:1], strict=True):
+        stream = ndic.encode(model, scene.x)
+        right, swapped, absent = (
+            quality(scene.x, ndic.decode(model, stream, y), metric)
+            for y in (scene.y, other.y, torch.full_like(scene.y, 0.5))
+        )
+        assert right > swapped
+        assert right > absent
+
+
+def test_damaged_weights_say_so(tmp_path, monkeypatch):
+    content = shipped_weights("bls17").read_bytes()
+    file = tmp_path / "bls17.safetensors"
+    monkeypatch.setattr("ndic_core.checkpoints.checkpoint.shipped_weights", lambda name, metric: file)
+    bent = bytearray(content)
+    bent[-1000] ^= 1
+    for damaged, sentence in (
+        (bytes(bent), "is damaged: its weights do not match their fingerprint; get the file again"),
+        (content[:-1000], "is truncated, damaged or no checkpoint"),
+        (content[:7], "is no known checkpoint"),
+        (b"", "is no known checkpoint"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ndic.NDICError, match=re.escape(sentence)) as caught:
+            ndic.load_pretrained("bls17")
+        assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_readmes_tables_are_the_measured_ones(metric, monkeypatch):
+    """And measured with the weights that are here."""
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    from results import KITTI, REPORTS, SEQUENCE, STREET, reported, tables
+
+    report, rows = REPORTS[metric], reported(root / "benchmarks" / "results", metric)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert readme.partition(report.begin)[2].partition(report.end)[0].strip() == tables(rows, report)
+    assert "RESULTS_" not in readme
+    measured = {(row["data"], row["model"], row["fingerprint"]) for row in rows if row["model"] in ndic.MODELS}
+    shipped = {name: stored_fingerprint(shipped_weights(name, metric)) for name in ndic.MODELS}
+    assert measured == {(data, *item) for data in (KITTI, SEQUENCE, STREET) for item in shipped.items()}
+
+
+def test_the_readmes_ablations_are_the_measured_ones(monkeypatch):
+    """Of every variant that the benchmark has, trained for as many steps."""
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    from ablations import BEGIN, END, GROUPS, TABLE, table
+
+    rows = read_table(TABLE)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == table(rows)
+    wanted = {(group, variant.label) for group, variants in GROUPS.items() for variant in variants}
+    assert {(row["group"], row["variant"]) for row in rows} == wanted
+    steps = [row["steps"] for row in rows]
+    assert max(steps) - min(steps) <= 0.05 * max(steps)  # whole epochs, of other lengths

@@ -1,0 +1,422 @@
+"""The mixture that weights are trained on: real pairs drawn anew each epoch, among pairs of the street."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Answers, quiet, same_weights, teaching
+from lightning_fabric import Fabric
+from PIL import Image
+from torchvision.transforms.v2 import functional as transforms
+
+import ndic_core as ndic
+from ndic_core.compare import draw_curves
+from ndic_core.data.datasets import load_split
+from ndic_core.data.mixed import MixedPairs, held_out
+from ndic_core.data.pairs import Pairs
+from ndic_core.training.loader import Batches
+from ndic_core.training.recipe import load_recipe
+
+SIZE = (32, 64)
+NATIVE = (80, 260)  # of the images at the camera's resolution
+
+
+@pytest.fixture(scope="session")
+def real_folder(tmp_path_factory) -> Path:
+    """34 pairs as wide as KITTI's; a pixel's red tells its column, its green its row; y lies 6 pixels further left."""
+    root = tmp_path_factory.mktemp("real")
+    columns = np.arange(160 + 6)
+    picture = np.zeros((48, 166, 3), np.uint8)
+    picture[..., 0] = columns
+    picture[..., 1] = 4 * np.arange(48)[:, None]
+    for folder, left in (("image_2", 0), ("image_3", 6)):
+        (root / folder).mkdir()
+        for i in range(34):
+            view = picture[:, left : left + 160].copy()
+            view[..., 2] = i
+            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def native_folder(tmp_path_factory) -> Path:
+    """Ten of the pairs, of which four are not held out, twice as large; y lies 20 pixels further left."""
+    root = tmp_path_factory.mktemp("native")
+    image = np.zeros((NATIVE[0], NATIVE[1] + 20, 3), np.uint8)
+    image[..., 0] = np.arange(NATIVE[1] + 20) * 0.9
+    image[..., 1] = 3 * np.arange(NATIVE[0])[:, None]
+    for folder, left in (("image_2", 0), ("image_3", 20)):
+        (root / folder).mkdir()
+        for i in range(10):
+            view = image[: NATIVE[0] + i % 2, left : left + NATIVE[1]].copy()
+            view[..., 2] = i
+            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
+    return root
+
+
+def windowed(real_folder, native_folder, tmp_path, **changes):
+    """As `mixed`, half of it windows: 8 whole views, 8 windows of 8 native pairs, and 5 of the street."""
+    return mixed(real_folder, tmp_path, **{"native_path": str(native_folder), "window_share": 0.5, **changes})
+
+
+def mixed(real_folder, tmp_path, **changes):
+    """A configuration of 2 + 2 pairs to train and 60 to validate: 8 + 3 of an epoch."""
+    data = dict(
+        dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1], test=False
+    )
+    return teaching(real_folder, tmp_path, **{**data, **changes})
+
+
+def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street(real_folder, tmp_path):
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
+    assert (len(pairs.real), len(pairs)) == (8, 11)
+    assert sorted(pairs.real.names) == sorted(
+        f"{a}/{i:03d}.png with {b}/{i:03d}.png"
+        for a, b in (("image_2", "image_3"), ("image_3", "image_2"))
+        for i in range(4)
+    )
+    seen = [pairs.in_epoch(epoch)._scene(i) for epoch in range(5) for i in range(8, 11)]
+    assert seen == [0, 1, 2, 3, 4] * 3  # every scene of the street in turn
+    assert pairs.epoch == 0
+
+
+def test_validation_is_the_pairs_held_out_whole_and_unchanged(real_folder, tmp_path):
+    pairs = load_split(mixed(real_folder, tmp_path), "val", progress=False)
+    assert isinstance(pairs, Pairs)
+    assert len(pairs) == 60
+    assert pairs.size == SIZE
+    numbers = {round(255 * pairs[i][0][2].mean().item()) for i in range(60)}
+    assert numbers == set(range(4, 34))
+
+
+def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
+    for folder in ("image_2", "image_3"):
+        (tmp_path / folder).mkdir()
+        for i in range(6):
+            (tmp_path / folder / f"{i}.webp").touch()
+    assert held_out(tmp_path, 2) == {"4", "5"}
+    with (tmp_path / "index.tsv").open("w", newline="") as file:
+        rows = csv.writer(file, delimiter="\t")
+        rows.writerow(["id", "set", "path"])
+        rows.writerows([i, "kitti2015_a/1" if i < 4 else "kitti_road/1", ""] for i in range(6))
+    assert held_out(tmp_path, 2) == {"2", "3"}
+    with pytest.raises(ndic.NDICError, match=r"6 pairs, 4 of them from KITTI 2015 by index.tsv; 6 are held out"):
+        held_out(tmp_path, 6)
+
+
+def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
+    config = mixed(real_folder, tmp_path, leave_out=["001", "030"])
+    pairs = load_split(config, "train", progress=False)
+    assert {name[8:11] for name in pairs.real.names} == {"000", "002", "003"}
+    assert len(load_split(config, "val", progress=False)) == 60
+    with pytest.raises(ndic.NDICError, match=r"leave_out: .* has no pairs 1\.png, 77; name them without"):
+        load_split(mixed(real_folder, tmp_path, leave_out=["77", "1.png"]), "train", progress=False)
+
+
+def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
+    """Frames of one drive are in both folders, and two pairs to validate on are there a second time."""
+    root = shared / "data" / "kitti_train"
+    with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
+        drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
+    for stage in load_recipe("pretrain").values():
+        assert set(stage.config.leave_out) == {*drive, "224", "242"}
+
+
+def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: take val"):
+        draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
+
+
+def test_there_is_nothing_to_test_on(real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
+        load_split(mixed(real_folder, tmp_path), "test", progress=False)
+    with pytest.raises(ndic.NDICError, match="test: dataset_name: Mixed has no pairs to test on; set test: False"):
+        mixed(real_folder, tmp_path, test=True)
+
+
+def test_both_pictures_are_cropped_alike(real_folder, tmp_path, monkeypatch):
+    """Rows stay rows, and every disparity is the same number of columns of the crop."""
+    from ndic_core.data import mixed as module
+
+    monkeypatch.setattr(module, "_blend", lambda views, other, share: views)
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
+    places = set()
+    for epoch in range(4):
+        x, y = pairs.in_epoch(epoch).batch(range(8))
+        assert x.shape == y.shape == (8, 3, *SIZE)
+        assert torch.allclose(x[:, 1], y[:, 1], atol=1e-3)
+        for i in range(8):
+            scale = 255 * (x[i, 0, :, -1] - x[i, 0, :, 0]).mean().item() / 63  # pixels of the file a column
+            assert 0.78 * 48 / 32 - 0.1 < scale < 48 / 32 + 0.05
+            sign = 1 if pairs.real.names[i].startswith("image_2") else -1
+            assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(6 * sign, abs=0.3)
+            places.add((round(255 * x[i, 0].min().item()), round(255 * x[i, 1].min().item() / 4)))
+    assert len(places) > 20
+    assert {bool(row) for _, row in places} == {False, True}
+
+
+def test_colours_change_alike_but_brightness_a_little_in_y_alone():
+    images = np.full((4, 48, 160, 3), (200, 100, 50), np.uint8)
+    real = Pairs(images, np.array([[0, 1], [2, 3]]), ["a", "b"])
+    street = Pairs(images[:2, :32, :64], np.array([[0, 1]]), ["c"])
+    pairs = MixedPairs(real, street, SIZE, seed=1)
+    ratios, colours = [], []
+    for epoch in range(20):
+        x, y = pairs.in_epoch(epoch).batch(range(len(pairs)))
+        assert x.min() >= 0
+        assert max(x.max(), y.max()) <= 1
+        ratios += (y[:, 1] / x[:, 1]).mean((1, 2)).tolist()
+        colours += [tuple(image.mean((1, 2)).tolist()) for image in x]
+    assert 0.95 <= min(ratios) < 0.97
+    assert 1.03 < max(ratios) <= 1.05 + 1e-6
+    assert len(set(colours)) == len(colours)
+
+
+def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
+    """Colours change all at once, where torchvision takes one image at a time."""
+    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False).in_epoch(3)
+    pairs.real.images = np.random.default_rng(0).integers(0, 256, pairs.real.images.shape, dtype=np.uint8)
+    numbers = [5, 9, 0, 3]
+    x, y = pairs.batch(numbers)
+    for place, i in enumerate(numbers):
+        rng = np.random.default_rng([pairs.seed, 3, i + 1])
+        if i < 8:
+            views, (height, width) = pairs.real.pixels([i])[0].permute(0, 3, 1, 2), pairs.real.size
+            h = round(height * rng.uniform(0.78, 1))
+            w = min(width, round(h * SIZE[1] / SIZE[0]))
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            exact = transforms.resized_crop(views.float(), top, left, h, w, SIZE, antialias=True)
+            views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True)
+            assert (views - exact).abs().max() < 1.001  # 8 bits: rows and columns are each rounded once
+            views = views / 255
+        else:
+            views = torch.stack(pairs.street[pairs._scene(i)])
+            rng.uniform()  # whether it is a window
+        brightness, contrast, saturation = rng.uniform(0.8, 1.2, 3)
+        views = transforms.adjust_brightness(views, brightness)
+        pivot = transforms.rgb_to_grayscale(views).mean()  # torchvision takes that of each image
+        views = (contrast * views + (1 - contrast) * pivot).clamp(0, 1)
+        views = transforms.adjust_saturation(views, saturation)
+        views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
+        assert torch.allclose(torch.stack([x[place], y[place]]), views, atol=1e-5)
+
+
+def test_a_surface_has_one_colour_in_both_images():
+    """y shows more of the bright wall than x does; the surface that both show must not differ between them."""
+    images = np.full((2, 32, 64, 3), 60, np.uint8)
+    images[1, :, 32:] = 240
+    street = Pairs(images, np.array([[0, 1]]), ["a"])
+    pairs = MixedPairs(Pairs(images, np.array([[0, 1]]), ["b"]), street, SIZE, seed=0, street_share=0.5)
+    ratios = []
+    for epoch in range(30):
+        x, y = pairs.in_epoch(epoch).batch([1])
+        ratios.append((y[0, :, :, :30].mean() / x[0, :, :, :30].mean()).item())
+    assert 0.95 - 1e-4 <= min(ratios) < max(ratios) <= 1.05 + 1e-4  # brightness of y alone, no more
+
+
+def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
+    lengths = [
+        len(load_split(mixed(real_folder, tmp_path, street_share=share), "train", progress=False))
+        for share in (0, 0.25, 0.5)
+    ]
+    assert lengths == [8, 11, 16]
+    alone = load_split(mixed(real_folder, tmp_path, street_share=0), "train", progress=False)
+    assert alone.batch([0, 7])[0].shape == (2, 3, *SIZE)
+    with pytest.raises(ndic.NDICError, match="street_share: got 1; accepted is a number from 0 to below 1"):
+        mixed(real_folder, tmp_path, street_share=1)
+
+
+def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path):
+    def drawn(epoch: int, numbers=(1, 9), **changes):
+        return load_split(mixed(real_folder, tmp_path, **changes), "train", False).in_epoch(epoch).batch(numbers)
+
+    assert torch.equal(drawn(2)[0], drawn(2)[0])
+    assert torch.equal(drawn(2)[0][1], drawn(2, numbers=(9,))[0][0])
+    assert not torch.equal(drawn(2)[0], drawn(3)[0])
+    assert not torch.equal(drawn(2)[0], drawn(2, seed=1)[0])
+
+
+def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
+    config = mixed(
+        real_folder, tmp_path, model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0)
+    )
+    pairs = load_split(config, "train", progress=False)
+    batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
+    known = 0
+    for batch in batches.of_epoch(0):
+        assert (batch.disparity is None) == (batch.known is None)
+        for place, disparity in () if batch.known is None else zip(batch.known, batch.disparity, strict=True):
+            known += 1
+            columns = torch.arange(64) - disparity
+            near = disparity.isfinite() & (columns >= 0) & (columns <= 63)
+            y = batch.y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
+            aligned = (y - batch.x[place]).abs().mean(0)[near].mean()
+            assert aligned < (batch.y[place] - batch.x[place]).abs().mean()
+    assert known == 3
+    plain = load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    assert plain.known(range(11)) == []
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_path):
+    changes = dict(model="parallax_attention", guidance=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2)
+    whole = quiet(mixed(real_folder, tmp_path / "a", **changes))
+    config = mixed(real_folder, tmp_path / "b", **changes)
+    stopped = quiet(config.model_copy(update={"max_minutes": 1e-6})).stopped
+    assert stopped == "max_minutes"
+    again = quiet(config)
+    assert same_weights(whole.model, again.model)
+
+
+def test_half_of_an_epoch_may_be_windows(real_folder, native_folder, tmp_path):
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    assert (len(pairs.real), pairs.first_street, len(pairs)) == (8, 16, 21)
+    assert pairs.native.size == NATIVE  # the smallest of all, though some have a row more
+    assert pairs.street.size == (64, 128)
+    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._draws(i))[1] for epoch in range(2) for i in range(8, 16)]
+    assert numbers == [*range(8)] * 2  # every native pair in turn
+    shown = {"whole": 0, "window": 0}
+    for epoch in range(40):
+        of_epoch = pairs.in_epoch(epoch)
+        for i in range(16, 21):
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            assert width == 2 * height
+            assert 32 <= height <= 64
+            assert 0 <= top <= 64 - height
+            assert 0 <= left <= 128 - width
+            shown["whole" if (top, left, height, width) == (0, 0, 64, 128) else "window"] += 1
+    assert 70 < shown["window"] < 130  # of 200
+
+
+def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_folder, native_folder, tmp_path):
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    heights = []
+    for epoch in range(30):
+        of_epoch = pairs.in_epoch(epoch)
+        x, y = of_epoch.batch(range(8, 16))
+        assert x.shape == y.shape == (8, 3, *SIZE)
+        for place, i in enumerate(range(8, 16)):
+            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            heights.append(height)
+            assert (y[place] - x[place])[0].mean().sign() == (1 if number % 2 == 0 else -1)  # the second is swapped
+            assert width == min(NATIVE[1], 2 * height)
+    assert min(heights) == 32
+    assert max(heights) > 76
+    assert 0.35 < np.mean(np.array(heights) < (32 * 80) ** 0.5) < 0.65  # log-uniform
+
+
+def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
+    """Six native pairs are held out, in both orders; the same windows every time, of the camera's resolution."""
+    config = windowed(
+        real_folder, native_folder, tmp_path, model="bls17", epochs=1, lmbda=[0.001, 0.01], alpha=0, beta=0
+    )
+    pairs = load_split(config, "val", progress=False)
+    assert pairs.parts == {"whole": range(60), "window": range(60, 72)}
+    assert len(pairs) == 72
+    x, y = pairs.batch(range(60, 72))
+    for i in range(12):
+        steps = 255 * (x[i, 0, 0, 1:] - x[i, 0, 0, :-1])
+        assert steps.mean().item() == pytest.approx(0.9, abs=0.02)  # a column of the file is a column here
+        assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(18 if i % 2 == 0 else -18, abs=1)
+    again = load_split(config, "val", progress=False).batch(range(60, 72))[0]
+    assert torch.equal(x, again)
+    row = quiet(config).history[-1]
+    assert row["cost_low"] < row["cost_middle"] < row["cost_high"]
+    assert row["val_loss"] == pytest.approx((row["cost_low"] * row["cost_middle"] * row["cost_high"]) ** (1 / 3))
+    assert min(row["cost_whole"], row["cost_window"]) < row["val_loss"] < max(row["cost_whole"], row["cost_window"])
+
+
+def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_path):
+    changes = dict(model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0))
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path, **changes), "train", progress=False)
+    better, larger = [], []
+    for epoch in range(6):
+        of_epoch = pairs.in_epoch(epoch)
+        numbers = range(16, 21)
+        assert of_epoch.known(range(21)) == list(numbers)
+        (x, y), truth = of_epoch.batch(numbers), of_epoch.truth(numbers)
+        for place, i in enumerate(numbers):
+            columns = torch.arange(64) - truth[place]
+            near = truth[place].isfinite()
+            assert ((columns >= 0) & (columns <= 63))[near].all()  # the rest is what y does not show
+            found = y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
+            better.append(
+                (found - x[place]).abs().mean(0)[near].mean() < (y[place] - x[place]).abs().mean(0)[near].mean()
+            )
+            whole = pairs.street.truth([of_epoch._scene(i)])[0]
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            seen = whole[top : top + height, left : left + width]
+            larger.append((truth[place].nanmedian() * width / 64 - seen.nanmedian()).abs().item())
+    assert sum(better) >= 28  # of 30
+    assert np.median(larger) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(window_share=0.5), "window_share and native_path: they are for dataset_name: Mixed, both or neither"),
+        (dict(native_path="somewhere"), "window_share and native_path: they are for dataset_name: Mixed, both or"),
+        (dict(window_share=1), "window_share: got 1; accepted is a number from 0 to below 1"),
+    ],
+)
+def test_windows_that_cannot_be_had_are_refused(changes, sentence, real_folder, tmp_path):
+    with pytest.raises(ndic.NDICError, match=sentence):
+        mixed(real_folder, tmp_path, **changes)
+
+
+def test_native_pairs_that_do_not_fit_are_named(real_folder, native_folder, tmp_path):
+    small = windowed(real_folder, native_folder, tmp_path, model="bls17", resize=[96, 192])
+    with pytest.raises(ndic.NDICError, match=r"has images of 80 × 260, smaller than resize: \[96, 192\]"):
+        load_split(small, "train", progress=False)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(native_folder, damaged)
+    (damaged / "image_3" / "002.png").write_bytes(b"no image")
+    with pytest.raises(ndic.NDICError, match=r"damaged/image_3/002\.png: "):
+        load_split(windowed(real_folder, damaged, tmp_path), "train", progress=False)
+    (tmp_path / "other").mkdir()
+    for side in ("image_2", "image_3"):
+        (tmp_path / "other" / side).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / "other" / side / "abc.png")
+    with pytest.raises(ndic.NDICError, match=r"native_path: .* has no pairs abc; names must be the same in both"):
+        load_split(windowed(real_folder, tmp_path / "other", tmp_path), "train", progress=False)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(
+        ndic.NDICError,
+        match=r"image_2/ and .*image_3/ not found: left views belong into image_2/ and right views into image_3/",
+    ):
+        load_split(mixed(tmp_path / "nowhere", tmp_path), "train", progress=False)
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_held_on_a_device_the_crops_are_the_same_but_for_rounding(real_folder, native_folder, tmp_path, epoch):
+    """Of whole views, windows and the street, all in one pass; x and y of the pair that was asked for."""
+    config = windowed(real_folder, native_folder, tmp_path)
+    one_by_one = load_split(config, "train", progress=False).in_epoch(epoch)
+    held = load_split(config, "train", progress=False)
+    held.hold(torch.device("cpu"))
+    chosen = [20, 0, 9, 3, 15, 18]
+    for expected, found in zip(one_by_one.batch(chosen), held.in_epoch(epoch).batch(chosen), strict=True):
+        difference = (expected - found).abs()
+        assert difference.max() < 3 / 255  # two roundings and a contrast of up to 1.2
+        assert difference.mean() < 0.3 / 255
+
+
+def test_held_pixels_need_no_more_than_the_largest_crop(real_folder, native_folder, tmp_path):
+    """A camera's image is larger than any crop of it, but no higher."""
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs.hold(torch.device("cpu"))
+    assert pairs._held.largest == (80, 160)
+    assert pairs.native.size == NATIVE
+
+
+def test_a_pair_is_read_without_asking_the_device(real_folder, native_folder, tmp_path):
+    """On a GPU, an answer would be waited for."""
+    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs.hold(torch.device("cpu"))
+    with Answers() as asked:
+        pairs.batch(range(21))
+    assert not asked.operations

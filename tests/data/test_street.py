@@ -1,0 +1,215 @@
+"""The generated street: its geometry is true, its knobs do what they say, its pictures compress as KITTI's do."""
+
+from dataclasses import replace
+from io import BytesIO
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ndic_core import NDICError
+from ndic_core.data.ground_truth import warp
+from ndic_core.data.street import Street
+
+SMALL = Street(size=(64, 128))
+CLEAN = replace(SMALL, noise=0, exposure=0)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Pairs of the default collection, as KITTI's cameras would see them: enough for means that hold."""
+    return [Street().pair(index) for index in range(48)]
+
+
+@pytest.fixture(scope="module")
+def real_views(shared):
+    """Every third left view of KITTI, its centre 2:1, resized to 128 × 256 with Pillow's LANCZOS: uint8."""
+    views = []
+    for file in sorted((shared / "data" / "kitti_train" / "image_2").iterdir())[::3]:
+        with Image.open(file) as image:
+            left = (image.width - 2 * image.height) // 2
+            view = image.convert("RGB").crop((left, 0, left + 2 * image.height, image.height))
+            views.append(np.asarray(view.resize((256, 128), Image.Resampling.LANCZOS)))
+    return views
+
+
+@pytest.fixture(scope="module")
+def generated_views(pairs):
+    return [(pair.x * 255).round().byte().permute(1, 2, 0).numpy() for pair in pairs]
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10(((a - b) ** 2).mean()))
+
+
+def webp_bytes(view: np.ndarray) -> int:
+    buffer = BytesIO()
+    Image.fromarray(view).save(buffer, "WEBP", quality=50)
+    return len(buffer.getvalue())
+
+
+def spectral_slope(views: list[np.ndarray]) -> float:
+    """Slope of the power spectrum of grey views, averaged over directions and views, both axes logarithmic."""
+    grey = np.stack(views).mean(-1) / 255
+    grey = grey - grey.mean((1, 2), keepdims=True)
+    height, width = grey.shape[1:]
+    power = np.abs(np.fft.fft2(grey * np.hanning(height)[:, None] * np.hanning(width))).mean(0) ** 2
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    edges = np.geomspace(0.02, 0.5, 13)
+    rings = [power[(radius >= low) & (radius < high)].mean() for low, high in pairwise(edges)]
+    return float(np.polyfit(np.log(np.sqrt(edges[1:] * edges[:-1])), np.log(rings), 1)[0])
+
+
+def test_shapes_types_and_ranges(pairs):
+    for pair in pairs[:4]:
+        assert pair.x.shape == pair.y.shape == (3, 128, 256)
+        assert pair.disparity.shape == pair.occluded.shape == (128, 256)
+        assert pair.x.dtype == pair.y.dtype == pair.disparity.dtype == torch.float32
+        assert pair.occluded.dtype == torch.bool
+        for image in (pair.x, pair.y):
+            assert image.isfinite().all()
+            assert image.min() >= 0
+            assert image.max() <= 1
+        assert pair.disparity.min() >= 0
+
+
+@pytest.mark.parametrize("size", [(64, 128), (256, 512), (48, 200)])
+def test_every_size_shows_the_same_street(size):
+    small = replace(CLEAN, size=size).pair(5)
+    assert small.x.shape == (3, *size)
+    if size[1] == 2 * size[0]:  # the same field of view
+        reduced = torch.nn.functional.interpolate(Street(noise=0, exposure=0).pair(5).x[None], size, mode="area")[0]
+        assert psnr(small.x, reduced) > 20
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_true_disparity_takes_y_to_x(index):
+    pair = Street(noise=0, exposure=0).pair(index)
+    seen = ~pair.occluded
+    assert psnr(warp(pair.y, pair.disparity)[:, seen], pair.x[:, seen]) >= 30
+    assert psnr(pair.y[:, seen], pair.x[:, seen]) < 25  # there is something to undo
+
+
+def test_disparities_and_occlusions_are_those_of_a_street(pairs):
+    disparity = torch.stack([pair.disparity for pair in pairs]).numpy()
+    low, high = np.percentile(disparity, [1, 99])
+    assert low <= 2
+    assert 30 <= high <= 50
+    assert 0.03 <= torch.stack([pair.occluded for pair in pairs]).float().mean() <= 0.15
+
+
+def test_road_recedes_to_the_horizon():
+    bottom_rows = np.median([CLEAN.pair(i).disparity[[40, 48, 56, 63]].median(1).values.numpy() for i in range(8)], 0)
+    assert (np.diff(bottom_rows) > 0).all()
+
+
+def test_what_leaves_the_frame_is_occluded(pairs):
+    for pair in pairs:
+        outside = torch.arange(256) - pair.disparity < 0
+        assert pair.occluded[outside].all()
+
+
+def test_compresses_like_kitti(generated_views, real_views):
+    ours, theirs = (np.mean([webp_bytes(view) for view in views]) for views in (generated_views, real_views))
+    assert abs(ours / theirs - 1) < 0.25
+
+
+def test_spectrum_falls_like_kitti(generated_views, real_views):
+    assert abs(spectral_slope(generated_views) - spectral_slope(real_views)) < 0.3
+
+
+def test_same_index_same_pair():
+    first, _, again, other_seed = SMALL.pair(7), SMALL.pair(8), SMALL.pair(7), replace(SMALL, seed=1).pair(7)
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in vars(first))
+    assert psnr(first.x, other_seed.x) < 25
+
+
+def test_different_index_different_street():
+    views = [CLEAN.pair(index).x for index in range(6)]
+    assert max(psnr(a, b) for i, a in enumerate(views) for b in views[:i]) < 20
+
+
+def test_without_baseline_noise_and_exposure_both_see_the_same():
+    pair = replace(CLEAN, baseline=0).pair(2)
+    assert torch.equal(pair.x, pair.y)
+    assert pair.disparity.max() == 0
+
+
+def test_disparity_grows_with_the_baseline_and_x_stays():
+    narrow, wide = replace(SMALL, baseline=0.3).pair(2), replace(SMALL, baseline=0.6).pair(2)
+    assert torch.equal(narrow.x, wide.x)
+    seen = ~(narrow.occluded | wide.occluded)
+    assert torch.allclose(wide.disparity[seen], 2 * narrow.disparity[seen], atol=1e-4)
+    assert wide.occluded.sum() > narrow.occluded.sum()
+
+
+def test_noise_has_the_deviation_asked_for():
+    clean, noisy = CLEAN.pair(4), replace(CLEAN, noise=0.02).pair(4)
+    inner = (clean.x > 0.1) & (clean.x < 0.9)  # away from the limits of the range
+    assert (noisy.x - clean.x)[inner].std().item() == pytest.approx(0.02, rel=0.05)
+    assert not torch.equal(noisy.y - clean.y, noisy.x - clean.x)
+
+
+def test_exposure_changes_y_only():
+    clean, exposed = CLEAN.pair(4), replace(CLEAN, exposure=0.3).pair(4)
+    assert torch.equal(clean.x, exposed.x)
+    brighter = exposed.y - clean.y
+    assert brighter.abs().max() > 0.01
+    assert (brighter >= -1e-6).all() or (brighter <= 1e-6).all()
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.4])
+def test_time_offset_changes_y_only(seconds):
+    now, later = CLEAN.pair(1), replace(CLEAN, time_offset=seconds).pair(1)
+    for name in ("x", "disparity", "occluded"):
+        assert torch.equal(getattr(now, name), getattr(later, name))
+    assert psnr(now.y, later.y) < 25
+
+
+@pytest.mark.parametrize("rows", [3, -2])
+def test_vertical_misalignment_shifts_y_down(rows):
+    straight, shifted = CLEAN.pair(1), replace(CLEAN, vertical_misalignment=rows).pair(1)
+    assert torch.equal(straight.x, shifted.x)
+    assert torch.equal(straight.disparity, shifted.disparity)
+    back = torch.roll(shifted.y, -rows, 1)[:, 4:-4]
+    assert psnr(back, straight.y[:, 4:-4]) > 40  # the vignetting stays with the lens
+    assert psnr(shifted.y, straight.y) < 30
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [
+        ("size", (128,)),
+        ("size", (8, 256)),
+        ("size", (128.0, 256)),
+        ("size", "128x256"),
+        ("baseline", -0.1),
+        ("baseline", float("nan")),
+        ("baseline", "wide"),
+        ("noise", 1.5),
+        ("noise", None),
+        ("exposure", -0.1),
+        ("exposure", True),
+        ("time_offset", 60),
+        ("vertical_misalignment", float("inf")),
+        ("seed", -1),
+        ("seed", 0.5),
+    ],
+)
+def test_bad_knobs_are_named(knob, value):
+    with pytest.raises(NDICError, match=f"{knob} is .*give"):
+        Street(**{knob: value})
+
+
+@pytest.mark.parametrize("index", [-1, 0.5, "3", True])
+def test_bad_index(index):
+    with pytest.raises(NDICError, match=r"index is .*give a whole number"):
+        SMALL.pair(index)
+
+
+def test_numbers_of_numpy_are_numbers():
+    street = Street(size=[np.int64(64), 128], baseline=np.float32(0.5), seed=np.int64(0))
+    assert street.size == (64, 128)
+    assert torch.equal(street.pair(np.int64(3)).x, SMALL.pair(3).x)

@@ -1,0 +1,364 @@
+"""Training folders from KITTI's archives: what they hold, what is left out, what is refused, what a failure leaves."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from zips import make_zip, pictures, tree
+
+from data_prep import corpus
+from ndic_core import NDICError
+from ndic_core.data.mixed import held_out
+from ndic_core.io import write_whole
+
+SIZE = (20, 40)  # width and height of the archives' images here
+SCALED = (96, 192)
+SCENES = (7, 198, 199)
+DRIVE = "2011_09_26_drive_0001"
+
+
+def png(name: str, size: tuple[int, int] = SIZE) -> bytes:
+    """A noisy image that depends on its name."""
+    pixels = np.random.default_rng(list(name.encode())).integers(0, 256, (*size[::-1], 3), np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def scene_files(scenes=SCENES, frames=(10, 11), above="") -> dict[str, bytes]:
+    names = [
+        f"{above}training/image_{side}/{scene:06d}_{frame}.png"
+        for scene in scenes
+        for frame in frames
+        for side in (2, 3)
+    ]
+    others = {"training/disp_occ_0/000007_10.png": b"", "testing/image_2/000007_10.png": b""}
+    return {name: png(name) for name in names} | others
+
+
+def drive_files(drive: str = DRIVE, frames=(0, 1, 9, 10, 20, 25)) -> dict[str, bytes]:
+    base = f"{drive[:10]}/{drive}_sync"
+    names = [f"{base}/image_0{side}/data/{frame:010d}.png" for frame in frames for side in (2, 3)]
+    others = {f"{base}/image_00/data/0000000000.png": b"grey", f"{base}/oxts/data/0000000000.txt": b"1 2 3"}
+    return {name: png(name) for name in names} | others
+
+
+@pytest.fixture
+def scenes(tmp_path) -> Path:
+    return make_zip(tmp_path / "data_scene_flow.zip", scene_files())
+
+
+@pytest.fixture
+def drive(tmp_path) -> Path:
+    return make_zip(tmp_path / f"{DRIVE}_sync.zip", drive_files())
+
+
+def rows(folder: Path) -> list[list[str]]:
+    return [line.split("\t") for line in (folder / "index.tsv").read_text().splitlines()]
+
+
+def opened(path: Path) -> Image.Image:
+    return Image.open(BytesIO(path.read_bytes()))
+
+
+def webp(content: bytes, size: tuple[int, int], quality: int) -> bytes:
+    image = Image.open(BytesIO(content))
+    buffer = BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=quality)
+    return buffer.getvalue()
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name + path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("*.webp")}
+
+
+# What the folders hold
+
+
+def test_layout_order_and_index(command, scenes, drive, tmp_path):
+    """KITTI 2015 by scene and frame, then the drive's frames, whatever the order of the archives."""
+    out, native = tmp_path / "deep" / "train", tmp_path / "native"
+    status, said, errors = command(corpus, drive, scenes, "--out", out, "--native", native)
+    assert (status, errors) == (0, "")
+    assert "6 pairs of KITTI 2015, 3 pairs of raw drives\n" in said
+    assert f"9 pairs written to {out}, 0 were there already\n6 pairs written to {native}, 0 were there" in said
+    expected = [
+        [f"00{number}", f"kitti2015/{scene:06d}", f"training/image_2/{scene:06d}_{frame}.png"]
+        for number, (scene, frame) in enumerate((scene, frame) for scene in SCENES for frame in (10, 11))
+    ]
+    of_drive = [
+        [f"00{number}", f"kitti_raw/{DRIVE}", f"2011_09_26/{DRIVE}_sync/image_02/data/{frame:010d}.png"]
+        for number, frame in ((6, 0), (7, 10), (8, 20))
+    ]
+    assert rows(native) == [["id", "set", "path"], *expected]
+    assert rows(out) == [["id", "set", "path"], *expected, *of_drive]
+    sources = scene_files() | drive_files()
+    for folder, size, quality in ((out, SCALED, 94), (native, SIZE, 93)):
+        content = tree(folder)
+        assert content.keys() == {"index.tsv"} | {
+            f"{s}/{row[0]}.webp" for s in corpus.SIDES for row in rows(folder)[1:]
+        }
+        for name, _, path in rows(folder)[1:]:
+            right = path.replace("image_2", "image_3").replace("image_02", "image_03")
+            assert content[f"image_2/{name}.webp"] == webp(sources[path], size, quality)
+            assert content[f"image_3/{name}.webp"] == webp(sources[right], size, quality)
+            assert opened(folder / "image_2" / f"{name}.webp").size == size
+
+
+def test_the_last_pairs_of_kitti_2015_are_held_out(command, drive, tmp_path):
+    archive = make_zip(tmp_path / "x.zip", scene_files(range(184, 200)))
+    out = tmp_path / "out"
+    assert command(corpus, archive, drive, "--out", out)[0] == 0
+    chosen = held_out(out)
+    assert chosen == {f"{number:03d}" for number in range(2, 32)}
+    assert {row[1] for row in rows(out) if row[0] in chosen} == {f"kitti2015/{n:06d}" for n in range(185, 200)}
+
+
+def test_the_cameras_size_is_scaled_without_aliasing(command, tmp_path):
+    """1242 × 375 becomes 636 × 192; rows of black and white become grey, as no image that is only sampled does."""
+    stripes = np.zeros((375, 1242, 3), np.uint8)
+    stripes[::2] = 255
+    buffer = BytesIO()
+    Image.fromarray(stripes).save(buffer, "PNG")
+    files = dict.fromkeys(("training/image_2/000199_10.png", "training/image_3/000199_10.png"), buffer.getvalue())
+    out, native = tmp_path / "out", tmp_path / "native"
+    assert command(corpus, make_zip(tmp_path / "x.zip", files), "--out", out, "--native", native)[0] == 0
+    scaled = opened(out / "image_2" / "000.webp")
+    assert scaled.size == (636, 192)
+    assert np.abs(np.asarray(scaled, float)[4:-4] - 127.5).max() < 30
+    assert opened(native / "image_3" / "000.webp").size == (1242, 375)
+
+
+def test_ids_have_one_length():
+    names = list(corpus.numbered(list(range(1001))))
+    assert (names[0], names[-1], names) == ("0000", "1000", sorted(names))
+    assert list(corpus.numbered(list(range(1000))))[-1] == "999"
+
+
+# What is left out
+
+
+def test_scenes_of_the_results_are_left_out(command, tmp_path):
+    """Both frames of the test scenes, and the scenes of the same drives."""
+    archive = make_zip(tmp_path / "data_scene_flow.zip", scene_files(range(200)))
+    pairs = corpus.select([archive]).scenes
+    used = {int(pair.set.removeprefix("kitti2015/")) for pair in pairs}
+    assert used == {*range(7, 112), *range(133, 200)}
+    assert len(pairs) == 2 * len(used)
+    assert all(pair.path.startswith("training/") for pair in pairs)
+    only = make_zip(tmp_path / "scene_flow.zip", scene_files([3, 120]))
+    status, _, said = command(corpus, only, "--out", tmp_path / "out")
+    assert (status, "no pair is left to train on" in said) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_reported_scenes_are_those_left_out(kitti):
+    """The images that the results are measured on are the constant's."""
+    assert {int(left.stem.split("_")[1]) for left, _ in kitti} == corpus.TEST_SCENES
+
+
+def test_drives_of_the_results_are_left_out(command, drive, tmp_path):
+    tested = ["2011_09_26_drive_0059", "2011_10_03_drive_0042"]
+    given = [make_zip(tmp_path / f"{name}.zip", drive_files(name)) for name in tested]
+    status, said, _ = command(corpus, *given, drive, "--out", tmp_path / "out")
+    assert status == 0
+    assert f"left out, because results are reported on them: {', '.join(tested)}\n" in said
+    assert {row[1] for row in rows(tmp_path / "out")[1:]} == {f"kitti_raw/{DRIVE}"}
+    status, _, said = command(corpus, *given, drive, "--out", tmp_path / "no", "--drives", f"{DRIVE},{tested[1]}_sync")
+    assert (status, f"--drives: results are reported on {tested[1]}; do not" in said) == (1, True)
+    status, _, said = command(corpus, *given, "--out", tmp_path / "no")
+    assert (status, "no pair is left to train on" in said) == (1, True)
+    assert not (tmp_path / "no").exists()
+
+
+def test_drives_and_frames_are_chosen(command, drive, tmp_path):
+    other = make_zip(tmp_path / "other.zip", drive_files("2011_09_26_drive_0002"))
+    first = make_zip(tmp_path / "first.zip", drive_files("2011_09_28_drive_0001", frames=(3, 5)))
+    out = tmp_path / "out"
+    chosen = f"2011_09_28_drive_0001, {DRIVE}_sync"
+    assert command(corpus, first, other, drive, "--out", out, "--drives", chosen, "--every", 5)[0] == 0
+    assert [(row[1], row[2][-6:-4]) for row in rows(out)[1:]] == [
+        *((f"kitti_raw/{DRIVE}", frame) for frame in ("00", "10", "20", "25")),
+        ("kitti_raw/2011_09_28_drive_0001", "05"),
+    ]
+    status, _, said = command(corpus, drive, "--out", tmp_path / "no", "--drives", "2011_09_26_drive_0009")
+    assert (status, "no archive has 2011_09_26_drive_0009" in said) == (1, True)
+
+
+# What is refused
+
+
+@pytest.fixture
+def refusal(command, tmp_path):
+    """What the command says, after a look that it wrote nothing."""
+
+    def refused(*arguments) -> str:
+        before = tree(tmp_path)
+        status, _, said = command(corpus, *arguments, "--out", tmp_path / "out")
+        assert (status, said.count("\n"), said[:8]) == (1, 1, "corpus: ")
+        assert tree(tmp_path) == before
+        assert not (tmp_path / "out").exists()
+        return said
+
+    return refused
+
+
+def test_pairs_that_are_odd_are_all_named(refusal, tmp_path):
+    files = scene_files() | drive_files()
+    lonely = ["training/image_2/000007_10.png", f"2011_09_26/{DRIVE}_sync/image_03/data/0000000010.png"]
+    partners = [name.replace("_2/", "_3/").replace("_03/", "_02/") for name in lonely]
+    archive = make_zip(tmp_path / "x.zip", {name: content for name, content in files.items() if name not in partners})
+    assert f"without a partner of the other camera: {lonely[1]}, {lonely[0]}; get" in refusal(archive)
+    files["training/image_3/000198_11.png"] = png("a", (21, 40))
+    files["training/image_2/000199_10.png"] = png("b", (20, 41))
+    said = refusal(make_zip(tmp_path / "x.zip", files), "--native", tmp_path / "native")
+    assert "training/image_2/000198_11.png (20 × 40) and training/image_3/000198_11.png (21 × 40), " in said
+    assert "training/image_2/000199_10.png (20 × 41) and training/image_3/000199_10.png (20 × 40);" in said
+
+
+def test_odd_images_that_are_not_used_do_not_matter(command, tmp_path):
+    """Of a test scene, or of a frame between those taken."""
+    files = scene_files([199]) | scene_files([3], frames=[10]) | drive_files()
+    del files["training/image_3/000003_10.png"], files[f"2011_09_26/{DRIVE}_sync/image_02/data/0000000001.png"]
+    assert command(corpus, make_zip(tmp_path / "x.zip", files), "--out", tmp_path / "out")[0] == 0
+    assert len(rows(tmp_path / "out")) == 1 + 2 + 3
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/etc/evil", "..\\training/image_2/000008_10.png"])
+def test_archives_that_leave_their_folder_are_refused(name, refusal, tmp_path):
+    archive = make_zip(tmp_path / "scene_flow.zip", scene_files() | {name: b"evil"})
+    assert f"is refused, nothing was written: {name!r} leaves its folder" in refusal(archive)
+
+
+def test_links_are_refused(refusal, tmp_path):
+    link = zipfile.ZipInfo("training/image_2/000008_10.png")
+    link.external_attr = 0o120777 << 16
+    archive = make_zip(tmp_path / "scene_flow.zip", scene_files())
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(link, "/etc/passwd")
+    assert "'training/image_2/000008_10.png' is a link or device" in refusal(archive)
+
+
+def test_damaged_archives_and_images(refusal, scenes, tmp_path):
+    files = scene_files()
+    stored = make_zip(tmp_path / "stored.zip", files, zipfile.ZIP_STORED)
+    name = "training/image_3/000198_10.png"
+    stored.write_bytes(stored.read_bytes().replace(files[name][40:], bytes(len(files[name]) - 40)))
+    assert f"damaged: {name} in {stored}; delete that archive" in refusal(stored)
+    no_image = make_zip(tmp_path / "y.zip", files | {name: b"GIF89a"})
+    assert f"{name} in {no_image} is not a readable PNG image: download it again" in refusal(no_image)
+    truncated = make_zip(tmp_path / "z.zip", files | {name: files[name][:-200]})
+    assert f"{name} in {truncated} is not a readable PNG image" in refusal(truncated)
+    scenes.write_bytes(scenes.read_bytes()[:-500])
+    assert "is no zip archive, or was cut short" in refusal(scenes)
+
+
+def test_archives_of_other_data(refusal, scenes, drive, tmp_path):
+    assert "neither KITTI 2015 training images" in refusal(make_zip(tmp_path / "x.zip", {"readme.txt": b""}))
+    unsynced = {name.replace("_sync", "_extract"): content for name, content in drive_files().items()}
+    assert "drives that are synced and rectified" in refusal(make_zip(tmp_path / "x.zip", unsynced))
+    old = make_zip(tmp_path / "data_stereo_flow.zip", pictures(training=[7]))
+    assert f"{old} is KITTI 2012: take data_scene_flow.zip" in refusal(old)
+    assert "give each archive once" in refusal(scenes, shutil.copy(scenes, tmp_path / "again.zip"))
+    assert "--native: no archive has KITTI 2015 images" in refusal(drive, "--native", tmp_path / "native")
+    assert "cannot be read: No such file" in refusal(tmp_path / "nowhere.zip")
+    (tmp_path / "file").touch()
+    assert "file/image_2 cannot be made or written to" in refusal(scenes, "--native", tmp_path / "file")
+
+
+def test_wrong_usage(command, scenes, tmp_path):
+    out = tmp_path / "out"
+    for arguments in ((), (scenes,), (scenes, "--out", out, "--every", 0), (scenes, "--out", out, "--native", out)):
+        assert command(corpus, *arguments)[0] == 2
+    assert not out.exists()
+
+
+# Again, and after a failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (NDICError("x.webp cannot be written: No space left on device"), "No space left on device"),
+        (KeyboardInterrupt(), "stopped; what is complete stays, run the same command again to go on"),
+    ],
+)
+def test_a_run_that_fails_is_continued(failure, said, command, scenes, drive, tmp_path, monkeypatch):
+    out, native = tmp_path / "out", tmp_path / "native"
+    given = (scenes, drive, "--out", out, "--native", native)
+    written = []
+
+    def breaking(path, content):
+        if len(written) == 11:  # two plans, then four images a pair: in the midst of the third one
+            raise failure
+        written.append(path)
+        write_whole(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "write_whole", breaking)
+        status, _, errors = command(corpus, *given)
+    assert (status, errors.count("\n"), said in errors) == (1, 1, True)
+    assert not (out / "index.tsv").exists()
+    assert not (native / "index.tsv").exists()
+    images = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.webp")}
+    pairs = {
+        f"{folder}/{side}/{name}.webp"
+        for folder in ("out", "native")
+        for side in corpus.SIDES
+        for name in ("000", "001")
+    }
+    assert images == pairs | {"out/image_2/002.webp"}
+    assert not list(tmp_path.rglob("*.png"))
+    kept = times(out)
+    del kept["002.webpimage_2"]
+    status, said, _ = command(corpus, *given)
+    assert (status, f"7 pairs written to {out}, 2 were" in said, f"4 pairs written to {native}, 2 were" in said) == (
+        0,
+        1,
+        1,
+    )
+    assert kept.items() <= times(out).items()
+    assert command(corpus, scenes, drive, "--out", tmp_path / "a", "--native", tmp_path / "b")[0] == 0
+    assert (tree(out), tree(native)) == (tree(tmp_path / "a"), tree(tmp_path / "b"))
+
+
+def test_a_second_run_writes_only_what_lacks(command, scenes, drive, tmp_path):
+    out, native = tmp_path / "out", tmp_path / "native"
+    assert command(corpus, scenes, "--out", out)[0] == 0
+    before, kept = tree(out), times(out)
+    status, said, _ = command(corpus, scenes, "--out", out, "--native", native)
+    assert (status, f"0 pairs written to {out}, 6 were" in said, f"6 pairs written to {native}" in said) == (
+        0,
+        True,
+        True,
+    )
+    assert (tree(out), times(out)) == (before, kept)
+    (out / "image_3" / "004.webp").unlink()
+    assert f"1 pairs written to {out}, 5 were" in command(corpus, scenes, "--out", out)[1]
+    assert tree(out) == before
+    status, said, _ = command(corpus, scenes, drive, "--out", out)  # pairs that come after those there
+    assert (status, f"3 pairs written to {out}, 6 were" in said) == (0, True)
+    assert before.items() - {("index.tsv", before["index.tsv"])} <= tree(out).items()
+    assert [row[0] for row in rows(out)[1:]] == [f"00{number}" for number in range(9)]
+
+
+def test_folders_of_other_pairs_are_left_alone(command, scenes, drive, tmp_path):
+    out, own = tmp_path / "out", tmp_path / "own"
+    assert command(corpus, scenes, drive, "--out", out)[0] == 0
+    (own / "image_2").mkdir(parents=True)
+    (own / "image_2" / "000.png").write_bytes(b"mine")
+    for folder, given in ((out, (scenes, drive, "--every", 9)), (out, (drive,)), (own, (scenes,))):
+        before = tree(folder)
+        status, _, said = command(corpus, *given, "--out", folder)
+        assert (status, f"{folder} has images of another selection and is left as it is" in said) == (1, True)
+        assert tree(folder) == before
+
+
+def test_torch_is_not_imported():
+    subprocess.run([sys.executable, "-c", "import sys, data_prep.corpus; sys.exit('torch' in sys.modules)"], check=True)

@@ -1,0 +1,121 @@
+"""Bjøntegaard rate differences: known values, the published figures, and sentences for bad curves."""
+
+import numpy as np
+import pytest
+from scipy.interpolate import PchipInterpolator
+
+from ndic_core.config import load_config
+from ndic_core.errors import NDICError
+from ndic_core.evaluation.bd_rate import bd_rate, rates_in_common
+from ndic_core.evaluation.published_points import LAMBDAS, POINTS, published_rows
+
+
+def points(rates, qualities, metric="psnr"):
+    return [{"bpp": rate, metric: db} for rate, db in zip(rates, qualities, strict=True)]
+
+
+def published(model):
+    return [row for row in published_rows("ms_ssim_db") if row["model"] == model]
+
+
+CURVE = points((0.1, 0.2, 0.4, 0.8, 1.0), (25.0, 27.5, 31.0, 33.0, 33.4))
+
+
+@pytest.mark.parametrize(("factor", "percent"), [(1, 0), (0.5, -50), (2, 100), (0.9, -10)])
+def test_rates_in_a_fixed_ratio(factor, percent):
+    test = [row | {"bpp": factor * row["bpp"]} for row in CURVE]
+    assert bd_rate(CURVE, test) == pytest.approx(percent, abs=1e-9)
+    assert bd_rate(CURVE, test[::-1]) == pytest.approx(percent, abs=1e-9)  # in any order
+
+
+@pytest.mark.parametrize(("anchor", "percent"), [("ndic_bls17", -35.6), ("ndic_bmshj18", -41.6)])
+def test_published_figures(anchor, percent):
+    assert bd_rate(published(anchor), published("cross_attention"), "ms_ssim_db") == pytest.approx(percent, abs=0.2)
+
+
+def test_it_is_the_integral_over_what_both_reach():
+    anchor, test = published("ndic_bls17"), published("cross_attention")
+    curves = [PchipInterpolator([r["ms_ssim_db"] for r in c], np.log([r["bpp"] for r in c])) for c in (anchor, test)]
+    db = np.linspace(test[0]["ms_ssim_db"], anchor[-1]["ms_ssim_db"], 100_001)
+    expected = 100 * np.expm1((curves[1](db) - curves[0](db)).mean())
+    assert bd_rate(anchor, test, "ms_ssim_db") == pytest.approx(expected, abs=0.01)
+
+
+def test_swapping_inverts_the_ratio():
+    there = bd_rate(published("ndic_bls17"), published("cross_attention"), "ms_ssim_db")
+    back = bd_rate(published("cross_attention"), published("ndic_bls17"), "ms_ssim_db")
+    assert (1 + there / 100) * (1 + back / 100) == pytest.approx(1)
+
+
+def test_either_metric_is_used():
+    both = [row | {"ms_ssim_db": row["psnr"] - 15} for row in CURVE]
+    half = [row | {"bpp": row["bpp"] / 2} for row in both]
+    assert bd_rate(both, half, "ms_ssim_db") == pytest.approx(bd_rate(both, half, "psnr"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (CURVE[:3], "test curve has 3 points; .* at least 4"),
+        ([], "test curve has 0 points"),
+        (points((0.1, 0.2, 0.3, 0.4), (40, 41, 42, 43)), r"no psnr in common \(25.00 to 33.40 dB and 40.00 to 43.00"),
+        (points((0.1, 0.2, 0.3, 0.4), (33.4, 41, 42, 43)), "no psnr in common"),
+        (points((0.1, 0.2, 0.15, 0.4), (25, 27, 29, 31)), "does not rise: 0.2000 bpp give 27.00 dB but 0.1500 bpp"),
+        (points((0.1, 0.2, 0.3, 0.4), (25, 29, 27, 31)), "does not rise: 0.3000 bpp give 27.00 dB but 0.2000 bpp"),
+        (points((0.1, 0.2, 0.2, 0.4), (25, 27, 27, 31)), "does not rise"),
+        (points((0.1, 0.2, 0.3, 0.4), (25, 27, 29, float("inf"))), "not finite"),
+        (points((0.1, 0.2, 0.3, float("nan")), (25, 27, 29, 31)), "not finite"),
+        (points((0.0, 0.2, 0.3, 0.4), (25, 27, 29, 31)), "not above 0"),
+        (points((0.1, 0.2, 0.3, 0.4), (25, 27, 29, 31), "ms_ssim_db"), "numbers as bpp and psnr"),
+        (points((0.1, 0.2, 0.3, None), (25, 27, 29, 31)), "numbers as bpp and psnr"),
+    ],
+)
+def test_bad_curves(bad, said):
+    with pytest.raises(NDICError, match=said):
+        bd_rate(CURVE, bad)
+    with pytest.raises(NDICError):
+        bd_rate(bad, CURVE)
+
+
+def test_unknown_metric():
+    with pytest.raises(NDICError, match="psnr or ms_ssim_db, not 'vmaf'"):
+        bd_rate(CURVE, CURVE, "vmaf")
+
+
+def test_published_points_are_curves():
+    for metric, models in POINTS.items():
+        for model, curve in models.items():
+            rates, qualities = zip(*curve, strict=True)
+            assert list(rates) == sorted(set(rates)), (metric, model)
+            assert list(qualities) == sorted(set(qualities)), (metric, model)
+
+
+def test_published_lambdas_belong_to_data_sets_of_the_configuration(tmp_path):
+    for dataset, lambdas in LAMBDAS.items():
+        file = tmp_path / f"{dataset}.yaml"
+        file.write_text(f"dataset_name: '{dataset}'\nlambda: {lambdas[0]}\n")
+        assert load_config(file).lmbda == lambdas[0]
+        assert list(lambdas) == sorted(set(lambdas))
+
+
+def test_rates_in_common_average_to_the_bd_rate():
+    anchor, test = published("ndic_bls17"), published("cross_attention")
+    qualities, before, after = rates_in_common(anchor, test, "ms_ssim_db")
+    assert qualities[0] > test[0]["ms_ssim_db"]
+    assert qualities[-1] < anchor[-1]["ms_ssim_db"]
+    mean = 100 * np.expm1(np.log(after / before).mean())
+    assert mean == pytest.approx(bd_rate(anchor, test, "ms_ssim_db"), abs=0.02)
+
+
+def test_rates_in_common_go_through_the_points():
+    half = [row | {"bpp": row["bpp"] / 2} for row in CURVE]
+    (quality,), (before,), (after,) = rates_in_common(CURVE, half, part=(1.0, 1.0), count=1)
+    assert (quality, before, after) == pytest.approx((33.4, 1.0, 0.5))
+    low = rates_in_common(CURVE, half, part=(0.0, 0.25))[0]
+    assert (low.min(), low.max()) == pytest.approx((25.0, 27.1), abs=0.01)
+
+
+@pytest.mark.parametrize("part", [(-0.1, 1), (0.5, 0.4), (0, 1.1)])
+def test_a_part_that_is_none(part):
+    with pytest.raises(NDICError, match="part lies between 0 and 1"):
+        rates_in_common(CURVE, CURVE, part=part)

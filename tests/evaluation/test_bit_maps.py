@@ -1,0 +1,78 @@
+"""Bits place by place: they add up to what the model's likelihoods say, and lie where the image is."""
+
+import pytest
+import torch
+from conftest import lively
+
+import ndic_core as ndic
+from ndic_core.errors import NDICError
+from ndic_core.evaluation.bit_maps import STEP, bit_maps, over_image
+from ndic_core.metrics import bits
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_maps_add_up_to_the_models_own_estimate(name, pair):
+    model = lively(name, image_size=(128, 256), lmbda=(1e-5, 1e-3))
+    x, y = pair
+    lmbda = model.lmbda_at(200)
+    with torch.no_grad():
+        likelihoods = model(x[None], y[None], lmbda=lmbda)["likelihoods"]
+    maps = bit_maps(model, x, lmbda)
+    assert tuple(maps) == model.transmitted
+    for part, found in maps.items():
+        assert found.shape == likelihoods[part].shape[1:]
+        assert tuple(found.shape[1:]) == (128 // STEP[part], 256 // STEP[part])
+        torch.testing.assert_close(found, -likelihoods[part][0].log2(), rtol=1e-4, atol=1e-4)
+        assert found.sum().item() == pytest.approx(bits(likelihoods[part]).item(), rel=1e-4)
+
+
+def test_the_rate_level_is_the_one_that_a_file_names(pair):
+    """Between two levels there is no file, so there is no map either."""
+    model = lively("bls17", lmbda=(1e-5, 1e-3))
+    x, _ = pair
+    near = model.lmbda_at(100) * 1.001
+    assert torch.equal(bit_maps(model, x, near)["x"], bit_maps(model, x, model.lmbda_at(100))["x"])
+    assert bit_maps(model, x, model.lmbda_at(101))["x"].sum() > bit_maps(model, x, near)["x"].sum()
+
+
+@pytest.mark.parametrize("name", ["bls17", "bmshj18", "cross_attention"])
+def test_images_of_any_size_and_tiles_in_their_places(name, pair):
+    model = lively(name, image_size=(64, 64), lmbda=(1e-5, 1e-3))
+    x = pair[0][:, :100, :150]
+    maps = bit_maps(model, x)
+    for part, found in maps.items():
+        assert found.shape[1] * STEP[part] >= 100
+        assert found.shape[2] * STEP[part] >= 150
+    if name == "cross_attention":  # each tile is coded as an image of its own
+        corner = bit_maps(model, x[:, 64:, 64:128])["x"]
+        torch.testing.assert_close(maps["x"][:, 4:8, 4:8], corner, rtol=1e-4, atol=1e-4)
+
+
+def test_training_mode_stays_and_does_not_matter(pair):
+    model = lively("bmshj18", lmbda=(1e-5, 1e-3))
+    expected = bit_maps(model, pair[0])["z"]
+    model.train()
+    assert torch.equal(bit_maps(model, pair[0])["z"], expected)
+    assert model.training
+
+
+def test_maps_lie_over_the_image(pair):
+    model = lively("bmshj18", lmbda=(1e-5, 1e-3))
+    for part, found in bit_maps(model, pair[0]).items():
+        spread = over_image(found.sum(0), STEP[part], 128, 256)
+        assert spread.shape == (128, 256)
+        assert spread.sum().item() == pytest.approx(found.sum().item(), rel=1e-4)
+        step = STEP[part]
+        assert spread[step, 2 * step].item() == pytest.approx(found[:, 1, 2].sum().item() / step**2, rel=1e-4)
+
+
+def test_bad_arguments_are_named():
+    model = lively("bls17", lmbda=(1e-5, 1e-3))
+    with pytest.raises(NDICError, match="not offered"):
+        bit_maps(model, torch.rand(3, 32, 32), lmbda=1.0)
+    with pytest.raises(NDICError, match="x must be a float tensor"):
+        bit_maps(model, torch.rand(1, 3, 32, 32))
+    with pytest.raises(NDICError, match="sum over channels"):
+        over_image(torch.rand(8, 2, 2), 16, 32, 32)
+    with pytest.raises(NDICError, match="does not cover an image of 40 × 32"):
+        over_image(torch.rand(2, 2), 16, 40, 32)

@@ -1,0 +1,155 @@
+"""JPEG, JPEG 2000, WebP, AVIF and HEVC: whole files counted, pictures restored, bad input refused."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ndic_core.errors import NDICError
+from ndic_core.evaluation.classical_codecs import CODECS, available, curve, decode, encode
+from ndic_core.metrics import psnr
+
+FINE = {"JPEG": 95, "JPEG 2000": 38, "WebP": 95, "AVIF": 95, "HEVC": 60}
+
+
+@pytest.fixture(scope="module", params=CODECS)
+def name(request):
+    if request.param not in available():
+        pytest.skip(f"{request.param} is not available here")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def rows(name, real_images):
+    return curve(name, real_images[:4])
+
+
+def test_decoding_restores(name, real_images):
+    x = real_images[0]
+    x_hat = decode(encode(name, x, FINE[name]))
+    assert x_hat.shape == x.shape
+    assert x_hat.dtype == torch.float32
+    assert psnr(x[None], x_hat[None]).item() > 33
+    assert (x_hat - x).mean().abs() < 0.003  # no shift of brightness or of levels
+
+
+def test_pixels_are_those_pillow_shows(name, real_images):
+    data = encode(name, real_images[0], 30)
+    with Image.open(BytesIO(data)) as image:
+        assert image.format == CODECS[name].format
+        pixels = np.asarray(image)
+    assert np.array_equal(decode(data).permute(1, 2, 0).mul(255).round().byte().numpy(), pixels)
+
+
+def test_odd_sizes(name, pair):
+    x = pair[0][:, :101, :173]
+    assert decode(encode(name, x, 30)).shape == (3, 101, 173)
+
+
+def test_files_are_the_same_every_time(name, pair):
+    assert encode(name, pair[0], 30) == encode(name, pair[0], 30)
+
+
+def test_default_ladder_is_monotone_and_covers_the_rates(name, rows):
+    for key in ("bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db"):
+        values = [row[key] for row in rows]
+        assert values == sorted(values), key
+        assert len(set(values)) == len(values), key
+    assert [row["quality"] for row in rows] == list(CODECS[name].qualities)
+    assert rows[0]["bpp"] < (0.12 if name == "JPEG 2000" else 0.4)
+    assert 1.2 < rows[-1]["bpp"] < 4
+
+
+def test_a_row_is_the_average_over_images(name, real_images):
+    images = real_images[:2]
+    together = curve(name, images, [25])
+    alone = [curve(name, image[None], [25])[0] for image in images]
+    assert len(together) == 1
+    for key in ("bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db"):
+        assert together[0][key] == pytest.approx(sum(row[key] for row in alone) / 2)
+    assert together[0]["model"] == name
+    assert min(together[0]["encode_seconds"], together[0]["decode_seconds"]) > 0
+
+
+def test_whole_files_are_counted(name, pair, tmp_path):
+    data = encode(name, pair[0], 25)
+    file = tmp_path / "picture"
+    file.write_bytes(data)
+    row = curve(name, [pair[0]], [25])[0]
+    assert row["bytes"] == file.stat().st_size
+    assert row["bpp"] == 8 * len(data) / (128 * 256)
+
+
+def test_jpeg_2000_decorrelates_colours(real_images):
+    """Without the colour transform, which Pillow leaves out by default, it is far worse than JPEG."""
+    x = real_images[0]
+    jpeg_2000 = encode("JPEG 2000", x, 30)
+    finer = (encode("JPEG", x, quality) for quality in range(1, 95))
+    jpeg = next(data for data in finer if len(data) >= len(jpeg_2000))
+    assert psnr(x[None], decode(jpeg_2000)[None]) > psnr(x[None], decode(jpeg)[None])
+
+
+def test_jpeg_2000_meets_its_quality(real_images):
+    for row in curve("JPEG 2000", real_images[:2], [24, 32]):
+        assert row["psnr"] == pytest.approx(row["quality"], abs=1)
+
+
+def test_damaged_files_are_refused(name, pair):
+    data = encode(name, pair[0], 30)
+    for broken in (b"", b"no picture", data[:20], data[: len(data) // 2], data[:-40]):
+        with pytest.raises(NDICError, match=r"truncated or damaged|no file of"):
+            decode(broken)
+
+
+def _file(format: str, image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, format)
+    return buffer.getvalue()
+
+
+def test_other_files_are_refused():
+    with pytest.raises(NDICError, match="no file of JPEG, JPEG 2000, WebP, AVIF"):
+        decode(_file("PNG", Image.new("RGB", (8, 8))))
+    with pytest.raises(NDICError, match="mode L, not RGB"):
+        decode(_file("JPEG", Image.new("L", (8, 8))))
+    with pytest.raises(NDICError, match="more than 16777216 pixels"):
+        decode(_file("JPEG", Image.new("RGB", (8192, 2049))))
+
+
+@pytest.mark.parametrize("quality", [-1, 101, float("nan")])
+def test_qualities_out_of_range_are_refused(name, pair, quality):
+    with pytest.raises(NDICError, match=f"{name} takes a quality from"):
+        encode(name, pair[0], quality)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(1, 8, 8), torch.zeros(1, 3, 8, 8), torch.zeros(3, 0, 8)])
+def test_other_tensors_are_refused(name, x):
+    with pytest.raises(NDICError, match="codes one image"):
+        encode(name, x, 30)
+
+
+def test_what_a_codec_cannot_hold_is_said():
+    with pytest.raises(NDICError, match="WebP cannot code an image of 1 × 20000 pixels"):
+        encode("WebP", torch.zeros(3, 1, 20000), 30)
+    with pytest.raises(NDICError, match="at least one"):
+        curve("JPEG", [])
+    with pytest.raises(NDICError, match="choose from JPEG, JPEG 2000, WebP, AVIF"):
+        encode("BPG", torch.zeros(3, 8, 8), 30)
+
+
+def test_a_pillow_without_the_codec_is_named(monkeypatch, pair):
+    monkeypatch.setattr("ndic_core.evaluation.classical_codecs.features.check", lambda feature: feature != "avif")
+    with pytest.raises(NDICError, match=r"without AVIF: pip install --upgrade 'pillow>=11\.3'"):
+        encode("AVIF", pair[0], 30)
+    assert decode(encode("JPEG", pair[0], 30)).shape == (3, 128, 256)  # the others are none the worse
+
+
+def test_hevc_without_its_package_is_named(monkeypatch, pair):
+    monkeypatch.setattr("ndic_core.evaluation.classical_codecs.importlib.util.find_spec", lambda name: None)
+    assert "HEVC" not in available()
+    with pytest.raises(NDICError, match="pip install pillow-heif"):
+        encode("HEVC", pair[0], 30)
+    with pytest.raises(NDICError, match="no file of"):
+        decode(b"\0\0\0\x18ftypheic" + bytes(80))

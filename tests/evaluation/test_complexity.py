@@ -1,0 +1,164 @@
+"""What is counted, timed and weighed is what is computed."""
+
+import copy
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIDE_INFO
+
+import ndic_core as ndic
+from ndic_core.evaluation.complexity import PARTS, REST, peak_memory, seconds, work
+from ndic_core.plots.complexity import cost_bars
+
+
+def by_part(rows, key):
+    return {(row["side"], row["part"]): row[key] for row in rows}
+
+
+def conv_macs(in_channels, out_channels, kernel, height, width):
+    """Of a convolution with an output (or a transposed one with an input) of this size."""
+    return in_channels * out_channels * kernel**2 * height * width
+
+
+def test_an_analysis_by_hand():
+    """Four convolutions with GDN's matrix product after each of the first three."""
+    n, h, w = 8, 64, 128
+    rows = by_part(work(ndic.build_model("bmshj18_factorized", num_filters=n), h, w), "gmac")
+    macs, channels = 0, 3
+    for layer in range(4):
+        h, w = h // 2, w // 2
+        macs += conv_macs(channels, n, 5, h, w) + (n * n * h * w if layer < 3 else 0)
+        channels = n
+    assert rows["sender", "analysis of x"] == pytest.approx(macs / 1e9)
+    # The synthesis is its mirror image: the same products.
+    assert rows["receiver", "synthesis of x"] == pytest.approx(macs / 1e9)
+
+
+def test_parameters_of_layers_that_run():
+    model = ndic.build_model("parallax_attention", num_filters=8)
+    found = by_part(work(model, 64, 64), "parameters")
+
+    def size(module):
+        return sum(p.numel() for p in module.parameters())
+
+    assert found["sender", "analysis of x"] == size(model.analysis_x)
+    assert found["receiver", "alignment"] == size(model.cams)
+    assert found["receiver", "features of y"] == size(model.pyramid_y)
+    assert found["receiver", "retouch with y"] == size(model.retouch)
+    # The last stage of y's own decoder draws y, which no receiver needs.
+    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+    found = by_part(work(model, 64, 64), "parameters")
+    assert found["receiver", "synthesis of y's features"] == size(model.synthesis_y) - size(model.synthesis_y.stage4)
+
+
+@pytest.mark.parametrize("name", SIDE_INFO)
+def test_side_information_costs_the_sender_nothing(name):
+    plain = "bmshj18" if "bmshj18" in name else "bmshj18_factorized"
+    without, within = (work(ndic.build_model(n, num_filters=8), 128, 256) for n in (plain, name))
+    senders = [[row | {"model": ""} for row in rows if row["side"] == "sender"] for rows in (without, within)]
+    assert senders[0] == senders[1]
+    receivers = [sum(row["gmac"] for row in rows if row["side"] == "receiver") for rows in (without, within)]
+    assert receivers[1] > 1.9 * receivers[0]
+
+
+def test_published_alignment():
+    """136.9 GMAC for the three modules (benchmarks/attention.py)."""
+    found = by_part(work(ndic.build_model("cross_attention"), 128, 256), "gmac")
+    assert found["receiver", "alignment"] == pytest.approx(136.9, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "times"), [("cross_attention", 2), ("bls17", 112 * 384 / (128 * 256))])
+def test_larger_pictures_are_tiled_or_padded(name, times):
+    """100 × 380 fills two tiles of 128 × 256, or 112 × 384 pixels."""
+    model = ndic.build_model(name, num_filters=4, image_size=(128, 256))
+    one, more = (sum(row["gmac"] for row in work(model, *size)) for size in ((128, 256), (100, 380)))
+    assert more / one == pytest.approx(times)
+
+
+def test_counting_leaves_the_model_alone():
+    model = ndic.build_model("ndic_bmshj18", num_filters=4).train()
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    work(model, 64, 64)
+    assert model.training
+    assert all(p.requires_grad and p.device.type == "cpu" for p in model.parameters())
+    assert all(torch.equal(before[name], p) for name, p in model.state_dict().items())
+
+
+def test_a_picture_without_pixels_is_refused():
+    with pytest.raises(ndic.NDICError, match="0 × 5 has no pixels"):
+        work(ndic.build_model("bls17", num_filters=4), 0, 5)
+
+
+def test_a_picture_that_encode_would_refuse_is_refused():
+    model = ndic.build_model("bls17", num_filters=4)
+    with pytest.raises(ndic.NDICError, match="4096 × 4112 pixels; from 1 to"):
+        work(model, 4096, 4097)
+    with pytest.raises(ndic.NDICError, match="whole numbers of pixels"):
+        work(model, 64.0, 64)
+
+
+def test_half_precision_is_the_same_work():
+    model = ndic.build_model("ndic_bmshj18", num_filters=4)
+    assert work(model, 64, 64) == work(copy.deepcopy(model).half(), 64, 64)
+
+
+@pytest.mark.parametrize("name", ["bls17", "bmshj18", "parallax_attention"])
+def test_seconds_have_the_parts_that_work_has(name, pair):
+    model = ndic.build_model(name, num_filters=4).eval()
+    found = by_part(seconds(model, *pair, repeat=1), "seconds")
+    counted = {key for key in by_part(work(model, 128, 256), "gmac") if key[1] != PARTS["prior_x.hyper_synthesis"]}
+    assert found.keys() == counted | {("sender", REST), ("receiver", REST)}  # scales are computed in integers there
+    assert all(value > 0 for value in found.values())
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
+
+
+def test_a_layer_that_sleeps_is_found(pair):
+    model = ndic.build_model("ndic_bls17", num_filters=4).eval()
+    forward, slept = model.analysis_w.conv2.forward, []
+
+    def sleepy(x):
+        start = time.perf_counter()
+        time.sleep(0.05)
+        slept.append(time.perf_counter() - start)
+        return forward(x)
+
+    model.analysis_w.conv2.forward = sleepy
+    found = by_part(seconds(model, *pair, repeat=1), "seconds")
+    assert found["receiver", "common information of y"] > 0.9 * slept[-1]
+    with pytest.raises(ndic.NDICError, match="repeat: got 0"):
+        seconds(model, *pair, repeat=0)
+
+
+def test_peak_memory():
+    held = torch.zeros(1000)
+    assert peak_memory(lambda: held + 1) == 4000
+    assert peak_memory(lambda: held.view(10, 100)) == 0
+    assert peak_memory(lambda: held.add_(1)) == 0
+    assert peak_memory(lambda: [torch.zeros(1000) for _ in range(5)]) == 20_000
+    assert peak_memory(lambda: [torch.zeros(1000).sum() for _ in range(5)]) < 8100
+    assert peak_memory(torch.cat, [held, held]) == 8000
+    assert peak_memory(lambda: torch.tensor([1.0] * 1000)) == 4000
+    assert peak_memory(lambda: torch.from_numpy(np.zeros(1000)) + 1) == 16_000
+
+
+def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():
+    rows = [dict(model="bls17", side="sender", part="analysis of x", gmac=1.0)]
+    rows += [dict(model="bls17", side="receiver", part=part, gmac=2.0) for part in ("scales", "synthesis of x")]
+    rows += [dict(model="bmshj18", side="receiver", part="alignment", gmac=150.0)]
+    (axis,) = cost_bars({"all": rows}, "gmac", "MMAC", scale=1000).axes
+    assert [bar.get_width() for bar in axis.patches] == [1000, 2000, 2000, 150_000]
+    assert [bar.get_x() for bar in axis.patches] == [0, 0, 2000, 0]
+    assert 4000 < axis.get_xlim()[1] < 12_000
+    assert [text.get_text() for text in axis.texts] == ["sender 1000", "receiver 4000", "receiver 150000 →"]
+    assert axis.get_xlabel() == "MMAC"
+
+
+def test_empty_panels_are_refused():
+    with pytest.raises(ndic.NDICError, match="no rows"):
+        cost_bars({"all": []}, "gmac", "GMAC")
+    with pytest.raises(ndic.NDICError, match="no rows"):
+        cost_bars({}, "gmac", "GMAC")
+    with pytest.raises(ndic.NDICError, match="not all rows have 'seconds'"):
+        cost_bars({"all": work(ndic.build_model("bls17", num_filters=4), 64, 64)}, "seconds", "s")

@@ -1,0 +1,136 @@
+"""Entropies of any law, what is no law, and the figures at the ends of their sliders."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import entropy as scipy_entropy
+
+from ndic_core.errors import NDICError
+from ndic_core.plots import theory as plots
+from ndic_core.theory.common_information import (
+    explains,
+    explains_gaussian,
+    gacs_korner,
+    gaussian_mutual,
+    wyner_gaussian,
+    wyner_variable,
+)
+from ndic_core.theory.entropy import binary_entropy, entropies, entropy, flipped_bit
+from ndic_core.theory.wyner_ziv import (
+    binary_rate,
+    cells,
+    conditional_variance,
+    critical_distortion,
+    gaussian_rate,
+    gaussian_scheme,
+    ideal_quantiser,
+)
+
+LAWS = arrays(float, (3, 4), elements=st.floats(0, 1)).filter(lambda a: a.sum() > 0.1).map(lambda a: a / a.sum())
+
+
+@given(LAWS)
+def test_entropies_of_any_pair(law):
+    both = entropies(law)
+    assert both.pair == pytest.approx(scipy_entropy(law.ravel(), base=2), abs=1e-9)
+    assert -1e-9 <= both.x_given_y <= both.x + 1e-9
+    common, _, _ = gacs_korner(law)
+    assert common <= both.mutual + 1e-9
+    # x itself, as w, explains everything and tells H(X): Wyner's least can only be smaller.
+    told, left = explains(np.stack([np.where(np.arange(3)[:, None] == i, law, 0) for i in range(3)]))
+    assert (told, left) == pytest.approx((both.x, 0), abs=1e-9)
+
+
+@given(st.floats(0, 2), st.floats(0, 2))
+def test_region_has_three_sides(rate_x, rate_y):
+    both = entropies(flipped_bit(0.1))
+    h = both.x_given_y
+    assert both.allows(rate_x, rate_y) == (min(rate_x, rate_y) >= h - 1e-12 and rate_x + rate_y >= 1 + h - 1e-12)
+    assert both.allows(both.x, both.y_given_x)
+    assert both.allows(both.x_given_y, both.y)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.49, 0.5])
+def test_region_is_drawn(p):
+    figure = plots.slepian_wolf_region(flipped_bit(p), "title")
+    assert f"{entropies(flipped_bit(p)).pair:.4f}" in figure.axes[0].get_legend().get_texts()[-1].get_text()
+
+
+@pytest.mark.parametrize("bins", [1, 4, 8])
+@pytest.mark.parametrize("y", [-1.5, 1.5])
+def test_more_bins_are_surer(bins, y):
+    def surest(bins):
+        return float(plots.nested_quantiser(0.35, bins, 0.1, y).axes[0].get_title().split()[-1].strip("%"))
+
+    assert surest(bins) >= surest(max(bins - 1, 1))
+    assert surest(8) > 99.9
+
+
+@pytest.mark.parametrize("noise", [0.01, 1.0])
+def test_gaussian_rates_are_drawn(noise):
+    axis = plots.gaussian_rates(noise, measured=[(0.01, 2.0)]).axes[0]
+    assert len(axis.get_legend().get_texts()) == 5
+    assert len(plots.gaussian_rates(noise).axes[0].get_legend().get_texts()) == 4
+
+
+@pytest.mark.parametrize("p", [0.01, 0.49])
+def test_binary_rates_are_drawn(p):
+    text = plots.binary_rates(p).axes[0].get_legend().get_texts()[-1].get_text()
+    assert f"{critical_distortion(p):.3f}" in text
+
+
+def test_the_three_commons_are_drawn_in_their_order():
+    bits, gaussian = plots.common_informations(0.1, 0.9).axes
+    for axis, known in ((bits, (0.8728, 0.5310, 0)), (gaussian, (2.124, 1.198, 0))):  # the published numbers
+        wyner, mutual, both, marked = axis.lines[:4]
+        assert (wyner.get_ydata() >= mutual.get_ydata() - 1e-9).all()
+        assert (mutual.get_ydata() >= both.get_ydata()).all()
+        assert np.allclose(marked.get_ydata(), known, atol=5e-4)
+
+
+def test_waterfall_is_drawn():
+    axis = plots.waterfall([0.07, 0.09], {"a": [0, 1], "b": [0.1, 1]}, threshold=0.084, limit=0.11, title="t").axes[0]
+    assert [text.get_text()[:9] for text in axis.get_legend().get_texts()] == ["a", "b", "threshold", "Slepian–W"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: entropy([0.5, 0.6]),
+        lambda: entropy([1.5, -0.5]),
+        lambda: gacs_korner([[1.0, 1.0]]),
+        lambda: flipped_bit(1.1),
+        lambda: wyner_variable(0.6),
+        lambda: critical_distortion(0.5),
+        lambda: gaussian_scheme(0, 0.1),
+        lambda: cells(0),
+        lambda: plots.nested_quantiser(0.3, 9, 0.1, 0.0),
+        lambda: plots.nested_quantiser(0, 2, 0.1, 0.0),
+        lambda: plots.nested_quantiser(0.3, 2, 0, 0.0),
+        lambda: plots.gaussian_rates(0),
+        lambda: entropy([]),
+        lambda: entropies([0.5, 0.5]),
+        lambda: entropies(np.full((2, 2, 2), 1 / 8)),
+        lambda: gacs_korner([0.5, 0.5]),
+        lambda: explains(flipped_bit(0.1)),
+        lambda: explains_gaussian(np.ones((3, 3))),
+        lambda: explains_gaussian(np.eye(2)),
+        lambda: gaussian_mutual(1.0),
+        lambda: wyner_gaussian(-0.5),
+        lambda: wyner_gaussian(1.0),
+        lambda: binary_entropy(-0.1),
+        lambda: binary_entropy([0.1, np.nan]),
+        lambda: gaussian_rate(0.0),
+        lambda: gaussian_rate(0.1, -1.0),
+        lambda: conditional_variance(0),
+        lambda: ideal_quantiser(0.5, noise=-0.5),
+        lambda: binary_rate(-0.1, p=0.25),
+        lambda: critical_distortion(0.5 - 1e-9),
+    ],
+    ids=range(30),
+)
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(NDICError):
+        wrong()

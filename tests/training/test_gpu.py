@@ -1,0 +1,172 @@
+"""On a GPU: files that cross between it and the CPU, steps in bf16 that never wait, trainings that move over.
+
+Where there is none, the CPU takes its part, so that what is run on a GPU now and then is known to run.
+"""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from conftest import lively, quiet, senders_reconstruction, stopping_after, teaching
+from lightning_fabric import Fabric
+
+import ndic_core as ndic
+from ndic_core.data.datasets import load_split
+from ndic_core.data.mixed import MixedPairs
+from ndic_core.data.pairs import Pairs
+from ndic_core.models.codec import evaluating
+from ndic_core.training import loop as training_loop
+from ndic_core.training.devices import device_name, in_bf16, launch
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.state import read_progress
+from ndic_core.training.validation import validate
+
+SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], schedule="cosine", save_weights=False)
+
+
+@pytest.fixture
+def device(monkeypatch) -> torch.device:
+    """What a model computes outside of `encode` and `decode` is also to be the same each time, in all digits."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def on_device(device) -> dict:
+    """What a configuration must say to run there."""
+    return dict(cuda=device.type == "cuda")
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_a_file_crosses_to_the_device_and_back(name, pair, device):
+    """Latents are the same, so pixels differ by no more than a sum's order does."""
+    model = lively(name, image_size=(128, 256), num_filters=16, lmbda=(0.001, 0.1))
+    there = lively(name, image_size=(128, 256), num_filters=16, lmbda=(0.001, 0.1)).to(device)
+    x, y = pair
+    for lmbda in (0.001, 0.02, 0.1):
+        stream = ndic.encode(model, x, lmbda)
+        expected = ndic.decode(model, stream, y)
+        x_hat = ndic.decode(there, stream, y.to(device))
+        assert x_hat.device.type == device.type
+        assert torch.allclose(x_hat.cpu(), expected, atol=1e-3)
+        back = ndic.encode(there, x.to(device), lmbda)
+        assert abs(len(back) - len(stream)) < 0.02 * len(stream) + 4
+        x_hat = ndic.decode(there, back, y.to(device)).cpu()
+        assert torch.allclose(ndic.decode(model, back, y), x_hat, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_a_file_is_decoded_bit_for_bit_where_it_was_written(name, pair, device):
+    model = lively(name, image_size=(128, 256), num_filters=16).to(device)
+    x, y = (image.to(device) for image in pair)
+    stream = ndic.encode(model, x)
+    assert ndic.encode(model, x) == stream
+    x_hat = ndic.decode(model, stream, y)
+    assert torch.equal(x_hat, ndic.decode(model, stream, y))
+    assert torch.equal(x_hat, senders_reconstruction(model, x, y))
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_bf16_is_near_float32(name, pair, device, own_folder, tmp_path, on_device):
+    assert in_bf16(teaching(own_folder, tmp_path, precision="bf16", **on_device), device)
+    model = lively(name, image_size=(128, 256), num_filters=16).to(device)
+    x, y = (image[None].to(device) for image in pair)
+    with evaluating(model), torch.inference_mode():
+        exact = model(x, y)
+        with torch.autocast(device.type, torch.bfloat16):
+            near = model(x, y)
+    assert (near["x_hat"] - exact["x_hat"]).abs().mean() < 0.05 * exact["x_hat"].abs().mean()
+    bits = [-out["likelihoods"]["x"].double().log2().sum().item() for out in (near, exact)]
+    assert bits[0] == pytest.approx(bits[1], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_two_trainings_of_one_seed_come_to_the_same(name, own_folder, tmp_path, on_device):
+    """On a GPU sums run in no fixed order, so that the last digits differ."""
+    config = teaching(own_folder, tmp_path, model=name, epochs=2, **SMALL, **on_device)
+    first, second = (quiet(config).history[-1] for _ in range(2))
+    assert first["loss"] == pytest.approx(second["loss"], rel=1e-3)
+    assert first["val_loss"] == pytest.approx(second["val_loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+@pytest.mark.parametrize("metric", ["MSE", "MS-SSIM"])
+def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, on_device):
+    if device.type != "cuda":
+        pytest.skip("no GPU on this machine that could be waited for")
+    data = {}
+    if name == "parallax_attention":
+        data = dict(guidance=1.0, dataset_name="Street", street_pairs=[8, 1, 1])
+    how = dict(
+        SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, clip_gradient=1.0, precision="bf16"
+    )
+    config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data, **on_device)
+    training = training_loop.Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
+    assert training.model.device.type == device.type
+    batches = training.batches.of_epoch(0)
+    training._step(next(batches))  # what is made once
+    with nobody_waiting(device):
+        training._step(next(batches))
+
+
+@contextmanager
+def nobody_waiting(device: torch.device):
+    """Within it, an error is raised by what waits for the GPU."""
+    if device.type != "cuda":
+        yield
+        return
+    try:
+        with warnings.catch_warnings():  # it says that it is a prototype
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_batch_on_the_device_is_that_of_the_cpu(device):
+    rng = np.random.default_rng(0)
+    sizes = ((96, 320), (160, 500), (128, 256))
+    sets = [
+        Pairs(rng.integers(0, 256, (4, *size, 3), np.uint8), np.arange(4).reshape(2, 2), ["a", "b"]) for size in sizes
+    ]
+    share = dict(size=(64, 128), seed=0, window_share=0.5)
+    one_by_one = MixedPairs(sets[0], sets[2], native=sets[1], **share)
+    held = MixedPairs(sets[0], sets[2], native=sets[1], **share)
+    held.hold(device)
+    chosen = list(range(len(held)))
+    with nobody_waiting(device):
+        batch = held.batch(chosen)
+    for expected, found in zip(one_by_one.batch(chosen), batch, strict=True):
+        assert found.device.type == device.type
+        assert (expected - found.cpu()).abs().max() < 3 / 255
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_a_training_moves_from_the_cpu_to_the_device_and_back(
+    own_folder, tmp_path, device, on_device, optimizer, monkeypatch
+):
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)  # a stop is seen at every step
+    how = {**SMALL, "save_weights": True, "optimizer": optimizer, "ema_decay": 0.9, "epochs": 6}
+    here, there = (teaching(own_folder, tmp_path, **how, cuda=cuda) for cuda in (False, on_device["cuda"]))
+    for config in (here, there):
+        stopping_after(6, monkeypatch)
+        assert quiet(config).stopped == "interrupted"
+    assert quiet(here).stopped == "epochs"
+    progress = read_progress(Outputs(here).state)
+    assert progress.by_device.keys() == {"CPU", device_name(device)}
+    assert sum(own["images"] for own in progress.by_device.values()) == progress.images == 6 * 16
+    assert progress.best < progress.history[0]["val_loss"]
+
+
+def test_validation_on_the_device_says_what_the_cpu_says(own_folder, tmp_path, device, on_device):
+    config = teaching(own_folder, tmp_path, **SMALL, **on_device)
+    pairs = load_split(config, "val", progress=False)
+    model = lively("ndic_bls17", num_filters=16, lmbda=(0.001, 0.02), image_size=(64, 128))
+    fabrics = Fabric(accelerator="cpu", devices=1), launch(config)
+    here, there = (validate(model.to(fabric.device), pairs, config, fabric) for fabric in fabrics)
+    for key, value in here.items():
+        assert there[key] == (value if value is None else pytest.approx(value, rel=1e-3))

@@ -1,0 +1,126 @@
+"""Speed and memory of the training loop: what is counted is what was done."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+import ndic_core as ndic
+from ndic_core.evaluation.evaluate import read_table
+from ndic_core.training import throughput as module
+from ndic_core.training.throughput import throughput
+
+SMALL = dict(model="bls17", num_filters=4, resize=[32, 64], street_pairs=[6, 1, 1], alpha=0, precision="float32")
+
+
+def configure(tmp_path, **changes):
+    return ndic.load_config("teaching", **{**SMALL, "save_output_path": str(tmp_path), **changes})
+
+
+def test_steps_and_images_are_counted(tmp_path, monkeypatch):
+    """Six pairs in batches of four: every other step has but two."""
+    clock = iter(range(1000))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
+    seen = []
+    step = module.Training._step
+
+    def noted(self, batch):
+        seen.append(len(batch.x))
+        return step(self, batch)
+
+    monkeypatch.setattr(module.Training, "_step", noted)
+    monkeypatch.setattr("ndic_core.training.loop.LOOK_EVERY", 0)
+    row = throughput(configure(tmp_path, train_batch_size=4), seconds=5.0)
+    assert seen == [4, 2] * (len(seen) // 2) + [4] * (len(seen) % 2)
+    timed = seen[3:]  # three steps of warm-up
+    assert len(timed) > 2
+    assert row["images_per_second"] * row["step_ms"] / 1000 == pytest.approx(sum(timed) / len(timed))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_weights_that_are_not_trained_have_no_gradient_and_nothing_of_adams(tmp_path, alpha):
+    """Without alpha and beta nobody rebuilds y: its own coder and the prior of w learn nothing."""
+    row = throughput(configure(tmp_path, model="ndic_bls17", alpha=alpha, beta=alpha), seconds=0.0)
+    model = ndic.build_model("ndic_bls17", num_filters=4)
+    idle = () if alpha else (model.analysis_y, model.synthesis_y, model.prior_y, model.prior_w)
+    idle = [p for part in idle for p in part.parameters()]
+    weights, untrained = (sum(p.numel() for p in some) for some in (model.parameters(), idle))
+    counters = len(list(model.parameters())) - len(idle)  # Adam counts the steps of each tensor
+    assert row["state_mb"] == pytest.approx(4 * (5 * weights - 4 * untrained + counters) / 1e6)
+    assert alpha or untrained > 0.4 * weights
+
+
+def test_the_state_of_soap_and_of_an_average_counts(tmp_path):
+    """SOAP: two moments and for each side of a tensor two square matrices; the average is another set of weights."""
+    plain, averaged = (
+        throughput(configure(tmp_path, optimizer="soap", cuda=False, ema_decay=decay), seconds=0.0)["state_mb"]
+        for decay in (0, 0.9)
+    )
+    parameters = list(ndic.build_model(**configure(tmp_path).model_arguments()).parameters())
+    weights = sum(p.numel() for p in parameters)
+    squares = sum(side**2 for p in parameters if p.ndim > 1 for side in p.shape)
+    assert plain == pytest.approx(4 * (4 * weights + 2 * squares) / 1e6)  # weights, gradients, moments
+    assert averaged - plain == pytest.approx(4 * weights / 1e6)
+
+
+def test_what_is_kept_grows_with_the_batch_and_the_state_does_not(tmp_path):
+    rows = [throughput(configure(tmp_path, train_batch_size=batch), seconds=0.0) for batch in (1, 2, 4)]
+    assert len({row["state_mb"] for row in rows}) == 1
+    kept = [row["kept_mb"] for row in rows]
+    assert kept[2] - kept[1] == pytest.approx(2 * (kept[1] - kept[0]), rel=0.01)
+    activation = 4 * 4 * 16 * 32 / 1e6  # of the first of three layers, which GDN keeps
+    assert kept[1] - kept[0] > activation
+    if torch.cuda.is_available():
+        assert all(row["peak_mb"] > 0 for row in rows)
+    else:
+        assert all(row["peak_mb"] is None for row in rows)
+
+
+def test_bf16_keeps_less(tmp_path):
+    kept = {
+        precision: throughput(configure(tmp_path, precision=precision, num_filters=16, cuda=False), seconds=0.0)[
+            "kept_mb"
+        ]
+        for precision in ("float32", "bf16")
+    }
+    assert kept["bf16"] < 0.8 * kept["float32"]
+
+
+def test_random_numbers_go_on_as_if_nothing_had_been_measured(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    throughput(configure(tmp_path), seconds=0.0)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_less_than_a_batch_is_refused(tmp_path):
+    with pytest.raises(ndic.NDICError, match="train_batch_size: got 8; there are only 6 pairs"):
+        throughput(configure(tmp_path, train_batch_size=8))
+
+
+@pytest.mark.parametrize("error", [ndic.NDICError("this GPU has no bf16"), torch.cuda.OutOfMemoryError("no room")])
+def test_the_benchmark_saves_what_it_has_and_goes_on(tmp_path, monkeypatch, capsys, error):
+    path = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
+    spec = importlib.util.spec_from_file_location("benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    saved = []
+
+    def measured(config, seconds):
+        saved.append(len(read_table(tmp_path / "t.csv")) if saved else 0)
+        if config.train_batch_size == 4:
+            raise error
+        assert config.street_pairs[0] == 32
+        row = dict(model=config.model, num_filters=64, batch=config.train_batch_size, precision="float32")
+        return row | dict(compile=False, device="CPU", images_per_second=1.0, step_ms=1.0, state_mb=1.0)
+
+    monkeypatch.setattr(benchmark, "throughput", measured)
+    out = ["--threads", "1", "--out", str(tmp_path / "t.csv")]
+    monkeypatch.setattr("sys.argv", ["throughput.py", "--batch", "1", "4", "8", "--precision", "float32", *out])
+    benchmark.main()
+    assert saved == [0, 1, 1]
+    assert [row["batch"] for row in read_table(tmp_path / "t.csv")] == [1, 8]
+    assert f"batch 4, float32: {error}" in capsys.readouterr().out

@@ -1,0 +1,373 @@
+"""Training: that it learns, resumes bit for bit and stops where it should."""
+
+import math
+import re
+import signal
+import threading
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from conftest import PATIENCE, quiet, same_weights, stopping_after, teaching
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import ndic_core as ndic
+from ndic_core.training import loop as training_loop
+from ndic_core.training import lr_schedule as schedule
+from ndic_core.training import train as training_module
+from ndic_core.training.devices import launch
+from ndic_core.training.optimizers import make_optimizer
+from ndic_core.training.output_paths import Outputs
+from ndic_core.training.state import MAY_BE_MISSING, move_state, read_progress
+from ndic_core.training.train import train
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_every_model_learns(name, own_folder, tmp_path):
+    size = [64, 128] if ndic.build_model(name, num_filters=4).info.multiple_of == 64 else [32, 64]
+    config = teaching(own_folder, tmp_path, model=name, resize=size, epochs=6, save_weights=False, lr=0.003)
+    trained = quiet(config)
+    losses = [row["val_loss"] for row in trained.history]
+    assert trained.stopped == "epochs"
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5, 6]
+    assert min(losses[-2:]) < 0.8 * losses[0]
+    assert not trained.model.training
+    assert not list(tmp_path.iterdir())  # save_weights: False leaves no file
+
+
+def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path):
+    last = []
+    for lmbda in (0.0001, 0.1):
+        how = dict(model="bls17", resize=[64, 128], epochs=60, lr=0.01, clip_gradient=1.0, save_weights=False)
+        last.append(quiet(teaching(own_folder, tmp_path, lmbda=lmbda, **how)).history[-1])
+    assert last[0]["bpp"] < 0.5 * last[1]["bpp"]
+    assert last[0]["psnr"] < last[1]["psnr"] - 0.8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(model="cross_attention"),  # with dropout
+        dict(lmbda=[0.001, 0.02], schedule="cosine", warmup_steps=3, clip_gradient=1.0),
+        dict(model="bmshj18_factorized", alpha=0, beta=0),
+        dict(model="parallax_attention", dataset_name="Street", street_pairs=[16, 2, 2], guidance=1.0),
+        dict(
+            lmbda=[0.001, 0.02], schedule="cosine", optimizer="soap", alpha=0, beta=0, ema_decay=0.9, rate_balance=0.6
+        ),
+    ],
+    ids=["dropout", "variable rate, cosine", "plain", "guided", "soap, average"],
+)
+def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
+    whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=4, **changes))
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)  # a stop is seen at every step
+    config = teaching(own_folder, tmp_path / "parts", epochs=4, **changes)
+    torch.rand(7)  # other random numbers drawn meanwhile change nothing
+    for steps in (2, 3, 6):  # within the first epoch, within the second, at the end of one
+        run = stopping_after(steps, monkeypatch)
+        assert quiet(config).stopped == "interrupted"
+        assert run == []
+    monkeypatch.undo()
+    again = quiet(config)
+    assert again.history == whole.history
+    assert same_weights(again.model, whole.model)
+
+
+def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeypatch):
+    whole = quiet(teaching(own_folder, tmp_path / "whole"))
+    validate = training_loop.validate
+
+    def interrupted_once(*arguments):
+        monkeypatch.setattr(training_loop, "validate", validate)
+        signal.raise_signal(signal.SIGINT)
+        return validate(*arguments)
+
+    config = teaching(own_folder, tmp_path / "parts")
+    monkeypatch.setattr(training_loop, "validate", interrupted_once)
+    assert quiet(config).stopped == "interrupted"
+    assert quiet(config).history == whole.history
+
+
+def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_folder, tmp_path, monkeypatch):
+    """On a clock that the steps move: 10 seconds each, of 5 minutes."""
+    now = [0.0]
+    monkeypatch.setattr(training_module.time, "monotonic", lambda: now[0])
+    step = training_loop.Training._step
+
+    def ten_seconds(self, batch):
+        now[0] += 10
+        return step(self, batch)
+
+    monkeypatch.setattr(training_loop.Training, "_step", ten_seconds)
+    config = teaching(own_folder, tmp_path, epochs=100000, max_minutes=5)
+    first = quiet(config)
+    assert first.stopped == "max_minutes"
+    assert len(first.history) == 7  # 4 steps an epoch: 30 are within the time, the 31st is beyond
+    assert read_progress(Outputs(config).state).images == 31 * 4
+    assert read_progress(Outputs(config).state).seconds == 310
+    assert Outputs(config).weights.exists()
+    second = quiet(config)
+    assert len(second.history) == 15
+    assert second.history[: len(first.history)] == first.history
+
+
+def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
+    config = teaching(own_folder, tmp_path, epochs=4)
+    losses = iter([3.0, 1.0, 2.0, 5.0])
+    kept = []
+    validate = training_loop.validate
+
+    def pretend(model, *arguments):
+        averages = validate(model, *arguments)
+        kept.append([p.detach().clone() for p in model.parameters()])
+        return averages | {"val_loss": next(losses)}
+
+    monkeypatch.setattr(training_loop, "validate", pretend)
+    trained = quiet(config)
+    stored = ndic.load_checkpoint(Outputs(config).weights)
+    for model in (trained.model, stored):
+        assert all(torch.equal(p, q) for p, q in zip(model.parameters(), kept[1], strict=True))
+    finished = quiet(config)  # nothing left to do: the same answer, from the files
+    assert same_weights(finished.model, stored)
+    assert finished.history == trained.history
+
+
+def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(schedule.PLATEAU, "patience", 1)
+    validate = training_loop.validate
+    monkeypatch.setattr(training_loop, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
+    history = quiet(teaching(own_folder, tmp_path, epochs=6, save_weights=False)).history
+    assert [row["lr"] for row in history] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+
+
+def test_the_cosine_rises_and_falls(own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, epochs=5, save_weights=False, schedule="cosine", warmup_steps=4)
+    rates = [row["lr"] for row in quiet(config).history]  # 4 steps an epoch: warm-up fills the first
+    assert rates == pytest.approx([1e-3, 1e-3 * (2 + 2**0.5) / 4, 5e-4, 1e-3 * (2 - 2**0.5) / 4, 0], abs=1e-9)
+
+
+def test_other_data_and_lambdas_never_share_a_file(own_folder, tmp_path):
+    changes = [{}, dict(lmbda=0.01), dict(lmbda=[0.001, 0.01]), dict(dataset_name="Street"), dict(model="bls17")]
+    changes += [dict(distortion_loss="MSE"), dict(distortion_loss="MS-SSIM", resize=[128, 256])]
+    configs = [teaching(own_folder, tmp_path, **change) for change in changes]
+    assert len({Outputs(config).weights for config in configs}) == 6  # MSE is the default here
+    for config in configs:
+        name = Outputs(config).weights.name
+        assert not set(name) & set('<>:"/\\|?*')
+
+
+def test_starting_from_given_weights(own_folder, tmp_path):
+    first = teaching(own_folder, tmp_path / "a", epochs=2)
+    weights = Outputs(first).weights
+    trained = quiet(first)
+    start = dict(load_weight=True, weight_path=str(weights))
+    model = training_loop.initial_model(teaching(own_folder, tmp_path / "b", **start))
+    assert same_weights(model, trained.model)
+    free = training_loop.initial_model(teaching(own_folder, tmp_path / "b", lmbda=[0.001, 0.01], **start))
+    assert torch.equal(free.analysis_x.conv1.weight, trained.model.analysis_x.conv1.weight)
+    with pytest.raises(ndic.NDICError, match="has model ndic_bls17, the configuration says bls17"):
+        training_loop.initial_model(teaching(own_folder, tmp_path, model="bls17", **start))
+    with pytest.raises(ndic.NDICError, match="has num_filters 8, the configuration says 16"):
+        training_loop.initial_model(teaching(own_folder, tmp_path, num_filters=16, **start))
+    with pytest.raises(ndic.NDICError, match="there is no checkpoint"):
+        training_loop.initial_model(teaching(own_folder, tmp_path, load_weight=True, weight_path="nowhere.pt"))
+
+
+def test_curves_for_tensorboard(own_folder, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = teaching(own_folder, tmp_path)
+    history = quiet(config).history
+    events = EventAccumulator(str(Outputs(config).logs)).Reload()
+    assert [e.value for e in events.Scalars("val_loss")] == pytest.approx([row["val_loss"] for row in history])
+    assert [e.step for e in events.Scalars("bpp")] == [1, 2, 3]
+
+
+def test_verbose_period(own_folder, tmp_path):
+    lines = []
+    train(teaching(own_folder, tmp_path, epochs=5, verbose_period=2), progress=False, report=lines.append)
+    assert "ndic_bls17 with 0.0" in lines[0]
+    assert "16 pairs to train and 2 to validate, 1 × cpu in float32" in lines.pop(0)
+    assert [line.split(":")[0] for line in lines] == ["epoch 2", "epoch 4", "epoch 5"]
+    assert "bpp (estimated), PSNR" in lines[0]
+
+
+def test_the_bar_shows_how_it_goes(own_folder, tmp_path, monkeypatch):
+    """As on a terminal, where there is one: loss, rate and quality of the last batch."""
+    shown = []
+
+    class Bar(training_loop.tqdm):
+        def __init__(self, **options):
+            super().__init__(**{**options, "disable": False})
+
+        def set_postfix_str(self, text):
+            shown.append(text)
+
+    monkeypatch.setattr(training_loop, "tqdm", Bar)
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
+    train(config, progress=True, report=lambda line: None)
+    assert len(shown) == 4
+    assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d{3} bpp, \d+\.\d dB, MS-SSIM nan", shown[-1])
+
+
+def test_training_leaves_the_callers_random_numbers_alone(own_folder, tmp_path):
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    quiet(teaching(own_folder, tmp_path, epochs=1, save_weights=False))
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_a_model_of_ones_own(own_folder, tmp_path):
+    """Changed where it stands, it is trained as it is; a file could not tell what was changed."""
+    config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
+    model = training_loop.initial_model(config)
+    model.synthesis_x.stage1 = torch.nn.Sequential(model.synthesis_x.stage1, torch.nn.Dropout(0.1))
+    before = model.synthesis_x.stage1[0].deconv.weight.clone()
+    trained = train(config, progress=False, report=lambda line: None, model=model).model
+    assert trained is model
+    assert not torch.equal(trained.synthesis_x.stage1[0].deconv.weight, before)
+    with pytest.raises(ndic.NDICError, match="a model of your own only with save_weights: False"):
+        train(teaching(own_folder, tmp_path), model=model)
+
+
+def test_training_in_another_thread(own_folder, tmp_path):
+    """Notebooks' widgets and servers train outside the main thread, where no signal can be caught."""
+    results = []
+    config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
+    thread = threading.Thread(target=lambda: results.append(quiet(config)))
+    thread.start()
+    thread.join(PATIENCE)
+    assert results[0].stopped == "epochs"
+
+
+def test_bf16_trains_and_its_rates_are_float32(own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, epochs=4, precision="bf16", save_weights=False)
+    exact = quiet(teaching(own_folder, tmp_path, epochs=4, save_weights=False)).history[-1]
+    rough = quiet(config).history[-1]
+    assert rough["val_loss"] == pytest.approx(exact["val_loss"], rel=0.05)
+    assert rough["val_loss"] != exact["val_loss"]
+
+
+def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)  # compiling takes a minute
+    config = teaching(own_folder, tmp_path, epochs=1, compile=True, save_weights=False)
+    assert quiet(config).stopped == "epochs"
+    assert len(compiled) == 1
+
+
+def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, tmp_path, monkeypatch):
+    """In bf16, 0.001 would become 0.000999: lambdas stay exact whatever the precision of the steps."""
+    drawn = []
+    gains = ndic.build_model("bls17", num_filters=4).__class__.gains
+
+    def watched(self, lmbda, batch):
+        if self.training:
+            drawn.append(lmbda)
+        return gains(self, lmbda, batch)
+
+    monkeypatch.setattr("ndic_core.models.codec.Codec.gains", watched)
+    monkeypatch.setattr(np.random, "default_rng", lambda _: _Zeros())
+    config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.02], precision="bf16", epochs=1, save_weights=False)
+    quiet(config)
+    tensors = [lmbda for lmbda in drawn if isinstance(lmbda, torch.Tensor)]
+    assert tensors
+    assert all(lmbda.dtype == torch.float32 and torch.allclose(lmbda, torch.tensor(0.001)) for lmbda in tensors)
+
+
+class _Zeros:
+    def random(self, count):
+        return np.zeros(count)
+
+
+@pytest.mark.parametrize(
+    ("model", "metric"),
+    [("bls17", "MS-SSIM"), ("ndic_bmshj18", "MSE"), ("cross_attention", "MSE"), ("parallax_attention", "MSE")],
+)
+def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, monkeypatch):
+    """A GPU then never waits for the CPU to hear of a result. Tensors without values refuse to be asked."""
+    size = [64, 128] if metric == "MSE" else [128, 256]
+    extra = dict(guidance=1.0, dataset_name="Street", street_pairs=[4, 1, 1]) if model == "parallax_attention" else {}
+    config = teaching(
+        *(own_folder, tmp_path),
+        **dict(model=model, resize=size, distortion_loss=metric, lmbda=[0.001, 0.02], save_weights=False, alpha=0.1),
+        **dict(optimizer="soap", ema_decay=0.9, rate_balance=0.5, clip_gradient=1.0, schedule="cosine", **extra),
+    )
+    training = training_loop.Training(
+        config, launch(config), Outputs(config), progress=False, report=lambda line: None, model=None
+    )
+    batch = next(iter(training.batches.of_epoch(0)))
+    values = [value for value in batch if isinstance(value, torch.Tensor) and value is not batch.rates]
+    assert len(values) == (4 if extra else 2)
+    batch = type(batch)(*(value.to("meta") if any(value is v for v in values) else value for value in batch))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
+    training.model.to("meta")
+    training.optimizer = make_optimizer(config, training.model.parameters())
+    training.schedule = schedule.make_schedule(config, training.optimizer, len(training.batches))
+    training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for _ in range(12 if model == "bls17" else 2):  # SOAP's eigenbases are new after ten
+        _, terms = training._step(batch)
+    assert terms["loss"].is_meta
+    with pytest.raises(RuntimeError, match="meta"):
+        terms["loss"].item()
+
+
+MOVES = dict(schedule="cosine", optimizer="soap", ema_decay=0.9, lmbda=[0.001, 0.02], epochs=2, validation_period=9)
+
+
+@pytest.mark.parametrize("leave_out", [(), ("optimizer", "average"), MAY_BE_MISSING])
+def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_path, monkeypatch, leave_out):
+    """Of 16 pairs, 3 batches of 3 are done; batches of 4 go on with the ninth, and the cosine where it was."""
+    first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
+    state = Outputs(first).state
+    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    stopping_after(3, monkeypatch)
+    assert quiet(first).stopped == "interrupted"
+    seen, rates, starts = [], [], []
+    step = training_loop.Training._step.original
+
+    def watched(self, batch):
+        rates.append(self.optimizer.param_groups[0]["lr"])
+        starts.append(self.model.analysis_x.conv1.weight.detach().clone())
+        seen.extend(batch.x.mean((1, 2, 3)).mul(1e5).round().tolist())
+        return step(self, batch)
+
+    monkeypatch.setattr(training_loop.Training, "_step", watched)
+    second = teaching(own_folder, tmp_path, train_batch_size=4, **MOVES | {"lr": 0.002})
+    with pytest.raises(ndic.NDICError, match=r"train_batch_size 3 then, 4 now; lr 0\.001 then, 0\.002 now"):
+        quiet(second)
+    progress = move_state(state, state, second, leave_out)
+    assert (progress.epoch, progress.step, progress.images) == (0, 2, 8)
+    best = ndic.build_model(**second.model_arguments())
+    if "model" in leave_out:
+        with pytest.raises(ndic.NDICError, match="is gone, though"):
+            quiet(second)
+        ndic.save_checkpoint(best, Outputs(second).weights)
+    assert quiet(second).stopped == "epochs"
+    assert rates[0] == pytest.approx(0.002 * (1 + math.cos(math.pi * 8 / 32)) / 2)
+    assert torch.equal(starts[0], best.analysis_x.conv1.weight) == ("model" in leave_out)
+    assert len(seen) == 24
+    rest, whole = seen[:8], seen[8:]
+    assert len(set(rest)) == 8
+    assert set(rest) <= set(whole)
+    assert len(set(whole)) == 16
+    progress = read_progress(state)
+    assert progress.images == 32
+    assert progress.by_device["CPU"]["images"] == 33  # one of them was seen again
+    assert 0 < progress.validation_seconds < progress.seconds == progress.by_device["CPU"]["seconds"]
+
+
+def test_only_a_training_whose_rate_follows_from_the_images_can_move(own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, **MOVES)
+    quiet(config)
+    state = Outputs(config).state
+    before = state.read_bytes()
+    for change, words in [
+        (dict(schedule="plateau"), "only a cosine's"),
+        (dict(seed=5), "another seed: it cannot go"),
+    ]:
+        with pytest.raises(ndic.NDICError, match=words):
+            move_state(state, state, teaching(own_folder, tmp_path, **MOVES | change))
+    assert state.read_bytes() == before
