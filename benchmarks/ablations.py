@@ -114,11 +114,11 @@ GROUPS: dict[str, list[Variant]] = {
         Variant("without y: `bmshj18_factorized`", "bmshj18_factorized"),
         CAM("alpha 1", keys={"alpha": 1}),
         CAM("alpha 1, beta 1", keys={"alpha": 1, "beta": 1}),
-        CAM("attention width 128", keys={"attention_width": 128}),
+        CAM("attention width 128", keys={"embed_dim": 128}),
         CAM("1 head", keys={"heads": 1}),
         CAM("8 heads", keys={"heads": 8}),
         CAM("patches know their place", change=with_places),
-        CAM("real pairs only", keys={"street_share": 0}),
+        CAM("real pairs only", keys={"synthetic_fraction": 0}),
         CAM("street only", keys={"dataset_name": "Street"}),
         CAM("all rates from lambda 0.0005 to 0.008", keys={"lmbda": [0.0005, 0.008]}),
         CAM("the first line with another seed", keys={"seed": 1}),
@@ -131,11 +131,11 @@ def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
     small = dict(
         dataset_path=str(args.data),
         native_path="",
-        window_share=0,
+        window_fraction=0,
         resize=SIZE,
         num_filters=24,
         alpha=0,
-        guidance=0,
+        matching_loss_weight=0,
         distortion_loss="MSE",
         lmbda=LMBDA,
         optimizer="adam",
@@ -178,17 +178,17 @@ def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) ->
     model = _finished(train(config, model=model))
     minutes = (time.monotonic() - began) / 60
     pairs = load_split(configuration(args, variant.model), "val")
-    rows = evaluate(model, pairs, LMBDA if model.gain is not None else None, ("true", "swapped"))
+    rows = evaluate(model, pairs, LMBDA if model.gain is not None else None, ("matching_y", "mismatched_y"))
     points = {point["side_info"]: point for point in averages(rows)}
-    costs = [cost(row, LMBDA) for row in rows if row["side_info"] == "true"]
+    costs = [cost(row, LMBDA) for row in rows if row["side_info"] == "matching_y"]
     return {
         "group": group,
         "variant": variant.label,
         "steps": config.epochs * steps_an_epoch,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "bpp": points["true"]["bpp"],
-        "psnr": points["true"]["psnr"],
-        "psnr_swapped": points["swapped"]["psnr"] if "swapped" in points else None,
+        "bpp": points["matching_y"]["bpp"],
+        "psnr": points["matching_y"]["psnr"],
+        "psnr_mismatched_y": points["mismatched_y"]["psnr"] if "mismatched_y" in points else None,
         "cost": sum(costs) / len(costs),
         "minutes": minutes,
     }
@@ -210,7 +210,7 @@ def table(rows: Sequence[Mapping]) -> str:
         lines += ["", f"| {group} | bpp | PSNR | with another scene's y | cost | against the first line |"]
         lines.append("|---|---|---|---|---|---|")
         for row in filter(None, (found.get(variant.label) for variant in variants)):
-            swapped = "" if row.get("psnr_swapped") is None else f"{row['psnr_swapped']:.2f} dB"
+            swapped = "" if row.get("psnr_mismatched_y") is None else f"{row['psnr_mismatched_y']:.2f} dB"
             cells = [row["variant"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f} dB", swapped, f"{row['cost']:.3f}"]
             cells.append("" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %")
             lines.append(f"| {' | '.join(cells)} |")

@@ -13,7 +13,7 @@ from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment
-from ndic_core.models.aligned import SHRINK
+from ndic_core.models.aligned import STRIDES
 
 
 def main() -> None:
@@ -26,16 +26,16 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     street = Street(size=tuple(args.image_size))
     scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
-    for shrink in SHRINK:
-        positions = [true_match(scene.disparity, scene.occluded, shrink) for scene in scenes]
+    for stride in STRIDES:
+        positions = [true_match(scene.disparity, scene.occluded, stride) for scene in scenes]
         partly = torch.stack([offset.isnan() & ~hidden for offset, hidden in positions]).float().mean()
-        print(f"1/{shrink}: y shows {partly:.1%} of the positions only in part; they are left out")
+        print(f"1/{stride}: y shows {partly:.1%} of the positions only in part; they are left out")
     for path in args.weights:
         model = load_checkpoint(path)
         print(f"{path}: {model.name}")
         for layer in measure_alignment(model, scenes):
             print(
-                f"  1/{layer.shrink}: {layer.hit:5.1%} of visible positions within one feature pixel "
+                f"  1/{layer.stride}: {layer.accuracy_1px:5.1%} of visible positions within one feature pixel "
                 f"(reachable {layer.reachable:6.1%}, always straight {layer.same_place:5.1%}, "
                 f"best single shift {layer.one_shift:5.1%}); "
                 f'"nothing matches" finds occlusions with AUC {layer.occlusion_auc:.3f}'

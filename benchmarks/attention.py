@@ -28,8 +28,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ndic_core.evaluation.evaluate import write_table
-from ndic_core.models.aligned import SHRINK
-from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.aligned import STRIDES
+from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 
@@ -61,7 +61,7 @@ def build(kind: str, args: argparse.Namespace) -> nn.ModuleList:
         return ParallaxAttention(args.num_filters).cams
     cls = PlainCrossAttentionModule if kind.startswith("plain") else CrossAttentionModule
     height, width = args.image_size
-    return nn.ModuleList(cls((height // shrink, width // shrink)) for shrink in SHRINK)
+    return nn.ModuleList(cls((height // stride, width // stride)) for stride in STRIDES)
 
 
 def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
@@ -72,8 +72,8 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     dtype = torch.bfloat16 if "bf16" in kind else torch.float32
     modules, features = [part.to(device) for part in build(kind, args)], []
-    for module, shrink in zip(modules, SHRINK, strict=True):
-        size = [side // shrink for side in (FULL_SIZE if "full" in kind else args.image_size)]
+    for module, stride in zip(modules, STRIDES, strict=True):
+        size = [side // stride for side in (FULL_SIZE if "full" in kind else args.image_size)]
         of_y = module.norm_y.normalized_shape[0] if kind.startswith("parallax") else args.num_filters
         channels = args.num_filters, of_y
         features.append([torch.randn(args.batch, n, *size, device=device) for n in channels])
@@ -156,7 +156,7 @@ def main() -> None:
     print(f"torch {torch.__version__}\n")
     measured = measure if args.together or args.device == "cuda" else in_own_process
     work = {kind: measured(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", *full)}
-    tiles = Layout(*FULL_SIZE, tuple(args.image_size))
+    tiles = Tiling(*FULL_SIZE, tuple(args.image_size))
     tiles = tiles.rows * tiles.columns
     for kind, gmac in work.items():
         print(f"{'GMAC, forward':14} {kind:17} {gmac:8.2f}   {gmac / work['fused']:.3f} of cross-attention's")

@@ -9,9 +9,9 @@ seeds; beside them `bmshj18_factorized`, the same without side information, and 
 What was measured before is kept: a run with some seeds only, or a stopped one, replaces the lines of its own models. A
 run of another length writes its table beside the weights, so that notebook 05 goes on reading models trained alike.
 
-A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_true,
-psnr_swapped, psnr_absent (dB: decoded with the right y, another scene's, a grey picture); cost, bpp + lambda * 255**2 *
-MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y, but
+A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_matching_y,
+psnr_mismatched_y, psnr_no_y (dB: decoded with the right y, another scene's, a grey image); cost, bpp + lambda *
+255**2 * MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y, but
 w rounded to integers, or 0); w_deviation (the root of w's mean variance in a channel); w_capacity (bits per pixel that
 fit through w and its noise in training).
 """
@@ -76,10 +76,10 @@ def measure(model: Codec, config: Config) -> dict:
     x, y = pairs.batch(range(len(pairs)))
     rows = evaluate(model, pairs, progress=False)
     points = {point["side_info"]: point for point in averages(rows)}
-    row = {key: points["true"][key] for key in ("bytes", "bpp")}
+    row = {key: points["matching_y"][key] for key in ("bytes", "bpp")}
     row |= {f"psnr_{kind}": point["psnr"] for kind, point in points.items()}
-    right = [r["bpp"] + config.lmbda * 255**2 * 10 ** (-r["psnr"] / 10) for r in rows if r["side_info"] == "true"]
-    row |= {"cost": sum(right) / len(right), "bpp_x": points["true"]["bpp_estimated"]}
+    right = [r["bpp"] + config.lmbda * 255**2 * 10 ** (-r["psnr"] / 10) for r in rows if r["side_info"] == "matching_y"]
+    row |= {"cost": sum(right) / len(right), "bpp_x": points["matching_y"]["bpp_estimated"]}
     if not model.info.side_info:
         return row
     row |= {name: value.mean().item() for name, value in loss_terms(model, x, y).items() if name != "psnr_x"}

@@ -96,7 +96,7 @@ VARIANTS = (
     Variant("without the convolutions of the cost volumes", OURS.model, change=without_volume_convolutions),
     Variant("without those at 1/4 and 1/2", OURS.model, change=without_finer_convolutions),
     Variant("without y at full resolution", OURS.model, change=without_retouch),
-    Variant("without guidance", OURS.model, {"guidance": 0.0}),
+    Variant("without guidance", OURS.model, {"matching_loss_weight": 0.0}),
     Variant("trained with the right y only (`robust: False`)", OURS.model, {"parallax": {"robust": False}}),
     Variant("with a search to both sides", OURS.model, change=search_both_sides),
     Variant("`ndic_bls17`", "ndic_bls17"),
@@ -148,18 +148,18 @@ def table(rows: Sequence[Mapping]) -> str:
             curves = [[_points(rows, name, seed, part) for name in (OURS.label, label)] for seed in seeds]
             rates = [bd_rate(*both) for both in curves if all(both)]
             cells.append("0" if label == OURS.label else _mean(rates, "{:+.1f}", " %"))
-        for kind in ("swapped", "absent"):
+        for kind in ("mismatched_y", "no_y"):
             lost = [
                 fmean(other["psnr"] - true["psnr"] for other, true in zip(*both, strict=True))
                 for seed in seeds
-                if all(both := [_points(rows, label, seed, "whole", side) for side in (kind, "true")])
+                if all(both := [_points(rows, label, seed, "whole", side) for side in (kind, "matching_y")])
             ]
             cells.append(_mean(lost, "{:+.2f}", " dB"))
         lines.append(f"| {' | '.join([*cells, str(len(seeds))])} |")
     return "\n".join(lines)
 
 
-def _points(rows: Sequence[Mapping], label: str, seed: int, part: str, side_info: str = "true") -> list[Mapping]:
+def _points(rows: Sequence[Mapping], label: str, seed: int, part: str, side_info: str = "matching_y") -> list[Mapping]:
     """One curve, by lambda."""
     wanted = dict(variant=label, seed=seed, part=part, side_info=side_info)
     return sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["lmbda"])

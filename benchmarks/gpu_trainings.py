@@ -138,7 +138,9 @@ class Trainings:
     def data(self) -> list[Config]:
         """A configuration with all that is to be trained on, where anything is to be trained."""
         configs = [self.stages[name].config for name in self.ready()]
-        return [config for config in configs if config.guidance][:1] or configs[:1]  # with the disparity, if need be
+        return [config for config in configs if config.matching_loss_weight][:1] or configs[
+            :1
+        ]  # with the disparity, if need be
 
     def command(self, name: str, minutes: float) -> list[str]:
         sets = [f"--set={key}={json.dumps(value)}" for key, value in self.changes[name].items()]

@@ -102,9 +102,9 @@ GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
     "windows": (
         ("bmshj18_factorized",),
         [
-            ("none", NEW | {"window_share": 0.0}, 4),  # of 186 steps
+            ("none", NEW | {"window_fraction": 0.0}, 4),  # of 186 steps
             ("half of the images", NEW, 2),
-            ("a quarter", NEW | {"window_share": 0.25}, 3),
+            ("a quarter", NEW | {"window_fraction": 0.25}, 3),
         ],
     ),
 }
@@ -130,7 +130,7 @@ def configuration(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
 
 def settings(config: Config) -> str:
     """What lines may differ in: two lines that agree in it are one training."""
-    keys = ("optimizer", "lr", "epochs", "train_batch_size", "ema_decay", "rate_balance", "window_share")
+    keys = ("optimizer", "lr", "epochs", "train_batch_size", "ema_decay", "rate_balance", "window_fraction")
     return ", ".join(f"{key} {getattr(config, key)}" for key in keys)
 
 

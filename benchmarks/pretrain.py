@@ -2,7 +2,7 @@
 
     python benchmarks/pretrain.py --minutes 150 --threads 1     # the same command goes on where it stopped
     python benchmarks/pretrain.py --status                      # how far each training has come
-    python benchmarks/pretrain.py --set "leave_out=[]"          # with pairs that data_prep.corpus made
+    python benchmarks/pretrain.py --set "exclude=[]"          # with pairs that data_prep.corpus made
 
 Trainings that are complete are passed over, the unfinished one goes on. The state is written every minute, whole or not
 at all, so a run may be killed at any time. Each validation is one line, on standard output and in `pretrain.log` below

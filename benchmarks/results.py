@@ -136,12 +136,12 @@ def reported(folder: Path, metric: str) -> list[dict]:
     return rows + [row for row in read_table(first) if row["model"] in classical.CODECS]
 
 
-def chosen(rows: list[dict], data: str, model: str, side_info: str = "true") -> list[dict]:
+def chosen(rows: list[dict], data: str, model: str, side_info: str = "matching_y") -> list[dict]:
     """One curve."""
     return [
         row
         for row in rows
-        if (row["data"], row["model"]) == (data, model) and (row.get("side_info") or "true") == side_info
+        if (row["data"], row["model"]) == (data, model) and (row.get("side_info") or "matching_y") == side_info
     ]
 
 
@@ -207,7 +207,7 @@ def tables(rows: list[dict], report: Report) -> str:
 def draw(rows: list[dict], metric: str, out: Path) -> None:
     """The figures."""
     kitti = [row for row in rows if row["data"] == KITTI]
-    right = [row for row in kitti if (row.get("side_info") or "true") == "true"]
+    right = [row for row in kitti if (row.get("side_info") or "matching_y") == "matching_y"]
     # Beyond 0.6 bpp no model offers anything.
     right = [row for row in right if row["bpp"] < 0.6]
     sided = [row for row in kitti if row["model"] in CATALOGUE and CATALOGUE[row["model"]].side_info]

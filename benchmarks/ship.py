@@ -65,11 +65,11 @@ def card(name: str, metric: str, folder: Path, note: str) -> str:
     side_info = CATALOGUE[name].side_info
     sizes = {
         "cross_attention": "images of 128 × 256 (others in tiles), attention width 64, 4 heads of 32, ",
-        "parallax_attention": "`r_x` 96, `r_y` 0, ",
+        "parallax_attention": "`search_range` 96, `search_rows` 0, ",
     }.get(name, "")
     extra = {
         "parallax_attention": " In the first half of each stage its attention is shown the true match on the street's "
-        "pairs (`guidance: 1`).",
+        "pairs (`matching_loss_weight: 1`).",
         "cross_attention": " Its attention starts as a search for patches that match (`warm_start.py`); alpha is 0.1: "
         "with 0, nothing bounds y's features; no dropout (published: 0.1).",
     }.get(name, "")

@@ -86,8 +86,8 @@ def plain_model(config: Config) -> torch.nn.Module:
             if isinstance(child, GDN):
                 setattr(module, name, PlainGDN(len(child.beta), inverse=child.inverse))
     if config.model == "cross_attention":
-        sizes = [tuple(side // shrink for side in config.resize) for shrink in (8, 4, 2)]
-        shape = config.attention_width, config.heads, config.head_width, config.patch_grid, config.dropout
+        sizes = [tuple(side // stride for side in config.resize) for stride in (8, 4, 2)]
+        shape = config.embed_dim, config.heads, config.head_dim, config.patch_grid, config.dropout
         model.cams = torch.nn.ModuleList(PlainCrossAttentionModule(size, *shape) for size in sizes)
     return model
 

@@ -103,7 +103,7 @@ def bd_rates(rows: list[dict], anchor: str = "bmshj18_factorized") -> list[str]:
     """Sentences on how much rate each model saves against the matched baseline (true side information)."""
     curves: dict[str, list[dict]] = {}
     for row in rows:
-        if row.get("side_info", "true") == "true":
+        if row.get("side_info", "matching_y") == "matching_y":
             curves.setdefault(row["model"], []).append(row)
     lines = []
     for model in [name for name in curves if name != anchor and anchor in curves]:

@@ -18,8 +18,8 @@ DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Fo
 
 # Keys of one model. Where the model of a file is changed, the file's keys for the former model are dropped.
 OF_ONE_MODEL = {
-    **dict.fromkeys(("attention_width", "heads", "head_width", "patch_grid", "dropout"), "cross_attention"),
-    **dict.fromkeys(("parallax", "guidance"), "parallax_attention"),
+    **dict.fromkeys(("embed_dim", "heads", "head_dim", "patch_grid", "dropout"), "cross_attention"),
+    **dict.fromkeys(("parallax", "matching_loss_weight"), "parallax_attention"),
 }
 
 Side = Annotated[int, Field(ge=16)]
@@ -31,8 +31,8 @@ class Parallax(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    r_x: int = Field(96, ge=0, le=4096, description="a whole number from 0 to 4096")
-    r_y: int = Field(0, ge=0, le=4096, description="a whole number from 0 to 4096")
+    search_range: int = Field(96, ge=0, le=4096, description="a whole number from 0 to 4096")
+    search_rows: int = Field(0, ge=0, le=4096, description="a whole number from 0 to 4096")
     robust: bool = Field(False, description="true or false")
 
 
@@ -99,12 +99,12 @@ class Config(BaseModel):
     street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
 
     # Of dataset_name Mixed: how much of an epoch is the street's, and real pairs that are not to be trained on
-    street_share: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
-    leave_out: list[str] = Field(
+    synthetic_fraction: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
+    exclude: list[str] = Field(
         [], description="a list of names in quotes, without ending, or in a YAML file the name of a list file beside it"
     )
     native_path: str = Field("", description="a path in quotes: some of the pairs at the camera's resolution")
-    window_share: float = Field(0, ge=0, lt=1, description="a number from 0 to below 1")
+    window_fraction: float = Field(0, ge=0, lt=1, description="a number from 0 to below 1")
 
     # The optimizer, the average of its weights, and the balance of the rates
     optimizer: Literal["adam", "soap"] = Field("adam", description="adam (with AMSGrad, as published) or soap")
@@ -116,19 +116,19 @@ class Config(BaseModel):
     resume: bool = Field(True, description="true or false")
     max_minutes: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
     validation_period: int = Field(1, ge=1, description="a whole number of at least 1")
-    schedule: Literal["plateau", "cosine"] = Field("plateau", description="plateau or cosine")
+    lr_scheduler: Literal["plateau", "cosine"] = Field("plateau", description="plateau or cosine")
     warmup_steps: int = Field(0, ge=0, description="a whole number of at least 0")
-    clip_gradient: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
+    max_grad_norm: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16"
     )
     compile: bool = Field(False, description="true or false")
-    guidance: float = Field(0, ge=0, description="a number of at least 0")
+    matching_loss_weight: float = Field(0, ge=0, description="a number of at least 0")
 
     # The attention of cross_attention, and that of parallax_attention
-    attention_width: int = Field(256, ge=1, description="a whole number of at least 1")
+    embed_dim: int = Field(256, ge=1, description="a whole number of at least 1")
     heads: int = Field(8, ge=1, description="a whole number of at least 1")
-    head_width: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for attention_width")
+    head_dim: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for embed_dim")
     patch_grid: int = Field(4, ge=1, description="a whole number of at least 1")
     dropout: float = Field(0.1, ge=0, lt=1, description="a number from 0 to below 1")
     parallax: Parallax = Field(Parallax(), description="keys of parallax_attention, name: value")
@@ -151,30 +151,34 @@ class Config(BaseModel):
             raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
         if self.dataset_name == "Mixed" and self.test:
             raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
-        if bool(self.window_share) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
-            raise ValueError("window_share and native_path: they are for dataset_name: Mixed, both or neither")
+        if bool(self.window_fraction) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
+            raise ValueError("window_fraction and native_path: they are for dataset_name: Mixed, both or neither")
         if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
             raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         return self
 
     @model_validator(mode="after")
     def _guidance_knows_the_truth(self) -> "Config":
-        if not self.guidance or not self.train:
+        if not self.matching_loss_weight or not self.train:
             return self
         if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
             needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
-            raise ValueError(f"guidance: got {self.guidance}; it needs {needs}")
+            raise ValueError(f"matching_loss_weight: got {self.matching_loss_weight}; it needs {needs}")
         for knob in ("time_offset", "vertical_misalignment"):
             if self.street.get(knob):
-                raise ValueError(f"guidance: got {self.guidance}; street's {knob} makes the known disparity untrue")
+                raise ValueError(
+                    f"matching_loss_weight: got {self.matching_loss_weight}; street's {knob} falsifies the disparity"
+                )
         if self.compile:
-            raise ValueError(f"guidance: got {self.guidance}; compile: True does not go together with it")
+            raise ValueError(
+                f"matching_loss_weight: got {self.matching_loss_weight}; compile: True does not go together with it"
+            )
         return self
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "Config":
-        if self.warmup_steps and self.schedule == "plateau":
-            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only schedule: 'cosine' warms up")
+        if self.warmup_steps and self.lr_scheduler == "plateau":
+            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only lr_scheduler: 'cosine' warms up")
         if self.rate_balance and not isinstance(self.lmbda, list):
             raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
         for key, model in OF_ONE_MODEL.items():
@@ -204,7 +208,7 @@ def read_yaml(path: str | os.PathLike) -> dict:
     """The keys of an experiment's YAML file and of the file that it `extends`, not checked.
 
     `extends: NAME` names a preset, or a file by its path from the one that extends it; what a file says itself counts
-    more. `leave_out: FILE` is replaced by the names that a list file beside the YAML holds: one a line, `#` begins a
+    more. `exclude: FILE` is replaced by the names that a list file beside the YAML holds: one a line, `#` begins a
     comment.
 
     Args:
@@ -218,10 +222,10 @@ def read_yaml(path: str | os.PathLike) -> dict:
     while file not in seen:
         seen.append(file)
         found = _yaml(file, ", ".join(known))
-        if isinstance(found.get("leave_out"), str):
-            lines = _text(file.parent / found["leave_out"], "list file").splitlines()
+        if isinstance(found.get("exclude"), str):
+            lines = _text(file.parent / found["exclude"], "list file").splitlines()
             names = (line.partition("#")[0].strip() for line in lines)
-            found["leave_out"] = [name for name in names if name]
+            found["exclude"] = [name for name in names if name]
         content = found | content
         extended = content.pop("extends", None)
         if extended is None:

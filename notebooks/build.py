@@ -60,7 +60,7 @@ class _SilentOutput(OutputWidget):
     (https://github.com/jupyter/nbclient/issues/312).
     """
 
-    def send(self, *args, **kwargs) -> None:
+    def roundtrip(self, *args, **kwargs) -> None:
         pass
 
 

@@ -94,7 +94,7 @@ def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, 
     """A small model whose latents of natural images spread over several integers, as trained ones do."""
     torch.manual_seed(seed)
     if name == "cross_attention":
-        options = dict(attention_width=16, heads=2) | options
+        options = dict(embed_dim=16, heads=2) | options
     model = ndic.build_model(name, num_filters=num_filters, image_size=image_size, **options).eval()
     x, _ = natural_pair()
     with torch.no_grad():
@@ -158,10 +158,10 @@ def own_folder(tmp_path_factory) -> Path:
 def teaching(own_folder: Path, out: Path, **changes):
     """A configuration that trains in a second."""
     small = dict(model="ndic_bls17", num_filters=8, resize=[32, 64], epochs=3, train_batch_size=4, verbose_period=0)
-    small |= dict(lr=0.001, schedule="plateau", warmup_steps=0, clip_gradient=None, precision="float32")
+    small |= dict(lr=0.001, lr_scheduler="plateau", warmup_steps=0, max_grad_norm=None, precision="float32")
     small |= dict(dataset_name="Folder", dataset_path=str(own_folder))
     if changes.get("model") == "cross_attention":
-        small |= dict(attention_width=16, heads=2)
+        small |= dict(embed_dim=16, heads=2)
     return ndic.load_config("teaching", **{**small, "save_output_path": str(out), **changes})
 
 
@@ -182,7 +182,7 @@ extends: pretrain
 resize: [32, 64]
 num_filters: 8
 street_pairs: [{streets}, 1, 1]
-leave_out: []
+exclude: []
 precision: float32
 validation_period: 1
 order: [bmshj18_factorized, ndic_bls17]

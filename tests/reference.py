@@ -68,8 +68,8 @@ def published_shapes(name, n, image_size=(128, 256), dim=256, heads=8, grid=4):
     for suffix in priors:
         prior(f"entropy_bottleneck{suffix}")
     if name == "cross_attention":
-        for i, shrink in ((1, 8), (2, 4), (3, 2)):
-            values = image_size[0] // shrink // grid * (image_size[1] // shrink // grid)
+        for i, stride in ((1, 8), (2, 4), (3, 2)):
+            values = image_size[0] // stride // grid * (image_size[1] // stride // grid)
             linear(f"ca{i}.to_patch_embedding_x.1", dim, values)
             linear(f"ca{i}.to_patch_embedding_y.1", dim, values)
             linear(f"ca{i}.unpack_embedding_y.0", values, dim)

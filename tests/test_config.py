@@ -98,30 +98,30 @@ def test_numbers_as_people_write_them(tmp_path):
         ("resize: [128, 250]", "resize: got [128, 250]; cross_attention takes multiples of 32"),
         ("model: bmshj18\nresize: [96, 256]", "resize: got [96, 256]; bmshj18 takes multiples of 64"),
         ("heads: 0\ndropout: 1", "heads: got 0; accepted is a whole number of at least 1; dropout: got 1; accepted is"),
-        ("parallax: {rx: 3}", "parallax: unknown key 'rx': did you mean 'r_x'?"),
-        ("parallax: {r_x: -1}", "parallax: r_x: got -1; accepted is a whole number from 0 to 4096"),
+        ("parallax: {rx: 3}", "parallax: unknown key 'rx': did you mean 'search_range'?"),
+        ("parallax: {search_range: -1}", "parallax: search_range: got -1; accepted is a whole number from 0 to 4096"),
         ("parallax: {robust: 1}", "parallax: robust: got 1; accepted is true or false"),
         ("parallax: 3", "parallax: got 3; accepted is keys of parallax_attention, name: value"),
-        ("guidance: -1", "guidance: got -1; accepted is a number of at least 0"),
+        ("matching_loss_weight: -1", "matching_loss_weight: got -1; accepted is a number of at least 0"),
         (
-            "guidance: 1",
-            "guidance: got 1.0; it needs model: parallax_attention and dataset_name: Street (or Mixed), whose",
+            "matching_loss_weight: 1",
+            "matching_loss_weight: got 1.0; it needs model: parallax_attention and dataset_name: Street (or Mixed)",
         ),
         (
             GUIDED + "dataset_name: KITTI_Stereo",
-            "guidance: got 0.5; it needs model: parallax_attention and dataset_name",
+            "matching_loss_weight: got 0.5; it needs model: parallax_attention and dataset_name",
         ),
         (
             GUIDED + "dataset_name: Street\nstreet: {time_offset: 0.1}",
-            "guidance: got 0.5; street's time_offset makes the known disparity untrue",
+            "matching_loss_weight: got 0.5; street's time_offset falsifies the disparity",
         ),
         (
             GUIDED + "dataset_name: Street\nstreet: {vertical_misalignment: -1}",
-            "guidance: got 0.5; street's vertical_misalignment makes the known disparity untrue",
+            "matching_loss_weight: got 0.5; street's vertical_misalignment falsifies the disparity",
         ),
         (
             GUIDED + "dataset_name: Street\ncompile: true",
-            "guidance: got 0.5; compile: True does not go together with it",
+            "matching_loss_weight: got 0.5; compile: True does not go together with it",
         ),
         ("- train", "is no configuration: it must hold lines of the form key: value"),
         ("train: [", "is not valid YAML in line 1"),
@@ -139,8 +139,11 @@ def test_what_is_wrong_is_named(text, sentence, tmp_path):
 
 
 def test_guidance_where_the_truth_is_known(tmp_path):
-    assert load(tmp_path, GUIDED + "dataset_name: Street\nstreet: {baseline: 1, time_offset: 0}").guidance == 0.5
-    assert load(tmp_path, "guidance: 0\ncompile: true").guidance == 0
+    assert (
+        load(tmp_path, GUIDED + "dataset_name: Street\nstreet: {baseline: 1, time_offset: 0}").matching_loss_weight
+        == 0.5
+    )
+    assert load(tmp_path, "matching_loss_weight: 0\ncompile: true").matching_loss_weight == 0
 
 
 def test_changes_may_be_tuples():

@@ -43,7 +43,7 @@ experiment_name: 'cross_attention_MS-SSIM_lambda:3e-05'
 test: True
 save_image: True
 
-attention_width: 8
+embed_dim: 8
 heads: 1
 """
 
@@ -105,7 +105,7 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
 
 def test_published_inference(kitti_shaped, tmp_path, capsys):
     """The README's "Inference": no training, weights from a path."""
-    model = ndic.build_model("cross_attention", num_filters=4, attention_width=8, heads=1)
+    model = ndic.build_model("cross_attention", num_filters=4, embed_dim=8, heads=1)
     ndic.save_checkpoint(model, tmp_path / "given.safetensors")
     yaml = tmp_path / "inference.yaml"
     text = PUBLISHED.format(data=kitti_shaped, out=tmp_path / "inference", epochs=1)
@@ -154,7 +154,7 @@ def test_ranges_are_compared_whatever_a_file_is_called(own_folder, tmp_path):
 def test_the_street_needs_no_file(tmp_path, capsys):
     out = tmp_path / "outputs"
     small = ["model=ndic_bls17", "num_filters=4", "resize=[32, 64]", "street_pairs=[3, 1, 2]", "epochs=1"]
-    small += ["schedule=plateau", "warmup_steps=0"]  # which lets a training go on
+    small += ["lr_scheduler=plateau", "warmup_steps=0"]  # which lets a training go on
     changes = [item for change in [*small, f"save_output_path={out}"] for item in ("--set", change)]
     assert run("run", "--config", "teaching", *changes) == 0
     table = next((out / "results").glob("*.csv"))

@@ -134,9 +134,9 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
     inner = tensors["ca1.attn.to_qkv_x.weight"].shape[0] // 3
     return found | {
         "image_size": tuple(image_size),
-        "attention_width": width,
+        "embed_dim": width,
         "heads": PUBLISHED_HEADS,
-        "head_width": inner // PUBLISHED_HEADS,
+        "head_dim": inner // PUBLISHED_HEADS,
         "patch_grid": PUBLISHED_GRID,
     }
 

@@ -191,13 +191,13 @@ def _telling_shapes(config: dict) -> dict[str, tuple[int, ...]]:
     n = config["num_filters"]
     shapes = {"analysis_x.conv2.weight": (n, n, 5, 5)}
     if config["model"] == "cross_attention":
-        width, grid = config["attention_width"], config["patch_grid"]
-        for i, shrink in enumerate((8, 4, 2)):
-            values = [side // shrink // grid for side in config["image_size"]]
+        width, grid = config["embed_dim"], config["patch_grid"]
+        for i, stride in enumerate((8, 4, 2)):
+            values = [side // stride // grid for side in config["image_size"]]
             shapes[f"cams.{i}.embed_x.weight"] = (width, values[0] * values[1])
-            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_width"], width)
+            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_dim"], width)
     if config["model"] == "parallax_attention":
-        rows, columns = (-(-config[r] // 8) for r in ("r_y", "r_x"))
+        rows, columns = (-(-config[r] // 8) for r in ("search_rows", "search_range"))
         shapes["cams.0.bias"] = (2 * rows + 1, columns + math.ceil(columns / BACK) + 1)
     return shapes
 

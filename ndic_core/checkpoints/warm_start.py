@@ -29,7 +29,7 @@ def start_from(model: Codec, simpler: Codec) -> None:
 
     Layers that take more channels here, for common information and aligned features, do not hear these at first: their
     weights for them are 0. So the picture of x is the same as the simpler model's, and learning goes on from there. A
-    CAM looks at first for what is alike: see `look_for_alike`.
+    CAM looks at first for what is alike: see `init_as_patch_matching`.
 
     Args:
         model: to be filled; one of `SIMPLER`, of as many filters.
@@ -46,11 +46,11 @@ def start_from(model: Codec, simpler: Codec) -> None:
             parameter[: len(source)] = source
     for module in model.modules():
         if isinstance(module, CrossAttentionModule):
-            look_for_alike(module)
+            init_as_patch_matching(module)
 
 
 @torch.no_grad()
-def look_for_alike(cam: CrossAttentionModule, sharpness: float = SHARPNESS) -> None:
+def init_as_patch_matching(cam: CrossAttentionModule, sharpness: float = SHARPNESS) -> None:
     """Let a CAM start as a search: each patch of x looks for patches of y that look like it, and brings what it finds.
 
     Both embeddings become the same low frequencies of a patch (all of them where the width allows), turned at random,
@@ -67,8 +67,8 @@ def look_for_alike(cam: CrossAttentionModule, sharpness: float = SHARPNESS) -> N
     frequency = torch.arange(rows)[:, None] / rows + torch.arange(columns) / columns
     basis = basis[frequency.flatten().argsort(stable=True)[:width]]
     embedding = nn.init.orthogonal_(torch.empty(width, width))[:, : len(basis)] @ basis
-    head_width = cam.to_q.out_features // cam.heads
-    heads = torch.cat([nn.init.orthogonal_(torch.empty(head_width, width)) for _ in range(cam.heads)])
+    head_dim = cam.to_q.out_features // cam.heads
+    heads = torch.cat([nn.init.orthogonal_(torch.empty(head_dim, width)) for _ in range(cam.heads)])
     values_for = {
         cam.embed_x: embedding,
         cam.embed_y: embedding,

@@ -17,7 +17,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
 
     Args:
         config: of the experiment; `dataset_name`, `dataset_path`, `resize`, and the street's keys count. With
-            `guidance`, the pairs to train on know their disparity.
+            `matching_loss_weight`, the pairs to train on know their disparity.
         split: "train", "val" or "test".
         progress: show a bar on stderr while pictures are prepared for the first time.
 
@@ -39,18 +39,18 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
-    truth = config.guidance > 0 and split == "train"
+    truth = config.matching_loss_weight > 0 and split == "train"
     if name == "Street":
         return _of_left_cameras(load_street(_street(size, config.street), split, counts[split], progress, truth))
     if name == "Mixed":
-        real, native = real_pairs(root, split, size, config.leave_out, progress), None
-        if config.window_share:
-            native = native_pairs(Path(config.native_path), root, split, size, config.leave_out, progress)
+        real, native = real_pairs(root, split, size, config.exclude, progress), None
+        if config.window_fraction:
+            native = native_pairs(Path(config.native_path), root, split, size, config.exclude, progress)
         if split == "val":
             return validation_pairs(real, native)
-        larger = tuple(STREET_SCALE * side for side in size) if config.window_share else size
+        larger = tuple(STREET_SCALE * side for side in size) if config.window_fraction else size
         street = _of_left_cameras(load_street(_street(larger, config.street), split, counts[split], progress, truth))
-        shares = dict(street_share=config.street_share, window_share=config.window_share)
+        shares = dict(synthetic_fraction=config.synthetic_fraction, window_fraction=config.window_fraction)
         return MixedPairs(real, street, size, config.seed, native=native, **shares)
     if name == "KITTI_Stereo":
         return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)

@@ -7,7 +7,7 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 
 
-def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
+def true_match(disparity: Tensor, occluded: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Where y shows what each position of x's features stands for.
 
     Args:
@@ -25,8 +25,8 @@ def true_match(disparity: Tensor, occluded: Tensor, shrink: int) -> tuple[Tensor
         >>> true_match(disparity, occluded, 2)[0][0]
         tensor([    nan,     nan, -1.5000, -1.5000])
     """
-    offset = -F.avg_pool2d(disparity[None], shrink)[0] / shrink
-    share = F.avg_pool2d(occluded[None].to(disparity), shrink)[0]
+    offset = -F.avg_pool2d(disparity[None], stride)[0] / stride
+    share = F.avg_pool2d(occluded[None].to(disparity), stride)[0]
     return offset.masked_fill(share > 0, torch.nan), share == 1
 
 

@@ -32,16 +32,16 @@ class MixedPairs:
     brightness a little more in y alone, as two cameras differ.
 
     An epoch has every real pair once as a whole view, the native pairs in turn as windows, and the street's pairs in
-    turn: `window_share` of both the real pairs and the street's pairs are windows.
+    turn: `window_fraction` of both the real pairs and the street's pairs are windows.
 
     Args:
         real: for whole views, larger than `size`.
         street: of `size` or larger; windows of it need it larger.
         size: height and width that batches have.
         seed: what is drawn follows from it, the epoch and the pair's number.
-        street_share: of an epoch, from 0 to below 1.
-        native: real pairs at the camera's resolution, for windows; needed where `window_share` is above 0.
-        window_share: from 0 to below 1.
+        synthetic_fraction: of an epoch, from 0 to below 1.
+        native: real pairs at the camera's resolution, for windows; needed where `window_fraction` is above 0.
+        window_fraction: from 0 to below 1.
 
     Example:
         >>> images = np.zeros((2, 48, 160, 3), np.uint8)
@@ -58,21 +58,21 @@ class MixedPairs:
         street: Pairs,
         size: tuple[int, int],
         seed: int,
-        street_share: float = 0.25,
+        synthetic_fraction: float = 0.25,
         native: Pairs | None = None,
-        window_share: float = 0.0,
+        window_fraction: float = 0.0,
     ):
         self.real, self.street, self.native, self.size, self.seed = real, street, native, size, seed
-        self.street_share, self.window_share = street_share, window_share
+        self.synthetic_fraction, self.window_fraction = synthetic_fraction, window_fraction
         self.epoch = 0
         self.device = torch.device("cpu")
         self._held: HeldPixels | None = None
-        windows = round(len(real) * window_share / (1 - window_share)) if native else 0
+        windows = round(len(real) * window_fraction / (1 - window_fraction)) if native else 0
         self.first_street = len(real) + windows  # numbers: whole views, windows of native pairs, pairs of the street
 
     def __len__(self) -> int:
         """Pairs of an epoch."""
-        return round(self.first_street / (1 - self.street_share))
+        return round(self.first_street / (1 - self.synthetic_fraction))
 
     def in_epoch(self, epoch: int) -> "MixedPairs":
         """The pairs of `epoch`, counted from 0."""
@@ -149,7 +149,7 @@ class MixedPairs:
             height = _window_height(pairs, self.size, rng)
         else:
             pairs, number = self.street, self._scene(i)
-            if rng.uniform() >= self.window_share:
+            if rng.uniform() >= self.window_fraction:
                 return pairs, number, (0, 0, *pairs.size)
             height = _window_height(pairs, self.size, rng)
         return pairs, number, _place(pairs, height, self.size, rng)
@@ -194,7 +194,7 @@ def _blend(views: Tensor, other: Tensor | float, share: Tensor) -> Tensor:
 
 
 def real_pairs(
-    root: Path, split: str, size: tuple[int, int], leave_out: Collection[str] = (), progress: bool = True
+    root: Path, split: str, size: tuple[int, int], exclude: Collection[str] = (), progress: bool = True
 ) -> Pairs:
     """The real pairs of a folder with `image_2/` and `image_3/`, in both orders, for whole views.
 
@@ -203,11 +203,11 @@ def real_pairs(
         split: "val" for those held out, see `held_out`, at `size` from the largest centre; "train" for the others, with
             room for crops.
         size: height and width.
-        leave_out: names, without ending, of pairs not to train on: the same images are tested on, for example.
+        exclude: names, without ending, of pairs not to train on: the same images are tested on, for example.
         progress: show a bar on stderr while images are prepared for the first time.
 
     Raises:
-        NDICError: images are missing or odd (all are named), `leave_out` names one that isn't there, or the split
+        NDICError: images are missing or odd (all are named), `exclude` names one that isn't there, or the split
             is "test": these are for training.
     """
     if split == "test":
@@ -215,17 +215,17 @@ def real_pairs(
             "dataset_name: Mixed is to train on and has no pairs to test on; for another folder's left and right "
             "images set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
         )
-    if unknown := sorted(set(leave_out) - {left.stem for left, _ in _matched(root)}):
-        raise NDICError(f"leave_out: {root} has no pairs {', '.join(unknown)}; name them without their ending")
+    if unknown := sorted(set(exclude) - {left.stem for left, _ in _matched(root)}):
+        raise NDICError(f"exclude: {root} has no pairs {', '.join(unknown)}; name them without their ending")
     if split == "train":
         height = round(ROOM[0] * size[0])
         size = (height, round(ROOM[1] * height))
-    chosen = _of_split(root, root, split, leave_out)
+    chosen = _of_split(root, root, split, exclude)
     return load_pairs(chosen, size, scene_of=lambda path: path.stem, progress=progress)
 
 
 def native_pairs(
-    native: Path, root: Path, split: str, size: tuple[int, int], leave_out: Collection[str] = (), progress: bool = True
+    native: Path, root: Path, split: str, size: tuple[int, int], exclude: Collection[str] = (), progress: bool = True
 ) -> Pairs:
     """Pairs of `root` at the camera's own resolution, in both orders, for windows.
 
@@ -235,7 +235,7 @@ def native_pairs(
     Args:
         native: folder with `image_2/` and `image_3/`; its pairs have the names that they have in `root`.
         root: the folder of `real_pairs`, which says what is held out.
-        split, size, leave_out, progress: as for `real_pairs`.
+        split, size, exclude, progress: as for `real_pairs`.
 
     Raises:
         NDICError: images are missing, odd or smaller than `size`, or pairs are not in `root` (all are named).
@@ -246,7 +246,7 @@ def native_pairs(
         raise NDICError(
             f"native_path: {root} has no pairs {', '.join(unknown)}; names must be the same in both folders"
         )
-    chosen = _of_split(native, root, split, leave_out)
+    chosen = _of_split(native, root, split, exclude)
     if not chosen:
         raise NDICError(
             f"native_path: {native} has none of the pairs that are {'trained' if split == 'train' else 'validated'} on"
@@ -287,13 +287,13 @@ def _matched(root: Path) -> list[tuple[Path, Path]]:
     return matched(root / "image_2", root / "image_3")
 
 
-def _of_split(folder: Path, root: Path, split: str, leave_out: Collection[str]) -> list[tuple[Path, Path]]:
+def _of_split(folder: Path, root: Path, split: str, exclude: Collection[str]) -> list[tuple[Path, Path]]:
     """The pairs of `folder` that `root` gives to a split, in both orders."""
     out = held_out(root)
     chosen = [
         (left, right)
         for left, right in _matched(folder)
-        if (left.stem in out if split == "val" else left.stem not in out and left.stem not in leave_out)
+        if (left.stem in out if split == "val" else left.stem not in out and left.stem not in exclude)
     ]
     return [order for left, right in chosen for order in ((left, right), (right, left))]
 

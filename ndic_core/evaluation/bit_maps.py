@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.models.codec import DOWNSAMPLING, Codec, check_tensor, evaluating
-from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.coding.tiling import Tiling
 
 STEP = {"x": DOWNSAMPLING, "z": 4 * DOWNSAMPLING}  # pixels of the image along each side of a position
 
@@ -40,18 +40,18 @@ def bit_maps(model: Codec, x: Tensor, lmbda: float | None = None) -> dict[str, T
     check_tensor(x, "x", "(3, H, W)")
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
-    layout = model.layout(*x.shape[-2:])
+    tiling = model.tiling(*x.shape[-2:])
     with evaluating(model), torch.autocast(model.device.type, enabled=False):
-        tiles = layout.split(model.fit(x))
+        tiles = tiling.split(model.to_model(x))
         gain, _ = model.gains(None if level is None else model.lmbda_at(level), len(tiles))
         _, likelihoods = model.prior_x(model.analyse(tiles, gain), gain)
-    return {name: _joined(-p.log2(), layout) for name, p in zip(model.transmitted, likelihoods, strict=True)}
+    return {name: _joined(-p.log2(), tiling) for name, p in zip(model.transmitted, likelihoods, strict=True)}
 
 
-def _joined(bits: Tensor, image: Layout) -> Tensor:
+def _joined(bits: Tensor, image: Tiling) -> Tensor:
     """Maps (tiles, N, h, w) of an image's tiles as one map."""
     height, width = bits.shape[-2:]
-    return Layout(image.rows * height, image.columns * width, (height, width)).join(bits)
+    return Tiling(image.rows * height, image.columns * width, (height, width)).join(bits)
 
 
 def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:

@@ -74,7 +74,7 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
     model.gains(lmbda, 1)  # refuses a lambda that is not offered, as `encode` does
     gain, inverse = model.gains(model.lmbda_at(model.level(lmbda)), len(x))
     with evaluating(model):
-        return scaled(model.analyse(model.fit(x), gain).round(), inverse)
+        return scaled(model.analyse(model.to_model(x), gain).round(), inverse)
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
     latent = torch.zeros_like(w) if latent is None else latent
     w = torch.zeros_like(latent) if w is None else w
     with evaluating(model):
-        return model.synthesis_x(join(model.fit(latent), model.fit(w))).clamp(0, 1)
+        return model.synthesis_x(join(model.to_model(latent), model.to_model(w))).clamp(0, 1)
 
 
 @torch.no_grad()

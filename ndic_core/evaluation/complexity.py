@@ -72,10 +72,10 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
         raise NDICError(f"a picture of {height!r} × {width!r}: height and width are whole numbers of pixels")
     if height < 1 or width < 1:
         raise NDICError(f"a picture of {height} × {width} has no pixels to count for")
-    layout = padded_layout(model, height, width)
+    tiling = padded_layout(model, height, width)
     shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta", torch.float32)
-    picture = torch.empty(1, 3, *layout.tile, device="meta")
-    latent = torch.empty(1, model.config["num_filters"], *(n // DOWNSAMPLING for n in layout.tile), device="meta")
+    picture = torch.empty(1, 3, *tiling.tile, device="meta")
+    latent = torch.empty(1, model.config["num_filters"], *(n // DOWNSAMPLING for n in tiling.tile), device="meta")
     rows = []
     # Fused attention hides its work from the counter; written out, the same products are seen.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -83,7 +83,7 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
             with FlopCounterMode(display=False) as counter, _watched(shapes, counter.get_total_flops) as (spent, ran):
                 run(shapes, picture, latent)
             for part, flops in spent.items():
-                gmac = layout.rows * layout.columns * flops / 2e9
+                gmac = tiling.rows * tiling.columns * flops / 2e9
                 parameters = sum(p.numel() for module in ran[part] for p in module.parameters())
                 rows.append(dict(model=model.name, side=side, part=part, gmac=gmac, parameters=parameters))
     return rows

@@ -22,7 +22,7 @@ from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.codec import Codec
 from ndic_core.models.coding.compress import decode, encode
 
-SIDE_INFO = ("true", "swapped", "absent")
+SIDE_INFO = ("matching_y", "mismatched_y", "no_y")
 _MEANS = ("bytes", "bpp", "bpp_estimated", "psnr", "ms_ssim", "ms_ssim_db", "encode_seconds", "decode_seconds")
 
 
@@ -40,9 +40,9 @@ def evaluate(
         model: with trained weights.
         pairs: images of any size.
         lmbda: the rate of variable-rate weights; see `encode`.
-        side_info: what to decode with, of "true", "swapped" (the y of another scene; left out where there is
-            none) and "absent" (nothing, or a grey image for a model that needs one). Models without side information
-            decode once, as "true".
+        side_info: what to decode with, of "matching_y", "mismatched_y" (the y of another scene; left out where there is
+            none) and "no_y" (nothing, or a grey image for a model that needs one). Models without side information
+            decode once, as "matching_y".
         pictures: called with (number, x, y, x_hat, row) for each image decoded with its true y, tensors on the CPU.
         progress: show a bar on stderr.
 
@@ -61,7 +61,7 @@ def evaluate(
         >>> pairs = Pairs(images, np.array([[0, 1], [2, 3]]), ["a", "b"])
         >>> model = ndic.build_model("ndic_bls17", num_filters=4)
         >>> [(row["image"], row["side_info"]) for row in evaluate(model, pairs, progress=False)][:3]
-        [(0, 'true'), (0, 'swapped'), (0, 'absent')]
+        [(0, 'matching_y'), (0, 'mismatched_y'), (0, 'no_y')]
     """
     device = model.device
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
@@ -75,11 +75,11 @@ def evaluate(
         stream = encode(model, x, lmbda)
         encode_seconds = time.perf_counter() - start
         estimate = sum(part.sum().item() for part in bit_maps(model, x, lmbda).values()) / pixels
-        for kind in side_info if model.info.side_info else ("true",):
+        for kind in side_info if model.info.side_info else ("matching_y",):
             side = _side_image(kind, pairs, i, y)
             if side is None:
                 continue
-            if kind == "absent" and model.y_optional:
+            if kind == "no_y" and model.y_optional:
                 side = None
             start = time.perf_counter()
             x_hat = decode(model, stream, side).cpu()
@@ -99,7 +99,7 @@ def evaluate(
                     decode_seconds=decode_seconds,
                 )
             )
-            if kind == "true" and pictures is not None:
+            if kind == "matching_y" and pictures is not None:
                 pictures(i, x.cpu(), y.cpu(), x_hat, rows[-1])
     return rows
 
@@ -166,13 +166,14 @@ def write_published_table(rows: Iterable[dict], path: Path) -> None:
     lines: dict[tuple, dict] = {}
     for row in rows:
         line = lines.setdefault((row["lmbda"], row["image"]), {})
-        if row["side_info"] == "true":
+        if row["side_info"] == "matching_y":
             line |= {"image number": row["image"], "BPP": row["bpp_estimated"]}
             line |= {"PSNR": row["psnr"], "MS-SSIM": row["ms_ssim"], "lambda": row["lmbda"], "name": row["name"]}
             line |= {"bytes": row["bytes"], "measured BPP": row["bpp"]}
             line |= {"encode seconds": row["encode_seconds"], "decode seconds": row["decode_seconds"]}
         else:
-            line |= {f"PSNR {row['side_info']} y": row["psnr"], f"MS-SSIM {row['side_info']} y": row["ms_ssim"]}
+            kind = row["side_info"].replace("_", " ")
+            line |= {f"PSNR {kind}": row["psnr"], f"MS-SSIM {kind}": row["ms_ssim"]}
     write_table(list(lines.values()), path)
 
 
@@ -220,9 +221,9 @@ def _value(text: str) -> bool | float | int | str:
 
 def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
     """What pair i's stream is decoded with."""
-    if kind == "true":
+    if kind == "matching_y":
         return y
-    if kind == "absent":
+    if kind == "no_y":
         return torch.full_like(y, 0.5)
     for step in range(len(pairs)):  # from afar: neighbours may show the same scene
         j = (i + len(pairs) // 2 + step) % len(pairs)

@@ -44,7 +44,7 @@ def features_at_alignment(
     return met
 
 
-def explained(target: Tensor, source: Tensor, ridge: float = 1e-3) -> float:
+def linear_probe_r2(target: Tensor, source: Tensor, ridge: float = 1e-3) -> float:
     """Share of the target's variance that a linear map of the source explains, place by place (R²).
 
     The map, a matrix and a constant, is fitted by ridge regression on the first half of the images and judged on the

@@ -11,14 +11,14 @@ from torch import Tensor
 from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import StreetPair
 from ndic_core.errors import NDICError
-from ndic_core.models.aligned import SHRINK, AlignedNDIC
+from ndic_core.models.aligned import STRIDES, AlignedNDIC
 
 
 @dataclass(frozen=True)
 class Alignment:
     """One layer's alignment, over the positions of all scenes.
 
-    A position of x's features is a square of `shrink` × `shrink` pixels. It counts as visible where y shows all of
+    A position of x's features is a square of `stride` × `stride` pixels. It counts as visible where y shows all of
     them, as hidden where y shows none though their places lie within its borders. What is neither is left out: depth
     edges, and what lies outside y's frame, which every attention can tell by the border alone.
 
@@ -34,8 +34,8 @@ class Alignment:
             the weight tells nothing, or where the attention has no such token; NaN where no position is hidden.
     """
 
-    shrink: int
-    hit: float
+    stride: int
+    accuracy_1px: float
     reachable: float
     same_place: float
     one_shift: float
@@ -58,9 +58,9 @@ def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair], lmbda: fl
     """
     if not hasattr(model, "attention_maps"):
         raise NDICError(f"{model.name} has no attention to measure: take cross_attention or parallax_attention")
-    layers = [_Layer(shrink, [], [], [], [], []) for shrink in SHRINK]
+    layers = [_Layer(stride, [], [], [], [], []) for stride in STRIDES]
     for pair in pairs:
-        maps = model.attention_maps(model.fit(pair.x[None]), model.fit(pair.y[None]), lmbda)
+        maps = model.attention_maps(model.to_model(pair.x[None]), model.to_model(pair.y[None]), lmbda)
         for layer, weights in zip(layers, maps, strict=True):
             layer.add(pair, weights)
     return [layer.judge() for layer in layers]
@@ -70,7 +70,7 @@ def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair], lmbda: fl
 class _Layer:
     """What is gathered of one layer, scene by scene."""
 
-    shrink: int
+    stride: int
     offset: list[Tensor]  # found, (2, visible positions)
     truth: list[Tensor]
     reachable: list[Tensor]
@@ -78,10 +78,10 @@ class _Layer:
     nothing_hidden: list[Tensor]
 
     def add(self, pair: StreetPair, weights: Tensor) -> None:
-        truth, hidden = true_match(pair.disparity, pair.occluded, self.shrink)
+        truth, hidden = true_match(pair.disparity, pair.occluded, self.stride)
         visible = truth.isfinite()
         columns = torch.arange(pair.disparity.shape[1])
-        beyond, _ = true_match(pair.disparity, columns - pair.disparity < 0, self.shrink)
+        beyond, _ = true_match(pair.disparity, columns - pair.disparity < 0, self.stride)
         offset, nothing = best_match(weights, tuple(truth.shape))
         self.offset.append(offset[:, visible])
         self.truth.append(truth[visible])
@@ -97,13 +97,13 @@ class _Layer:
         if not len(truth):
             raise NDICError("there is no visible position to measure alignment on: give pairs that share a view")
         offset = torch.cat(self.offset, dim=1)
-        hit = (offset[0].abs() <= 1) & ((offset[1] - truth).abs() <= 1)
+        accuracy_1px = (offset[0].abs() <= 1) & ((offset[1] - truth).abs() <= 1)
         shifts = torch.arange(int(truth.min()) - 1, int(truth.max()) + 2)
         visible, hidden = (torch.cat(part).double().numpy() for part in (self.nothing_visible, self.nothing_hidden))
         auc = float(mannwhitneyu(hidden, visible).statistic) / (hidden.size * visible.size) if hidden.size else math.nan
         return Alignment(
-            self.shrink,
-            hit=hit.double().mean().item(),
+            self.stride,
+            accuracy_1px=accuracy_1px.double().mean().item(),
             reachable=torch.cat(self.reachable).double().mean().item(),
             same_place=(truth.abs() <= 1).double().mean().item(),
             one_shift=max(((shift - truth).abs() <= 1).double().mean().item() for shift in shifts),

@@ -17,12 +17,12 @@ class Found:
     """How a module fares at one shift.
 
     Attributes:
-        hit: share of the patches whose largest weight points at where most of the patch lies.
+        accuracy: share of the patches whose largest weight points at where most of the patch lies.
         error: mean squared error of what it gives back, of the texture's variance: 0 perfect, 1 a guess of the mean.
         error_other: the same when u is another texture, of which nothing is in t.
     """
 
-    hit: float
+    accuracy: float
     error: float
     error_other: float
 
@@ -50,17 +50,17 @@ def textures(count: int, channels: int, size: tuple[int, int], device: torch.dev
     return t / t.std((1, 2, 3), keepdim=True)
 
 
-def as_feature(picture: Tensor, shrink: int = 4) -> Tensor:
-    """A picture as a texture for the task: grey, `shrink` times smaller, mean 0, standard deviation 1.
+def as_feature(picture: Tensor, stride: int = 4) -> Tensor:
+    """A picture as a texture for the task: grey, `stride` times smaller, mean 0, standard deviation 1.
 
     Args:
-        picture: (3, H, W), sides multiples of `shrink`.
+        picture: (3, H, W), sides multiples of `stride`.
         shrink: 4 gives what the module in the middle of `cross_attention` has to align.
 
     Returns:
         (1, 1, H/shrink, W/shrink).
     """
-    small = F.avg_pool2d(picture.mean(0)[None, None], shrink)
+    small = F.avg_pool2d(picture.mean(0)[None, None], stride)
     return (small - small.mean()) / small.std()
 
 
@@ -115,7 +115,7 @@ def learn_to_find(
     if size[0] % step[0] or size[1] % step[1]:
         raise NDICError(f"steps of {step} do not divide features of {size[0]} × {size[1]}")
     optimiser = torch.optim.Adam(cam.train().parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
     losses = []
     for _ in range(steps):
         t = textures(batch, channels, size, device)
@@ -124,7 +124,7 @@ def learn_to_find(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
+        lr_scheduler.step()
         losses.append(loss.item())
     cam.eval()
     return losses
@@ -145,7 +145,7 @@ def search_score(cam: CrossAttentionModule, shift: tuple[int, int], channels: in
     disparity, drop = match_of_roll(feature_size(cam), shift)
     shares = patch_shares(disparity, patch_grid=cam.patch_grid, drop=drop)
     return Found(
-        hit=patch_hit(cam.attention(t, u), shares),
+        accuracy=patch_hit(cam.attention(t, u), shares),
         error=F.mse_loss(cam(t, u), t).item(),
         error_other=F.mse_loss(cam(t, u.roll(1, 0)), t).item(),
     )

@@ -99,7 +99,7 @@ def decode_all(model: Codec, x: Tensor, sent: Sequence[Sent], y: Tensor | None =
     model.check(x, y)
     if not sent or any(len(one.latent) != len(x) for one in sent):
         raise NDICError(f"there must be files of these {len(x)} pictures, from send_at_levels, at one level or more")
-    side = model.fit(y) if model.info.side_info else None
+    side = model.to_model(y) if model.info.side_info else None
     quality = []
     with evaluating(model):
         for one in sent:
@@ -108,7 +108,7 @@ def decode_all(model: Codec, x: Tensor, sent: Sequence[Sent], y: Tensor | None =
     return Curve(torch.stack([one.bpp for one in sent]), torch.stack(quality))
 
 
-def rate_saved(anchor: Curve, test: Curve) -> Tensor:
+def rate_savings(anchor: Curve, test: Curve) -> Tensor:
     """The share of the anchor's bits that `test` does without, at the anchor's quality, picture by picture.
 
     Between two levels the logarithm of the rate is interpolated over quality by a straight line. A level that another
@@ -129,7 +129,7 @@ def rate_saved(anchor: Curve, test: Curve) -> Tensor:
     Example:
         >>> anchor = Curve(torch.tensor([[0.2]]), torch.tensor([[11.0]]))
         >>> test = Curve(torch.tensor([[0.1], [0.4]]), torch.tensor([[11.0], [13.0]]))
-        >>> round(rate_saved(anchor, test).item(), 4)
+        >>> round(rate_savings(anchor, test).item(), 4)
         0.5
     """
     if len(anchor.bpp) != 1 or anchor.bpp.shape[1] != test.bpp.shape[1]:

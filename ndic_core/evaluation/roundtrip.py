@@ -24,7 +24,7 @@ _COLUMNS = {
 }
 
 
-def send(model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None = None) -> dict:
+def roundtrip(model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None = None) -> dict:
     """Encode a picture into a file's bytes, decode it from them, and measure both.
 
     Args:
@@ -55,7 +55,7 @@ def send(model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None =
     return dict(model=model.name, **rate, **quality(x.cpu(), x_hat), x_hat=x_hat)
 
 
-def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) -> dict:
+def roundtrip_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) -> dict:
     """Send a picture at the rate where one of the measured numbers comes nearest to a target.
 
     So that models are compared at equal bytes, or at equal quality. The search halves the 256 rate levels that a file
@@ -63,12 +63,12 @@ def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) 
 
     Args:
         model: with variable-rate weights.
-        x, y: see `send`.
+        x, y: see `roundtrip`.
         key: "bytes", "bpp", "psnr" or "ms_ssim_db".
         target: what it should be.
 
     Returns:
-        See `send`.
+        See `roundtrip`.
 
     Raises:
         NDICError: another key, weights of one rate, a target that they don't reach, or MS-SSIM below 97 pixels.
@@ -89,7 +89,7 @@ def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) 
                 size = len(encode(model, x, lmbda))
                 tried[level] = size if key == "bytes" else 8 * size / x[0].numel()
             else:
-                tried[level] = send(model, x, y, lmbda)[key]
+                tried[level] = roundtrip(model, x, y, lmbda)[key]
         return tried[level]
 
     low, high = measured(0), measured(LEVELS)
@@ -97,14 +97,14 @@ def send_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: float) 
         raise NDICError(f"{model.name} sends this picture with {key} from {low:.4g} to {high:.4g}, not {target:.4g}")
     bisect_left(range(LEVELS + 1), target, key=measured)  # tries the levels on both sides of the target
     nearest = min(tried, key=lambda level: abs(tried[level] - target))
-    return send(model, x, y, model.lmbda_at(nearest))
+    return roundtrip(model, x, y, model.lmbda_at(nearest))
 
 
 def table(rows: Sequence[Mapping], *keys: str) -> str:
-    """Rows of `send` as aligned lines of text, each column with its unit.
+    """Rows of `roundtrip` as aligned lines of text, each column with its unit.
 
     Args:
-        rows: with the same keys each; beside those of `send`, "y" may tell in words what was decoded with.
+        rows: with the same keys each; beside those of `roundtrip`, "y" may tell in words what was decoded with.
         keys: the columns, all known ones that the first row has where none is given.
 
     Raises:

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from ndic_core.errors import NDICError
 from ndic_core.models.codec import DOWNSAMPLING, Lambda, evaluating
-from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.distributed import NDIC, join
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
 from ndic_core.models.transforms import channels_last, synthesis_4
 
-SHRINK = (8, 4, 2)  # how much smaller than the image the features of the first three stages are
+STRIDES = (8, 4, 2)  # how much smaller than the image the features of the first three stages are
 
 
 class AlignedNDIC(NDIC):
@@ -89,14 +89,14 @@ class CrossAttention(AlignedNDIC):
         num_filters: channels of every layer and of each latent.
         lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
         image_size: height and width of the images, multiples of 16 and of 8 * `patch_grid`.
-        attention_width, heads, head_width, patch_grid, dropout: see `CrossAttentionModule`.
+        embed_dim, heads, head_dim, patch_grid, dropout: see `CrossAttentionModule`.
 
     Raises:
         NDICError: `image_size` does not divide into patches.
 
     Example:
         >>> import torch
-        >>> model = CrossAttention(num_filters=8, image_size=(32, 64), attention_width=16, heads=2).eval()
+        >>> model = CrossAttention(num_filters=8, image_size=(32, 64), embed_dim=16, heads=2).eval()
         >>> x, y = torch.rand(2, 1, 3, 32, 64)
         >>> model(x, y)["x_hat"].shape
         torch.Size([1, 3, 32, 64])
@@ -111,17 +111,17 @@ class CrossAttention(AlignedNDIC):
         num_filters: int = 192,
         lmbda: Lambda = 3e-5,
         image_size: tuple[int, int] = (128, 256),
-        attention_width: int = 256,
+        embed_dim: int = 256,
         heads: int = 8,
-        head_width: int | None = None,
+        head_dim: int | None = None,
         patch_grid: int = 4,
         dropout: float = 0.1,
     ):
-        head_width = head_width or attention_width
+        head_dim = head_dim or embed_dim
         attention = dict(
-            attention_width=attention_width,
+            embed_dim=embed_dim,
             heads=heads,
-            head_width=head_width,
+            head_dim=head_dim,
             patch_grid=patch_grid,
             dropout=dropout,
         )
@@ -136,18 +136,18 @@ class CrossAttention(AlignedNDIC):
         self.prior_y = FactorizedPrior(num_filters, transmitted=False)
         self.cams = nn.ModuleList(
             CrossAttentionModule(
-                (image_size[0] // shrink, image_size[1] // shrink),
-                attention_width,
+                (image_size[0] // stride, image_size[1] // stride),
+                embed_dim,
                 heads,
-                head_width,
+                head_dim,
                 patch_grid,
                 dropout,
             )
-            for shrink in SHRINK
+            for stride in STRIDES
         )
 
-    def layout(self, height: int, width: int) -> Layout:
-        return Layout(height, width, self.config["image_size"])
+    def tiling(self, height: int, width: int) -> Tiling:
+        return Tiling(height, width, self.config["image_size"])
 
     def _sizes_allowed(self) -> str:
         height, width = self.config["image_size"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ndic_core.catalogue import CATALOGUE, ModelInfo
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.state import LEVELS, Coding, weight_bytes
-from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.gain import GainUnits, scaled
 from ndic_core.models.transforms import channels_last
 
@@ -71,7 +71,7 @@ class Codec(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def fit(self, values: Tensor) -> Tensor:
+    def to_model(self, values: Tensor) -> Tensor:
         """`values` on the device and in the precision of the weights."""
         weight = next(self.parameters())
         return values.to(weight.device, weight.dtype)
@@ -124,10 +124,10 @@ class Codec(nn.Module):
         """The receiver's work: quantised latent and side image → (B, 3, H, W), not clipped."""
         raise NotImplementedError
 
-    def layout(self, height: int, width: int) -> Layout:
+    def tiling(self, height: int, width: int) -> Tiling:
         """How an image of any size is padded (or tiled) to one that this model takes."""
         step = self.multiple_of
-        return Layout(height, width, (-(-height // step) * step, -(-width // step) * step))
+        return Tiling(height, width, (-(-height // step) * step, -(-width // step) * step))
 
     def coding(self, level: int | None = None) -> "Coding":
         """What real coding at a rate level needs, computed when first needed and again when weights change or move."""
@@ -146,7 +146,7 @@ class Codec(nn.Module):
         """Raise `NDICError` unless `x` (and `y`, where it is used) is a batch of images this model takes."""
         check_tensor(x, "x", "(B, 3, H, W)")
         height, width = x.shape[-2:]
-        tile = self.layout(height, width).tile
+        tile = self.tiling(height, width).tile
         if tile != (height, width):
             raise NDICError(
                 f"{self.name} {self._sizes_allowed()}; this image is {height} × {width} (height × width). "

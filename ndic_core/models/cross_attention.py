@@ -22,7 +22,7 @@ class CrossAttentionModule(nn.Module):
         feature_size: height and width of the feature maps; both multiples of `patch_grid`.
         width: of the embedding.
         heads: number of attention heads.
-        head_width: width of a head; `width` where None, as published.
+        head_dim: width of a head; `width` where None, as published.
         patch_grid: patches per side, P.
         dropout: after `to_out`, in training.
     """
@@ -32,7 +32,7 @@ class CrossAttentionModule(nn.Module):
         feature_size: tuple[int, int],
         width: int = 256,
         heads: int = 8,
-        head_width: int | None = None,
+        head_dim: int | None = None,
         patch_grid: int = 4,
         dropout: float = 0.1,
     ):
@@ -41,7 +41,7 @@ class CrossAttentionModule(nn.Module):
         self.patch_grid = patch_grid
         self.patch_size = (feature_size[0] // patch_grid, feature_size[1] // patch_grid)
         values = self.patch_size[0] * self.patch_size[1]
-        inner = heads * (head_width or width)
+        inner = heads * (head_dim or width)
         self.embed_x = nn.Linear(values, width)
         self.embed_y = nn.Linear(values, width)
         self.norm = nn.LayerNorm(width)

@@ -15,8 +15,8 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
         num_filters: channels of every layer and of the latent, 1 or more.
         image_size: height and width that `cross_attention` is built for; the others take many sizes and ignore it.
         options: `lmbda` of any model, a number, or a pair (lowest, highest) for one model of all rates between; and the
-            attention's size: of `cross_attention` `attention_width`, `heads`, `head_width`, `patch_grid`, `dropout`, of
-            `parallax_attention` `r_x`, `r_y`, `robust`.
+            attention's size: of `cross_attention` `embed_dim`, `heads`, `head_dim`, `patch_grid`, `dropout`, of
+            `parallax_attention` `search_range`, `search_rows`, `robust`.
 
     Returns:
         A `ndic_core.models.codec.Codec`, in training mode, on the CPU.
@@ -25,7 +25,7 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
         NDICError: an unknown name or option, or a value out of range.
 
     Example:
-        >>> model = build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+        >>> model = build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
         >>> model.transmitted, model.config["image_size"]
         (('x',), (64, 64))
     """
@@ -82,12 +82,12 @@ def _check_values(name: str, options: dict) -> None:
         elif key == "robust":
             if not isinstance(value, bool):
                 raise NDICError(f"robust must be True or False; got {value!r}")
-        elif key in ("r_x", "r_y"):
+        elif key in ("search_range", "search_rows"):
             if not _is_whole(value, least=0):
                 raise NDICError(f"{key} must be a whole number of pixels, 0 or more; got {value!r}")
             if value > 4096:
                 raise NDICError(f"{key} is {value} pixels; 4096 is the most, as wide as the largest square picture")
-        elif not _is_whole(value) and not (key == "head_width" and value is None and name == "cross_attention"):
+        elif not _is_whole(value) and not (key == "head_dim" and value is None and name == "cross_attention"):
             raise NDICError(f"{key} must be a whole number of at least 1; got {value!r}")
 
 

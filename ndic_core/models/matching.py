@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ndic_core.models.resampling import channels_begin, channels_end, mirrored, read_at, shifted
 from ndic_core.models.transforms import conv
 
-SHARE = 3 / 16  # of the image's width that the search covers, where that is more than `r_x`
+SHARE = 3 / 16  # of the image's width that the search covers, where that is more than `search_range`
 BACK = 3  # it covers a third as much to the other side
 REACH = 2  # columns to either side of the offset found so far that the finer scales compare
 OUTSIDE = -1e4  # logit of a place beyond y's border

@@ -110,15 +110,16 @@ class ParallaxAttention(Codec):
     Args:
         num_filters: N, channels of every layer and of the latent.
         lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
-        r_x, r_y: columns and rows of the image that a match may lie away from its place in x: columns to the left in
-            y (where the right camera took x, to the right), rows up or down. r_x is the least: images wider than 16/3
-            of it are searched as far as 3/16 of their width; a third as far is searched to the other side. r_y is 0 for
-            rectified cameras that shoot at one time, a few otherwise; rounded up at each scale.
+        search_range, search_rows: columns and rows of the image that a match may be away from its place in x: columns
+            to the left in y (where the right camera took x, to the right), rows up or down. search_range is the least:
+            images wider than 16/3 of it are searched as far as 3/16 of their width; a third as far is searched to the
+            other side. search_rows is 0 for rectified cameras that shoot at one time, a few otherwise; rounded up at
+            each scale.
         robust: whether it is trained for a y that does not belong to x, or is missing: then y may be None.
 
     Example:
         >>> import torch
-        >>> model = ParallaxAttention(num_filters=8, r_x=16).eval()
+        >>> model = ParallaxAttention(num_filters=8, search_range=16).eval()
         >>> x, y = torch.rand(2, 1, 3, 32, 64)
         >>> model(x, y)["x_hat"].shape
         torch.Size([1, 3, 32, 64])
@@ -129,8 +130,15 @@ class ParallaxAttention(Codec):
     name = "parallax_attention"
     takes_camera = True
 
-    def __init__(self, num_filters: int = 192, lmbda: Lambda = 3e-5, r_x: int = 96, r_y: int = 0, robust: bool = False):
-        super().__init__(num_filters, lmbda, r_x=r_x, r_y=r_y, robust=robust)
+    def __init__(
+        self,
+        num_filters: int = 192,
+        lmbda: Lambda = 3e-5,
+        search_range: int = 96,
+        search_rows: int = 0,
+        robust: bool = False,
+    ):
+        super().__init__(num_filters, lmbda, search_range=search_range, search_rows=search_rows, robust=robust)
         n = num_filters
         out = max(1, n // 2)
         self.analysis_x = analysis_4(n)
@@ -138,13 +146,13 @@ class ParallaxAttention(Codec):
         self.pyramid_y = Pyramid((out, n, n))
         self.cams = nn.ModuleList(
             [
-                RowSearch((n, n), (-(-r_y // 8), -(-r_x // 8)), out),
-                RowRefinement((n, n), int(r_y > 0), out, kernel=3),
-                RowRefinement((n, out), int(r_y > 0), out, groups=2),
+                RowSearch((n, n), (-(-search_rows // 8), -(-search_range // 8)), out),
+                RowRefinement((n, n), int(search_rows > 0), out, kernel=3),
+                RowRefinement((n, out), int(search_rows > 0), out, groups=2),
             ]
         )
         self.synthesis_x = synthesis_4(n, n, joined=out)
-        self.retouch = Retouch(vertical=r_y > 0)
+        self.retouch = Retouch(vertical=search_rows > 0)
         self._met: list[Met] | None = None  # where `watched` looks
 
     @property

@@ -11,9 +11,9 @@ from ndic_core.plots.panels import MODEL_STYLE, pixels
 
 _BLUE, _VERMILION, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe–Ito
 _CONDITIONS = {
-    "psnr_true": ("right y", _BLUE, "o"),
-    "psnr_swapped": ("another scene's y", _VERMILION, "s"),
-    "psnr_absent": ("no y (grey)", "#666666", "^"),
+    "psnr_matching_y": ("right y", _BLUE, "o"),
+    "psnr_mismatched_y": ("another scene's y", _VERMILION, "s"),
+    "psnr_no_y": ("no y (grey)", "#666666", "^"),
 }
 
 

@@ -11,7 +11,7 @@ from ndic_core.plots.panels import CODEC_STYLE, MODEL_STYLE
 
 _QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM (dB)"}
 _FEWER, _MORE = "#56B4E9", "#E69F00"  # Okabe–Ito: where the test needs fewer bits than its anchor, and more
-_NO_Y = {"absent": (":", "no y"), "swapped": ("--", "another scene's y")}
+_NO_Y = {"no_y": (":", "no y"), "mismatched_y": ("--", "another scene's y")}
 
 
 def rate_gap(
@@ -157,8 +157,8 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     """What a later y is still worth: quality over the time between the two pictures.
 
     Args:
-        rows: mappings with `model`, `ms_ssim_db`, `side_info` ("true", "swapped" or "absent"), and `time_offset`
-            in seconds where it is "true". Several of one kind are averaged.
+        rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
+            `time_offset` in seconds where it is "matching_y". Several of one kind are averaged.
         title: what was measured.
 
     Returns:
@@ -168,13 +168,13 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         NDICError: no row, one that lacks a number, or a model that has no style.
 
     Example:
-        >>> rows = [dict(model="ndic_bls17", side_info="true", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
+        >>> rows = [dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
         >>> quality_over_offset(rows).axes[0].lines[0].get_ydata().tolist()
         [11.0, 10.0]
     """
     groups: dict[tuple, list[float]] = {}
     for row in rows:
-        moved = row.get("side_info") == "true"
+        moved = row.get("side_info") == "matching_y"
         if missing := [key for key in ("model", "side_info", "ms_ssim_db", *["time_offset"] * moved) if key not in row]:
             raise NDICError(f"a row lacks {missing[0]}: without it there is nowhere to draw it")
         offset = row["time_offset"] if moved else None
@@ -185,7 +185,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     axis = figure.subplots()
     for model in dict.fromkeys(model for model, _, _ in groups):
         means = {key[1:]: np.mean(values) for key, values in groups.items() if key[0] == model}
-        moved = sorted((offset, db) for (kind, offset), db in means.items() if kind == "true")
+        moved = sorted((offset, db) for (kind, offset), db in means.items() if kind == "matching_y")
         look = _look(model)
         if moved:
             axis.plot(*zip(*moved, strict=True), label=f"{model}, y of the same street", **look)

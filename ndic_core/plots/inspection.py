@@ -16,7 +16,7 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
 
     Args:
         x: (3, H, W) in [0, 1], the picture sent.
-        sent: what came of it, from `ndic_core.evaluation.roundtrip.send`.
+        sent: what came of it, from `ndic_core.evaluation.roundtrip.roundtrip`.
         bits: (H, W), estimated bits per pixel, from `ndic_core.evaluation.bit_maps.over_image`.
         limit: error, in steps of 8-bit pictures, where its colours end.
         most: bits per pixel where their colours end.
@@ -62,7 +62,7 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     """Two reconstructions of one picture in one frame: the first left of an edge, the second right of it.
 
     Args:
-        first: from `ndic_core.evaluation.roundtrip.send`.
+        first: from `ndic_core.evaluation.roundtrip.roundtrip`.
         second: likewise, of the same picture.
         edge: where the one ends and the other begins, from 0 (all second) to 1 (all first).
 

@@ -17,7 +17,7 @@ _TRUTH, _FOUND = "#0072B2", "#D55E00"  # Okabe–Ito blue and vermilion
 _FURTHEST = 40.0  # pixels of disparity where the colours end
 
 
-def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, column: int) -> Figure:
+def look_along_row(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
     """Where one position of x looks in y, beside where it should.
 
     Args:
@@ -37,39 +37,39 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
     height, width = pair.x.shape[-2:]
     if not (0 <= row < height and 0 <= column < width):
         raise NDICError(f"({row}, {column}) lies outside a picture of {height} × {width}")
-    i, j = row // shrink, column // shrink
+    i, j = row // stride, column // stride
     window = weights[0, :, i, j].mean(0).cpu()
     (above, best_row), (reach, best) = (
-        (side // 2, shrink * (place.item() - side // 2))
+        (side // 2, stride * (place.item() - side // 2))
         for side, place in zip(window.shape, torch.unravel_index(window.argmax(), window.shape), strict=True)
     )
     window = window.sum(0)
-    offset = shrink * torch.arange(-reach, reach + 1)
+    offset = stride * torch.arange(-reach, reach + 1)
     nothing = 1 - window.sum().item()
-    block = slice(i * shrink, (i + 1) * shrink), slice(j * shrink, (j + 1) * shrink)
+    block = slice(i * stride, (i + 1) * stride), slice(j * stride, (j + 1) * stride)
     hidden = pair.occluded[block].float().mean().item()
     truth = -pair.disparity[block].mean().item()
 
     figure = Figure(figsize=(9.0, 5.2), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
-    top, left = i * shrink - 0.5, j * shrink - 0.5
+    top, left = i * stride - 0.5, j * stride - 0.5
     for name, image in (("x", pair.x), ("y", pair.y)):
         axes[name].imshow(image.permute(1, 2, 0).numpy(), interpolation="none")
         axes[name].set_axis_off()
-    _frame(axes["x"], left, top, shrink, "white", "-")
+    _frame(axes["x"], left, top, stride, "white", "-")
     axes["x"].set_title("x: the position that asks", fontsize=10)
-    first, last = max(0, left - reach * shrink), min(width, left + (reach + 1) * shrink)
-    rows = (2 * above + 1) * shrink
-    axes["y"].add_patch(_rectangle(first, top - above * shrink, last - first, rows, "white", ":"))
-    _frame(axes["y"], left + best, top + best_row, shrink, _FOUND, "-")
+    first, last = max(0, left - reach * stride), min(width, left + (reach + 1) * stride)
+    rows = (2 * above + 1) * stride
+    axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
+    _frame(axes["y"], left + best, top + best_row, stride, _FOUND, "-")
     if not hidden:
-        _frame(axes["y"], left + truth, top, shrink, _TRUTH, "--")
+        _frame(axes["y"], left + truth, top, stride, _TRUTH, "--")
     axes["y"].set_title("y: its row, largest weight, true match", fontsize=10)
 
     axis = axes["weight"]
-    axis.bar(offset.numpy(), window.numpy(), width=0.8 * shrink, color=_FOUND, label="weight in y")
+    axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=_FOUND, label="weight in y")
     apart = offset[-1].item() + 12
-    axis.bar([apart], [nothing], width=0.8 * shrink, color="#666666", label="nothing matches")
+    axis.bar([apart], [nothing], width=0.8 * stride, color="#666666", label="nothing matches")
     if not hidden:
         axis.axvline(truth, color=_TRUTH, linestyle="--", label=f"true match, {truth:.1f} px")
     axis.set_ylim(0, 1)
@@ -78,7 +78,7 @@ def look_along_row(pair: StreetPair, weights: Tensor, shrink: int, row: int, col
     axis.set_xlabel("offset from x's position to y's, image pixels")
     axis.set_ylabel("attention weight")
     seen = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
-    axis.set_title(f"1/{shrink}, pixel ({row}, {column}), {seen}; nothing matches: {nothing:.2f}", fontsize=10)
+    axis.set_title(f"1/{stride}, pixel ({row}, {column}), {seen}; nothing matches: {nothing:.2f}", fontsize=10)
     axis.legend(fontsize=9, loc="upper left")
     return figure
 
@@ -98,22 +98,22 @@ def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[
     figure = Figure(figsize=(10.0, 1.35 * len(maps) + 0.6), layout="constrained")
     axes = figure.subplots(len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", '"nothing matches", weight', "truly hidden from y")
-    for row, weights, shrink in zip(axes, maps, shrinks, strict=True):
-        truth, occluded = true_match(pair.disparity, pair.occluded, shrink)
+    for row, weights, stride in zip(axes, maps, shrinks, strict=True):
+        truth, occluded = true_match(pair.disparity, pair.occluded, stride)
         offset, nothing = best_match(weights, tuple(truth.shape))
         colours = dict(vmin=0, vmax=_FURTHEST, cmap="viridis", interpolation="none")
-        shown = row[0].imshow((-shrink * offset[1]).numpy(), **colours)
-        row[1].imshow((-shrink * truth).numpy(), **colours)
+        shown = row[0].imshow((-stride * offset[1]).numpy(), **colours)
+        row[1].imshow((-stride * truth).numpy(), **colours)
         share = row[2].imshow(nothing.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
         row[3].imshow(occluded.float().numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
-        row[0].set_ylabel(f"1/{shrink}")
+        row[0].set_ylabel(f"1/{stride}")
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", shrink=0.8)
-    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", shrink=0.8)
+    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", stride=0.8)
+    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", stride=0.8)
     return figure
 
 
@@ -141,7 +141,7 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         place = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
         model, _, further = name.partition(",")
         look = dict(color=MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
-        hits.bar(place, [100 * layer.hit for layer in layers], bar, **look)
+        hits.bar(place, [100 * layer.accuracy_1px for layer in layers], bar, **look)
         slots.bar(place, [layer.occlusion_auc for layer in layers], bar, **look)
         ends = [(p - bar / 2, p + bar / 2, 100 * layer.reachable) for p, layer in zip(place, layers, strict=True)]
         for start, end, most in ends:
@@ -152,7 +152,7 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
     slots.axhline(0.5, color="black", linestyle="--", label="chance")
     for axis in (hits, slots):
-        axis.set_xticks(range(len(layers)), [f"1/{layer.shrink}" for layer in layers])
+        axis.set_xticks(range(len(layers)), [f"1/{layer.stride}" for layer in layers])
         axis.set_xlabel("size of the features, of the image's")
         axis.legend(fontsize=9, loc="upper left", ncols=2)
     hits.set_ylim(0, 145)  # room for the legends

@@ -35,7 +35,7 @@ CODEC_STYLE = {
     "HEVC": ("#202020", (9, 2, 2, 2)),
 }
 _PUBLISHED_STYLE = MODEL_STYLE | {"DSIN": ("#0072B2", "X")}  # what has only been published
-_SIDE_INFO = {"true": ("-", ""), "swapped": ("--", ", another scene's y"), "absent": (":", ", no y")}
+_SIDE_INFO = {"matching_y": ("-", ""), "mismatched_y": ("--", ", another scene's y"), "no_y": (":", ", no y")}
 _QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
 _FINE = 120  # dots per inch of figures with small type
 _RATES = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]  # what is written at the axis
@@ -139,7 +139,8 @@ def rate_distortion(
 
     Args:
         rows: points in any order: mappings with `model` (one of the models with a style here, or a classical codec),
-            `bpp` and the metric; `side_info` ("true", "swapped" or "absent") where a model uses y, "true" if left out.
+            `bpp` and the metric; `side_info` ("matching_y", "mismatched_y" or "no_y") where a model uses y,
+            "matching_y" if left out.
         metric: "psnr" or "ms_ssim_db".
         rate: what `bpp` in the rows is, "measured" (bytes of files) or "estimated" (likelihoods); said at the axis.
         published: also the published points, whose rates are estimated, on KITTI Stereo.
@@ -181,7 +182,7 @@ def tradeoff(x: "Tensor", sent: Mapping, curves: Iterable[Mapping], limit: float
 
     Args:
         x: (3, H, W) in [0, 1], the picture sent; sides above 96 pixels.
-        sent: what came of it, from `sending.send`.
+        sent: what came of it, from `sending.roundtrip`.
         curves: rows of the same picture sent at several rates, by this model and others.
         limit: error, in steps of 8-bit pictures, where the colours end.
 
@@ -255,7 +256,7 @@ def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) ->
         else:
             colour, marker = MODEL_STYLE[name]
             line, condition = _SIDE_INFO[side_info]
-            size = 6 if side_info == "true" else 4
+            size = 6 if side_info == "matching_y" else 4
             look = dict(color=colour, linestyle=line, marker=marker, markersize=size, linewidth=1.6, zorder=3)
             label = name + condition
         axis.plot(*points, label=label, **look)
@@ -268,9 +269,9 @@ def _curves(rows: Iterable[Mapping], metric: str, styles: Iterable[str]) -> dict
     for row in rows:
         if not {"model", "bpp", metric} <= row.keys():
             raise NDICError(f"every row needs model, bpp and {metric}; one has {', '.join(row)}")
-        name, side_info = row["model"], row.get("side_info") or "true"
+        name, side_info = row["model"], row.get("side_info") or "matching_y"
         if name not in CATALOGUE or not CATALOGUE[name].side_info:
-            side_info = "true"  # nothing is missing where y is never used
+            side_info = "matching_y"  # nothing is missing where y is never used
         if (name, side_info) not in order:
             raise NDICError(f"a curve of {name!r} with side information {side_info!r} has no style to be drawn in")
         if not (_RATES[0] <= row["bpp"] <= _RATES[-1] and math.isfinite(row[metric])):

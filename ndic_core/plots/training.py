@@ -134,7 +134,7 @@ def _step(row: Mapping) -> float:
 
 
 def _megabytes(row: Mapping) -> float | None:
-    peak, kept = row.get("peak_mb"), row.get("kept_mb")  # what is None, a table read back lacks
+    peak, kept = row.get("peak_mb"), row.get("activation_mb")  # what is None, a table read back lacks
     return peak if peak is not None or kept is None else row["state_mb"] + kept
 
 
@@ -152,16 +152,16 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
     what is kept goes, so that not all that was counted is there at once.
 
     Args:
-        rows: from `training.throughput.throughput`, of one model, with `kept_mb`, which grows with
+        rows: from `training.throughput.throughput`, of one model, with `activation_mb`, which grows with
             the batch.
         gigabytes: of memory, in 10⁹ bytes.
 
     Raises:
-        NDICError: no row tells `kept_mb`, it does not grow, or there are several models.
+        NDICError: no row tells `activation_mb`, it does not grow, or there are several models.
     """
-    rows = [row for row in rows if row.get("kept_mb")]
+    rows = [row for row in rows if row.get("activation_mb")]
     if not rows:
-        raise NDICError("no row tells kept_mb: measure without compile")
+        raise NDICError("no row tells activation_mb: measure without compile")
     _one_model(rows)
     figure = Figure(figsize=(7.0, 3.3), layout="constrained")
     axis = figure.subplots()
@@ -170,10 +170,16 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
         points = [row for row in rows if (row["num_filters"], row["precision"]) == (width, precision)]
         first, last = (end(points, key=lambda row: row["batch"]) for end in (min, max))
         further = last["batch"] - first["batch"]
-        each = (last["kept_mb"] - first["kept_mb"]) / further if further else last["kept_mb"] / last["batch"]
+        each = (
+            (last["activation_mb"] - first["activation_mb"]) / further
+            if further
+            else last["activation_mb"] / last["batch"]
+        )
         if each <= 0:
-            raise NDICError(f"kept_mb of {width} filters in {precision} does not grow with the batch: measure it again")
-        fixed = last["state_mb"] + last["kept_mb"] - last["batch"] * each
+            raise NDICError(
+                f"activation_mb of {width} filters in {precision} does not grow with the batch: measure it again"
+            )
+        fixed = last["state_mb"] + last["activation_mb"] - last["batch"] * each
         colour, _ = _LOOKS[precision]
         most = max(0, int((1000 * gigabytes - fixed) / each))
         label = f"{width} filters, {precision}: {each:.1f} MB an image, about {most:,} fit"

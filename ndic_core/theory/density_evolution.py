@@ -10,7 +10,7 @@ _WEIGHT = 3  # checks of a bit, as in `LDPC`
 _CLOSE = 1e-3  # share of wrong bits from which the rest goes by itself
 
 
-def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, crowd: int = 20_000, seed: int = 0) -> Iterator:
+def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000, seed: int = 0) -> Iterator:
     """The share of wrong bits after each iteration of belief propagation on endlessly long syndromes.
 
     On a long random code the messages that meet at a check, or at a bit, are independent draws from one law, which
@@ -43,18 +43,18 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, crowd: int = 
         raise NDICError(f"log-likelihood ratios are a row of at least one number, not of shape {ratios.shape}")
     smaller = int(_WEIGHT / rate)  # checks have so many bits, or one more
     larger_checks = _WEIGHT / rate - smaller
-    larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * crowd)  # messages that come from these
-    to_bits = np.zeros(crowd, dtype=np.float32)
+    larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * population)  # messages that come from these
+    to_bits = np.zeros(population, dtype=np.float32)
     for _ in range(iterations + 1):
-        prior = rng.choice(ratios, crowd)
-        incoming = [to_bits[rng.integers(crowd, size=crowd)] for _ in range(_WEIGHT)]
+        prior = rng.choice(ratios, population)
+        incoming = [to_bits[rng.integers(population, size=population)] for _ in range(_WEIGHT)]
         belief = prior + sum(incoming)
         yield float((belief < 0).mean() + (belief == 0).mean() / 2)
         tanh = np.tanh((prior + sum(incoming[1:])) / 2)
-        product = np.ones(crowd, dtype=np.float32)
+        product = np.ones(population, dtype=np.float32)
         for _ in range(smaller - 1):
-            product *= tanh[rng.integers(crowd, size=crowd)]
-        product[:larger] *= tanh[rng.integers(crowd, size=larger)]
+            product *= tanh[rng.integers(population, size=population)]
+        product[:larger] *= tanh[rng.integers(population, size=larger)]
         to_bits = 2 * np.arctanh(np.clip(product, -1 + 1e-7, 1 - 1e-7))
 
 

@@ -68,7 +68,7 @@ class QuantiserCodec:
         self.rates, self.codes = [], []
         for plane in range(planes):
             ratios = (1 - 2 * (index >> plane & 1)) * self._ratios(*self._candidates(y, plane, index), plane)
-            rate = needed_rate(ratios.ravel(), crowd=10_000, seed=seed) + margin
+            rate = needed_rate(ratios.ravel(), population=10_000, seed=seed) + margin
             checks = round(rate * length)
             self.codes.append(LDPC(length, checks, seed) if rate < _RAW else None)
             self.rates.append(checks / length if rate < _RAW else 1.0)

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     Attributes:
         x, y: images, (B, 3, H, W) in [0, 1]; y is None in a step that does without.
         rates: (B,) from 0 to below 1, on the CPU: where in the range of a variable-rate model each image is trained.
-        guidance: weight of the loss that guides attention.
+        matching_loss_weight: weight of the loss that guides attention.
         known: positions in the batch of the pairs that know their disparity; None where there are none, or where that
             weight is 0.
         disparity: (len(known), H, W), theirs, see `Pairs`; likewise None.
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor | None
     rates: Tensor
-    guidance: float
+    matching_loss_weight: float
     known: Tensor | None
     disparity: Tensor | None
     right: bool | None
@@ -43,7 +43,7 @@ class Batches:
     """The steps of every epoch.
 
     Args:
-        pairs: to train on; with `guidance`, pairs that know their disparity.
+        pairs: to train on; with `matching_loss_weight`, pairs that know their disparity.
         config: of the experiment.
         fabric: what it runs on; its processes share every batch.
     """
@@ -76,9 +76,9 @@ class Batches:
             flip = flips[chosen] if right is None else of_right[chosen] ^ bool(right[step])
             flip = self._there(flip)[:, None, None]
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
-            guidance = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
+            matching_loss_weight = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
             known = disparity = None
-            if guidance and (places := pairs.known(chosen)):
+            if matching_loss_weight and (places := pairs.known(chosen)):
                 known = self._there(torch.tensor(places))
                 disparity = self._there(pairs.truth([chosen[i] for i in places]))
                 # Mirrored, y's things lie to the right.
@@ -91,7 +91,7 @@ class Batches:
                 if known is not None:
                     disparity = torch.where(other[known][:, None, None], torch.nan, disparity)
             turned = None if right is None else bool(right[step])
-            yield Batch(x, y, rates[chosen], guidance, known, disparity, turned)
+            yield Batch(x, y, rates[chosen], matching_loss_weight, known, disparity, turned)
 
     def _there(self, values: Tensor) -> Tensor:
         """On the device; the CPU does not wait until a GPU has come so far."""

@@ -21,8 +21,8 @@ from ndic_core.models.factory import build_model
 from ndic_core.training.devices import bf16_is_slow, device_name, in_bf16
 from ndic_core.training.loader import Batch, Batches, step_seed
 from ndic_core.training.losses import rate_distortion_loss, rate_weights
-from ndic_core.training.lr_schedule import go_to, make_schedule
-from ndic_core.training.matching_loss import guidance_loss
+from ndic_core.training.lr_schedule import go_to, make_lr_scheduler
+from ndic_core.training.matching_loss import matching_loss
 from ndic_core.training.optimizers import make_optimizer
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.state import Progress, load_state, save_state
@@ -72,10 +72,10 @@ class Training:
         net = torch.compile(self.model) if config.compile else self.model
         optimizer = make_optimizer(config, self.model.parameters())
         self.net, self.optimizer = fabric.setup(net, optimizer)
-        self.schedule = make_schedule(config, optimizer, len(self.batches))
+        self.lr_scheduler = make_lr_scheduler(config, optimizer, len(self.batches))
         self.parts = {"model": self.model, "optimizer": optimizer}
-        if config.schedule == "plateau":  # a cosine follows from the steps that are done
-            self.parts["schedule"] = self.schedule
+        if config.lr_scheduler == "plateau":  # a cosine follows from the steps that are done
+            self.parts["lr_scheduler"] = self.lr_scheduler
         self.average = None
         if config.ema_decay:
             self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
@@ -90,8 +90,8 @@ class Training:
         if resumed:
             self.progress, missing = load_state(outputs.state, config, self.parts)
             self.progress.step = min(self.progress.step, len(self.batches))
-            if config.schedule == "cosine":
-                go_to(self.schedule, self.progress.epoch * len(self.batches) + self.progress.step)
+            if config.lr_scheduler == "cosine":
+                go_to(self.lr_scheduler, self.progress.epoch * len(self.batches) + self.progress.step)
             if (self.progress.best < math.inf or "model" in missing) and not outputs.weights.exists():
                 raise NDICError(
                     f"{outputs.weights} is gone, though {outputs.state} is there: put it back, or delete the state too "
@@ -192,12 +192,14 @@ class Training:
         if config.rate_balance:
             loss = (rate_weights(lmbda, self.model.lambdas, config.rate_balance) * terms["losses"]).mean()
         if batch.known is not None:
-            loss = loss + batch.guidance * guidance_loss([one.match.of(batch.known) for one in met], batch.disparity)
+            loss = loss + batch.matching_loss_weight * matching_loss(
+                [one.match.of(batch.known) for one in met], batch.disparity
+            )
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
-        if config.clip_gradient is not None:
+        if config.max_grad_norm is not None:
             self.fabric.clip_gradients(
-                self.net, self.optimizer, max_norm=config.clip_gradient, error_if_nonfinite=False
+                self.net, self.optimizer, max_norm=config.max_grad_norm, error_if_nonfinite=False
             )
         try:
             self.optimizer.step()
@@ -205,8 +207,8 @@ class Training:
             self._not_finite()
         if self.average is not None:
             self._update_average()
-        if config.schedule == "cosine":
-            self.schedule.step()
+        if config.lr_scheduler == "cosine":
+            self.lr_scheduler.step()
         return out, terms
 
     @torch.no_grad()
@@ -240,8 +242,8 @@ class Training:
             loss = self.fabric.all_reduce(loss).item() if self.fabric.world_size > 1 else loss.item()
             row = {"epoch": epoch, "lr": lr, "loss": loss, **averages}
             progress.history.append(row)
-            if config.schedule == "plateau":
-                self.schedule.step(averages["val_loss"])
+            if config.lr_scheduler == "plateau":
+                self.lr_scheduler.step(averages["val_loss"])
             for name, value in row.items():
                 if self.writer and value is not None:
                     self.writer.add_scalar(name, value, epoch)
@@ -311,7 +313,7 @@ class Training:
             )
         raise NDICError(
             f"loss or weights are no longer finite numbers in epoch {self.progress.epoch + 1}{kept}: train under "
-            f"another experiment_name with a lower lr or clip_gradient"
+            f"another experiment_name with a lower lr or max_grad_norm"
         )
 
     def _show(self, bar: tqdm, x: Tensor, out: dict, terms: dict[str, Tensor]) -> None:

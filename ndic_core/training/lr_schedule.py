@@ -10,14 +10,16 @@ from ndic_core.config import Config
 PLATEAU = dict(factor=0.1, patience=10, min_lr=1e-7)  # as published
 
 
-def go_to(schedule: LambdaLR, step: int) -> None:
+def go_to(lr_scheduler: LambdaLR, step: int) -> None:
     """Set a cosine to where it is after `step` steps, whatever learning rate its optimizer had before."""
-    schedule.last_epoch = step
-    for group, rate, scale in zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+    lr_scheduler.last_epoch = step
+    for group, rate, scale in zip(
+        lr_scheduler.optimizer.param_groups, lr_scheduler.base_lrs, lr_scheduler.lr_lambdas, strict=True
+    ):
         group["initial_lr"], group["lr"] = rate, rate * scale(step)
 
 
-def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR | ReduceLROnPlateau:
+def make_lr_scheduler(config: Config, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR | ReduceLROnPlateau:
     """The schedule that a configuration names, for `config.lr` as the optimizer's rate.
 
     "plateau" (published): a tenth whenever the validation loss has not fallen ten validations long; its `step` is
@@ -26,7 +28,7 @@ def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) 
     each step.
 
     Args:
-        config: of the experiment; `schedule`, `warmup_steps` and `epochs` count.
+        config: of the experiment; `lr_scheduler`, `warmup_steps` and `epochs` count.
         optimizer: whose rate to change.
         steps: of an epoch.
 
@@ -42,7 +44,7 @@ def make_schedule(config: Config, optimizer: torch.optim.Optimizer, steps: int) 
         >>> rates
         [0.05, 0.1, 0.1, 0.085, 0.05, 0.015]
     """
-    if config.schedule == "plateau":
+    if config.lr_scheduler == "plateau":
         return ReduceLROnPlateau(optimizer, **PLATEAU)
     warmup = config.warmup_steps
     total = max(config.epochs * steps, warmup + 1)

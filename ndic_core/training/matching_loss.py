@@ -14,7 +14,7 @@ FLOOR = 1e-4  # added to a weight before its logarithm: the gradient at a weight
 
 
 def guidance_weight(config: Config, done: float) -> float:
-    """Weight of the loss when a share `done` of all steps is done: `guidance` at first, 0 from the half on.
+    """Weight of the loss when a share `done` of all steps is done: `matching_loss_weight` at first, 0 from the half on.
 
     So the attention finds its way early, and what follows is trained for rate and distortion alone.
 
@@ -27,14 +27,14 @@ def guidance_weight(config: Config, done: float) -> float:
 
     Example:
         >>> from ndic_core.config import load_config
-        >>> config = load_config("teaching", model="parallax_attention", guidance=0.2)
+        >>> config = load_config("teaching", model="parallax_attention", matching_loss_weight=0.2)
         >>> [guidance_weight(config, done) for done in (0.0, 0.25, 0.5, 1.0)]
         [0.2, 0.1, 0.0, 0.0]
     """
-    return config.guidance * max(0.0, 1 - 2 * done)
+    return config.matching_loss_weight * max(0.0, 1 - 2 * done)
 
 
-def guidance_loss(matches: Sequence[Match], disparity: Tensor) -> Tensor:
+def matching_loss(matches: Sequence[Match], disparity: Tensor) -> Tensor:
     """How far matches are from the truth, over the pairs of a batch that know it: the mean over scales of
 
         coarsest    −(Σ_visible log(p + 1e-4) + Σ_hidden log(p₀ + 1e-4)) / number of these positions
@@ -72,10 +72,10 @@ class _Scale:
     """Matches of one scale beside the truth; `furthest` is the largest disparity that is searched, in pixels."""
 
     def __init__(self, match: Match, disparity: Tensor, furthest: Tensor):
-        shrink = disparity.shape[-1] // match.weights.shape[-1]
-        target, self.hidden = true_match(disparity.float(), disparity.isnan(), shrink)
+        stride = disparity.shape[-1] // match.weights.shape[-1]
+        target, self.hidden = true_match(disparity.float(), disparity.isnan(), stride)
         self.match = match
-        self.visible = target.abs() * shrink <= furthest  # NaN compares as false
+        self.visible = target.abs() * stride <= furthest  # NaN compares as false
         self.target = target.where(self.visible, 0)
 
     def at_truth(self) -> Tensor:

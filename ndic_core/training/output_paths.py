@@ -69,8 +69,8 @@ def experiment_name(config: Config) -> str:
 def identity(config: Config) -> dict:
     """The keys that two runs must agree in to be parts of one training."""
     # Guidance and the cosine follow the share of the epochs that is done: with more epochs they would jump back.
-    cosine = config.schedule == "cosine"
-    may_change = _MAY_CHANGE - ({"epochs"} if config.guidance or cosine else set())
+    cosine = config.lr_scheduler == "cosine"
+    may_change = _MAY_CHANGE - ({"epochs"} if config.matching_loss_weight or cosine else set())
     # A plateau counts validations.
     return config.model_dump(by_alias=True, exclude=may_change | ({"validation_period"} if cosine else set()))
 

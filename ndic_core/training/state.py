@@ -136,7 +136,7 @@ def move_state(
     file: Path,
     to: Path,
     config: Config,
-    leave_out: Collection[str] = (),
+    exclude: Collection[str] = (),
     may_differ: Collection[str] = (),
     change: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
@@ -147,7 +147,7 @@ def move_state(
         file: of the state.
         to: the file to write.
         config: to go on under, with the cosine schedule.
-        leave_out: parts, of `MAY_BE_MISSING`, that the file is to be without.
+        exclude: parts, of `MAY_BE_MISSING`, that the file is to be without.
         may_differ: further keys of the configuration that need not be the same.
         change: called with the progress before it is written.
 
@@ -159,8 +159,8 @@ def move_state(
     """
     state, earlier, progress = _read(file)
     now = identity(config)
-    if config.schedule != "cosine":
-        raise NDICError("schedule: only a cosine's learning rate follows from the images that were seen")
+    if config.lr_scheduler != "cosine":
+        raise NDICError("lr_scheduler: only a cosine's learning rate follows from the images that were seen")
     differs = [key for key in now if key not in (*_MAY_MOVE, *may_differ) and earlier.get(key, now[key]) != now[key]]
     if differs:
         raise NDICError(
@@ -170,7 +170,7 @@ def move_state(
     progress.step = images // config.train_batch_size
     progress.images -= images - progress.step * config.train_batch_size
     progress.loss_sum *= progress.step / before if before else 0
-    parts = {name: part for name, part in state.items() if name not in (*leave_out, "identity", "progress")}
+    parts = {name: part for name, part in state.items() if name not in (*exclude, "identity", "progress")}
     change(progress)
     _write(to, config, parts, progress)
     return progress

@@ -33,7 +33,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         images_per_second, step_ms;
         state_mb: all weights, and the gradients and Adam's numbers of those that are trained (with alpha = beta = 0
             not all of them are), in megabytes (10⁶ bytes);
-        kept_mb: what the forward pass of one step keeps for the backward pass, each piece of memory counted once;
+        activation_mb: what the forward pass of one step keeps for the backward pass, each piece of memory counted once;
         None with `compile`, which decides that by itself;
         peak_mb: the most memory that PyTorch had in use on a GPU; None on a CPU, where nobody counts.
 
@@ -73,7 +73,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         images_per_second=images / took,
         step_ms=1000 * took / steps,
         state_mb=_state(training),
-        kept_mb=kept,
+        activation_mb=kept,
         peak_mb=torch.cuda.max_memory_allocated(fabric.device) / _MB if cuda else None,
     )
 
@@ -87,7 +87,7 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     Example:
         >>> sizes = dict(model="bls17", num_filters=64, batch=8, precision="bf16", compile=False)
         >>> speed = dict(device="CPU, threads: 2", images_per_second=25.0, step_ms=320.0)
-        >>> print(throughput_table([dict(**sizes, **speed, state_mb=9.0, kept_mb=120.4, peak_mb=None)]))
+        >>> print(throughput_table([dict(**sizes, **speed, state_mb=9.0, activation_mb=120.4, peak_mb=None)]))
         CPU, threads: 2
         model               filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB
         bls17                    64      8       bf16      25.0        320         9      120        –
@@ -95,7 +95,7 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     lines = dict.fromkeys(row["device"] for row in rows)
     lines = [*lines, f"{'model':19} filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB"]
     for row in rows:
-        megabytes = map(row.get, ("state_mb", "kept_mb", "peak_mb"))  # what is None, a table read back lacks
+        megabytes = map(row.get, ("state_mb", "activation_mb", "peak_mb"))  # what is None, a table read back lacks
         memory = ("–" if value is None else f"{value:.0f}" for value in megabytes)
         lines.append(
             f"{row['model']:19} {row['num_filters']:7} {row['batch']:6} {row['precision']:>10} "

@@ -53,7 +53,7 @@ def test_the_table_compares_seed_by_seed(bench):
     def curve(variant, seed, factor, lost=1.0):
         for part in bench.PARTS:
             for i in range(4):
-                for kind, less in (("true", 0.0), ("swapped", lost)):
+                for kind, less in (("matching_y", 0.0), ("mismatched_y", lost)):
                     point = {"bpp": factor * 0.1 * (i + 1), "psnr": 25.0 + 2 * i - less, "lmbda": 10.0**i}
                     yield {"variant": variant, "seed": seed, "part": part, "side_info": kind, **point}
 

@@ -408,7 +408,9 @@ def test_what_came_and_is_worse_does_not_replace_the_best_weights(bench, home, t
 
 def test_the_street_is_the_same_from_processes(tmp_path, monkeypatch):
     small = dict(resize=[32, 64], street_pairs=[6, 1, 1], distortion_loss="MSE")
-    config = ndic.load_config("config", model="parallax_attention", dataset_name="Street", guidance=1.0, **small)
+    config = ndic.load_config(
+        "config", model="parallax_attention", dataset_name="Street", matching_loss_weight=1.0, **small
+    )
     script = [sys.executable, "-W", "ignore", BENCHMARKS / "gpu_trainings.py", config.model_dump_json(by_alias=True)]
     cache = {"NDIC_CACHE": str(tmp_path / "processes")}
     done = subprocess.run(script, env=os.environ | cache, capture_output=True, text=True, timeout=PATIENCE)

@@ -193,10 +193,8 @@ def test_a_small_file_cannot_ask_for_a_giant_model(tmp_path):
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     from ndic_core.models.coding.state import fingerprint
 
-    cam = dict(
-        model="cross_attention", num_filters=2, image_size=[128, 256], attention_width=10**6, heads=1, patch_grid=4
-    )
-    row = dict(model="parallax_attention", num_filters=2, lmbda=1.0, r_x=10**9, r_y=0)
+    cam = dict(model="cross_attention", num_filters=2, image_size=[128, 256], embed_dim=10**6, heads=1, patch_grid=4)
+    row = dict(model="parallax_attention", num_filters=2, lmbda=1.0, search_range=10**9, search_rows=0)
     giant = {"model": "bls17", "num_filters": 10**9, "lmbda": 1.0}
     for config in (giant, {"model": "ls"}, {"num_filters": "x"}, cam, row):
         about = {"config": config, "fingerprint": fingerprint(config, tensors)}

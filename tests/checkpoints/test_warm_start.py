@@ -6,7 +6,7 @@ from conftest import lively, quiet, teaching
 
 import ndic_core as ndic
 from ndic_core.checkpoints.checkpoint import load_weights
-from ndic_core.checkpoints.warm_start import SIMPLER, look_for_alike, start_from
+from ndic_core.checkpoints.warm_start import SIMPLER, init_as_patch_matching, start_from
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.training.loop import initial_model
 
@@ -20,7 +20,7 @@ def test_the_picture_is_the_simpler_models(name, simpler):
     torch.manual_seed(1)
     torch.nn.init.normal_(given.gain.log_gain)
     torch.nn.init.normal_(given.gain.log_inverse)
-    options = dict(attention_width=16, heads=2) if name == "cross_attention" else {}
+    options = dict(embed_dim=16, heads=2) if name == "cross_attention" else {}
     model = ndic.build_model(name, num_filters=8, image_size=(64, 64), lmbda=RANGE, **options).eval()
     x, y = torch.rand(2, 2, 3, 64, 64)
     start_from(model, given)
@@ -60,7 +60,7 @@ def test_the_side_images_transforms_start_as_those_of_x():
 def test_transforms_of_y_start_as_those_of_x_even_where_the_simpler_model_has_some():
     """With alpha = 0 nobody has trained those; what w is drawn with was trained, and stays."""
     given = lively("ndic_bls17")
-    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
     start_from(model, given)
     assert torch.equal(model.analysis_y.conv3.weight, given.analysis_x.conv3.weight)
     assert torch.equal(model.synthesis_y.stage4.weight, given.synthesis_x.stage4.weight)
@@ -72,8 +72,8 @@ def test_transforms_of_y_start_as_those_of_x_even_where_the_simpler_model_has_so
 def test_a_cam_looks_at_first_for_what_is_alike(size, width, heads, kept):
     """Of patches that lie elsewhere in y: it brings them where x has them, about as its width lets it."""
     torch.manual_seed(0)
-    cam = CrossAttentionModule(size, width, heads, head_width=16, dropout=0)
-    look_for_alike(cam, sharpness=50.0)
+    cam = CrossAttentionModule(size, width, heads, head_dim=16, dropout=0)
+    init_as_patch_matching(cam, sharpness=50.0)
     t = torch.randn(1, 2, *size)
     u = cam._untokens(cam._tokens(t).roll(5, dims=1))  # every patch of x is 5 tokens further in y
     found = cam._tokens(cam(t, u))
@@ -81,7 +81,7 @@ def test_a_cam_looks_at_first_for_what_is_alike(size, width, heads, kept):
     low = cam._tokens(t) @ basis.T @ basis  # what the width keeps of a patch
     assert torch.cosine_similarity(found, low, dim=-1).mean() > 0.8
     assert basis.square().sum() / basis.shape[1] == pytest.approx(kept)
-    even = CrossAttentionModule(size, width, heads, head_width=16, dropout=0)
+    even = CrossAttentionModule(size, width, heads, head_dim=16, dropout=0)
     assert torch.cosine_similarity(even._tokens(even(t, u)), low, dim=-1).abs().mean() < 0.3
 
 

@@ -59,7 +59,7 @@ def native_folder(tmp_path_factory) -> Path:
 
 def windowed(real_folder, native_folder, tmp_path, **changes):
     """As `mixed`, half of it windows: 8 whole views, 8 windows of 8 native pairs, and 5 of the street."""
-    return mixed(real_folder, tmp_path, **{"native_path": str(native_folder), "window_share": 0.5, **changes})
+    return mixed(real_folder, tmp_path, **{"native_path": str(native_folder), "window_fraction": 0.5, **changes})
 
 
 def mixed(real_folder, tmp_path, **changes):
@@ -108,12 +108,12 @@ def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
 
 
 def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
-    config = mixed(real_folder, tmp_path, leave_out=["001", "030"])
+    config = mixed(real_folder, tmp_path, exclude=["001", "030"])
     pairs = load_split(config, "train", progress=False)
     assert {name[8:11] for name in pairs.real.names} == {"000", "002", "003"}
     assert len(load_split(config, "val", progress=False)) == 60
-    with pytest.raises(ndic.NDICError, match=r"leave_out: .* has no pairs 1\.png, 77; name them without"):
-        load_split(mixed(real_folder, tmp_path, leave_out=["77", "1.png"]), "train", progress=False)
+    with pytest.raises(ndic.NDICError, match=r"exclude: .* has no pairs 1\.png, 77; name them without"):
+        load_split(mixed(real_folder, tmp_path, exclude=["77", "1.png"]), "train", progress=False)
 
 
 def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
@@ -122,7 +122,7 @@ def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
     with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
         drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
     for stage in load_recipe("pretrain").values():
-        assert set(stage.config.leave_out) == {*drive, "224", "242"}
+        assert set(stage.config.exclude) == {*drive, "224", "242"}
 
 
 def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
@@ -209,7 +209,7 @@ def test_a_surface_has_one_colour_in_both_images():
     images = np.full((2, 32, 64, 3), 60, np.uint8)
     images[1, :, 32:] = 240
     street = Pairs(images, np.array([[0, 1]]), ["a"])
-    pairs = MixedPairs(Pairs(images, np.array([[0, 1]]), ["b"]), street, SIZE, seed=0, street_share=0.5)
+    pairs = MixedPairs(Pairs(images, np.array([[0, 1]]), ["b"]), street, SIZE, seed=0, synthetic_fraction=0.5)
     ratios = []
     for epoch in range(30):
         x, y = pairs.in_epoch(epoch).batch([1])
@@ -219,14 +219,14 @@ def test_a_surface_has_one_colour_in_both_images():
 
 def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
     lengths = [
-        len(load_split(mixed(real_folder, tmp_path, street_share=share), "train", progress=False))
+        len(load_split(mixed(real_folder, tmp_path, synthetic_fraction=share), "train", progress=False))
         for share in (0, 0.25, 0.5)
     ]
     assert lengths == [8, 11, 16]
-    alone = load_split(mixed(real_folder, tmp_path, street_share=0), "train", progress=False)
+    alone = load_split(mixed(real_folder, tmp_path, synthetic_fraction=0), "train", progress=False)
     assert alone.batch([0, 7])[0].shape == (2, 3, *SIZE)
-    with pytest.raises(ndic.NDICError, match="street_share: got 1; accepted is a number from 0 to below 1"):
-        mixed(real_folder, tmp_path, street_share=1)
+    with pytest.raises(ndic.NDICError, match="synthetic_fraction: got 1; accepted is a number from 0 to below 1"):
+        mixed(real_folder, tmp_path, synthetic_fraction=1)
 
 
 def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path):
@@ -241,7 +241,11 @@ def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path)
 
 def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
     config = mixed(
-        real_folder, tmp_path, model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0)
+        real_folder,
+        tmp_path,
+        model="parallax_attention",
+        matching_loss_weight=1.0,
+        street=dict(noise=0.0, exposure=0.0),
     )
     pairs = load_split(config, "train", progress=False)
     batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
@@ -256,12 +260,14 @@ def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
             aligned = (y - batch.x[place]).abs().mean(0)[near].mean()
             assert aligned < (batch.y[place] - batch.x[place]).abs().mean()
     assert known == 3
-    plain = load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    plain = load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
     assert plain.known(range(11)) == []
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_path):
-    changes = dict(model="parallax_attention", guidance=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2)
+    changes = dict(
+        model="parallax_attention", matching_loss_weight=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2
+    )
     whole = quiet(mixed(real_folder, tmp_path / "a", **changes))
     config = mixed(real_folder, tmp_path / "b", **changes)
     stopped = quiet(config.model_copy(update={"max_minutes": 1e-6})).stopped
@@ -329,7 +335,7 @@ def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
 
 
 def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_path):
-    changes = dict(model="parallax_attention", guidance=1.0, street=dict(noise=0.0, exposure=0.0))
+    changes = dict(model="parallax_attention", matching_loss_weight=1.0, street=dict(noise=0.0, exposure=0.0))
     pairs = load_split(windowed(real_folder, native_folder, tmp_path, **changes), "train", progress=False)
     better, larger = [], []
     for epoch in range(6):
@@ -356,9 +362,12 @@ def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (dict(window_share=0.5), "window_share and native_path: they are for dataset_name: Mixed, both or neither"),
-        (dict(native_path="somewhere"), "window_share and native_path: they are for dataset_name: Mixed, both or"),
-        (dict(window_share=1), "window_share: got 1; accepted is a number from 0 to below 1"),
+        (
+            dict(window_fraction=0.5),
+            "window_fraction and native_path: they are for dataset_name: Mixed, both or neither",
+        ),
+        (dict(native_path="somewhere"), "window_fraction and native_path: they are for dataset_name: Mixed, both or"),
+        (dict(window_fraction=1), "window_fraction: got 1; accepted is a number from 0 to below 1"),
     ],
 )
 def test_windows_that_cannot_be_had_are_refused(changes, sentence, real_folder, tmp_path):

@@ -48,7 +48,7 @@ def test_parameters_of_layers_that_run():
     assert found["receiver", "features of y"] == size(model.pyramid_y)
     assert found["receiver", "retouch with y"] == size(model.retouch)
     # The last stage of y's own decoder draws y, which no receiver needs.
-    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), attention_width=16, heads=2)
+    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
     found = by_part(work(model, 64, 64), "parameters")
     assert found["receiver", "synthesis of y's features"] == size(model.synthesis_y) - size(model.synthesis_y.stage4)
 

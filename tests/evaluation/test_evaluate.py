@@ -33,14 +33,14 @@ def test_rows_hold_what_was_measured(pairs):
     model = lively("ndic_bls17")
     rows = evaluate(model, pairs, progress=False)
     assert [(row["image"], row["side_info"]) for row in rows[:4]] == [
-        (0, "true"),
-        (0, "swapped"),
-        (0, "absent"),
-        (1, "true"),
+        (0, "matching_y"),
+        (0, "mismatched_y"),
+        (0, "no_y"),
+        (1, "matching_y"),
     ]
     x, y = pairs[1]
     stream = ndic.encode(model, x)
-    sides = {"true": y, "swapped": pairs[3][1], "absent": torch.full_like(y, 0.5)}
+    sides = {"matching_y": y, "mismatched_y": pairs[3][1], "no_y": torch.full_like(y, 0.5)}
     for row in rows[3:6]:
         assert row["bytes"] == len(stream)
         assert row["bpp"] == 8 * len(stream) / (128 * 256)
@@ -59,18 +59,18 @@ def test_swapped_y_never_shows_a_picture_of_the_pair(pairs):
     model = lively("ndic_bls17")
     one_scene = Pairs(pairs.images, pairs.index[:2], pairs.names[:2])
     kinds = {row["side_info"] for row in evaluate(model, one_scene, progress=False)}
-    assert kinds == {"true", "absent"}  # the only other pair holds the very picture that was sent
+    assert kinds == {"matching_y", "no_y"}  # the only other pair holds the very picture that was sent
 
 
 def test_swapped_y_never_shows_the_same_scene(pairs):
     scenes = Pairs(pairs.images, np.array([[0, 1], [2, 3]]), ["a", "b"], ["street", "street"])
     rows = evaluate(lively("ndic_bls17"), scenes, progress=False)
-    assert {row["side_info"] for row in rows} == {"true", "absent"}
+    assert {row["side_info"] for row in rows} == {"matching_y", "no_y"}
 
 
 def test_models_without_side_information_decode_once(pairs):
     rows = evaluate(lively("bls17"), pairs.first(2), progress=False)
-    assert [row["side_info"] for row in rows] == ["true", "true"]
+    assert [row["side_info"] for row in rows] == ["matching_y", "matching_y"]
 
 
 @pytest.mark.parametrize("name", ["bmshj18", "cross_attention"])
@@ -119,13 +119,13 @@ def test_the_published_table(pairs, tmp_path):
     lines = read_table(tmp_path / "table.csv")
     assert list(lines[0])[:4] == ["image number", "BPP", "PSNR", "MS-SSIM"]
     assert [line["image number"] for line in lines] == ["0", "1", "2", "3"]
-    true = [row for row in rows if row["side_info"] == "true"]
+    true = [row for row in rows if row["side_info"] == "matching_y"]
     for line, row in zip(lines, true, strict=True):
         assert float(line["BPP"]) == row["bpp_estimated"]
         assert int(line["bytes"]) == row["bytes"]
         assert float(line["measured BPP"]) == row["bpp"]
-    swapped = [row["psnr"] for row in rows if row["side_info"] == "swapped"]
-    assert [float(line["PSNR swapped y"]) for line in lines] == swapped
+    swapped = [row["psnr"] for row in rows if row["side_info"] == "mismatched_y"]
+    assert [float(line["PSNR mismatched y"]) for line in lines] == swapped
 
 
 def test_tables_are_written_whole_or_not_at_all(tmp_path):
@@ -183,8 +183,8 @@ def test_bd_rates_against_the_matched_baseline():
     for model, factor in (("bmshj18_factorized", 1.0), ("ndic_bls17", 0.5)):
         for i in range(5):
             point = dict(bpp=factor * 0.1 * 2**i, psnr=25.0 + 2 * i, ms_ssim_db=9.0 + 2 * i)
-            rows.append(dict(model=model, side_info="true", **point))
-            rows.append(dict(model=model, side_info="swapped", bpp=1.0, psnr=1.0, ms_ssim_db=1.0))
+            rows.append(dict(model=model, side_info="matching_y", **point))
+            rows.append(dict(model=model, side_info="mismatched_y", bpp=1.0, psnr=1.0, ms_ssim_db=1.0))
     assert bd_rates(rows) == [
         "ndic_bls17: BD-rate in PSNR -50.0 % against bmshj18_factorized",
         "ndic_bls17: BD-rate in MS-SSIM -50.0 % against bmshj18_factorized",

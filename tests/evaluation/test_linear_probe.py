@@ -6,7 +6,7 @@ from conftest import lively
 
 import ndic_core as ndic
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.linear_probe import explained, features_at_alignment
+from ndic_core.evaluation.linear_probe import features_at_alignment, linear_probe_r2
 
 
 @pytest.mark.parametrize("name", ["cross_attention", "parallax_attention"])
@@ -34,18 +34,18 @@ def test_explained_tells_a_linear_map_from_noise_and_their_mixture():
     torch.manual_seed(0)
     source, noise = torch.randn(2, 4, 6, 16, 16)
     mixed = torch.einsum("ij,bjhw->bihw", torch.randn(6, 6), source)
-    assert explained(mixed, source) > 0.999
-    assert abs(explained(noise, source)) < 0.05
+    assert linear_probe_r2(mixed, source) > 0.999
+    assert abs(linear_probe_r2(noise, source)) < 0.05
     half = mixed / mixed.std() + noise
-    assert explained(half, source) == pytest.approx(0.5, abs=0.1)
-    assert explained(half, 1e12 * source + 3) == pytest.approx(explained(half, source), abs=1e-6)
+    assert linear_probe_r2(half, source) == pytest.approx(0.5, abs=0.1)
+    assert linear_probe_r2(half, 1e12 * source + 3) == pytest.approx(linear_probe_r2(half, source), abs=1e-6)
 
 
 def test_explained_is_judged_on_images_that_were_not_fitted():
     torch.manual_seed(0)
     t, source = torch.randn(4, 3, 4, 4), torch.randn(4, 3, 4, 4)
     source[:2] = t[:2]  # what holds in the first half only
-    assert explained(t, source) < 0
+    assert linear_probe_r2(t, source) < 0
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_explained_is_judged_on_images_that_were_not_fitted():
 )
 def test_features_of_different_places_are_refused(shapes):
     with pytest.raises(NDICError, match="same two images or more"):
-        explained(*(torch.zeros(shape) for shape in shapes))
+        linear_probe_r2(*(torch.zeros(shape) for shape in shapes))

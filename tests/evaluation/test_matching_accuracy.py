@@ -32,20 +32,20 @@ def scene() -> StreetPair:
 
 
 def test_perfect_attention_scores_perfectly(scene):
-    maps = [pointing(true_match(scene.disparity, scene.occluded, shrink)[0], 30) for shrink in (8, 4, 2)]
+    maps = [pointing(true_match(scene.disparity, scene.occluded, stride)[0], 30) for stride in (8, 4, 2)]
     for layer in measure_alignment(Told(maps), [scene, scene]):
-        assert layer.hit == layer.reachable == 1
+        assert layer.accuracy_1px == layer.reachable == 1
         assert layer.occlusion_auc == 1
         assert layer.same_place <= layer.one_shift < 1
 
 
 def test_attention_that_is_off_scores_what_it_deserves(scene):
-    truth = [true_match(scene.disparity, scene.occluded, shrink)[0] for shrink in (8, 4, 2)]
+    truth = [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
     off = [pointing(t + 2, 60) for t in truth]  # to the other side, by two feature pixels
-    assert [layer.hit for layer in measure_alignment(Told(off), [scene])] == [0, 0, 0]
+    assert [layer.accuracy_1px for layer in measure_alignment(Told(off), [scene])] == [0, 0, 0]
     straight = [pointing(torch.zeros_like(t), 5) for t in truth]
     for layer in measure_alignment(Told(straight), [scene]):
-        assert layer.hit == layer.same_place
+        assert layer.accuracy_1px == layer.same_place
         assert layer.occlusion_auc == 0.5
 
 
@@ -72,19 +72,21 @@ def test_a_position_is_visible_whole_or_not_at_all():
 def test_both_attentions_can_be_measured(name, scene):
     model = lively(name, image_size=(128, 256))
     layers = measure_alignment(model, [scene])
-    assert [layer.shrink for layer in layers] == [8, 4, 2]
-    assert all(0 <= share <= 1 for layer in layers for share in (layer.hit, layer.same_place, layer.occlusion_auc))
+    assert [layer.stride for layer in layers] == [8, 4, 2]
+    assert all(
+        0 <= share <= 1 for layer in layers for share in (layer.accuracy_1px, layer.same_place, layer.occlusion_auc)
+    )
     assert len({layer.same_place for layer in layers}) == 3
     if name == "cross_attention":
-        assert all(layer.hit <= layer.reachable <= 0.6 for layer in layers)  # whole patches are too far away
+        assert all(layer.accuracy_1px <= layer.reachable <= 0.6 for layer in layers)  # whole patches are too far away
         assert [layer.occlusion_auc for layer in layers] == [0.5] * 3
 
 
 def test_looking_beyond_the_border_finds_no_occlusion(scene):
     """What lies outside y's frame is known by the border alone: to tell it from the rest must not count."""
     maps = []
-    for shrink in (8, 4, 2):
-        truth, _ = true_match(scene.disparity, torch.zeros_like(scene.occluded), shrink)
+    for stride in (8, 4, 2):
+        truth, _ = true_match(scene.disparity, torch.zeros_like(scene.occluded), stride)
         beyond = torch.arange(truth.shape[1]) + truth < 0
         assert beyond.any()
         maps.append(pointing(truth.masked_fill(beyond, torch.nan), 30))
@@ -136,13 +138,13 @@ def test_patches_hit_where_most_of_them_is():
     shares[1, 1] = torch.nan  # hidden
     shares = shares.unflatten(-1, (2, 2))
 
-    def hit(*places):
+    def accuracy_1px(*places):
         weights = torch.nn.functional.one_hot(torch.tensor([*places, 0]), 4).float()
         return patch_hit(weights.reshape(1, 1, 2, 2, 2, 2).expand(3, 2, -1, -1, -1, -1), shares)
 
-    assert hit(0, 0, 3) == hit(0, 1, 3) == 1
-    assert hit(1, 0, 3) == pytest.approx(2 / 3)
-    assert hit(2, 2, 2) == 0
+    assert accuracy_1px(0, 0, 3) == accuracy_1px(0, 1, 3) == 1
+    assert accuracy_1px(1, 0, 3) == pytest.approx(2 / 3)
+    assert accuracy_1px(2, 2, 2) == 0
     with pytest.raises(NDICError, match="nothing to find"):
         patch_hit(torch.zeros(1, 1, 2, 2, 2, 2), shares * torch.nan)
     with pytest.raises(NDICError, match=r"\(B, heads, 2, 2, 2, 2\), not \(1, 2, 16, 32, 1, 13\)"):

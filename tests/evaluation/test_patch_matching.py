@@ -11,7 +11,7 @@ from ndic_core.models.cross_attention import CrossAttentionModule
 
 def module(grid: int = 2) -> CrossAttentionModule:
     torch.manual_seed(0)
-    return CrossAttentionModule((8, 8), width=32, heads=2, head_width=32, patch_grid=grid, dropout=0.0).eval()
+    return CrossAttentionModule((8, 8), width=32, heads=2, head_dim=32, patch_grid=grid, dropout=0.0).eval()
 
 
 def test_textures_are_normalised_smooth_and_without_a_seam():
@@ -56,7 +56,7 @@ def test_a_module_learns_to_find_patches_and_uses_y():
     after = search_score(cam, (4, 4))
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
     assert not cam.training
-    assert after.hit > 0.8 > 0.6 > before.hit
+    assert after.accuracy > 0.8 > 0.6 > before.accuracy
     assert after.error < 0.6 * after.error_other
     assert after.error < 0.6 * before.error
 

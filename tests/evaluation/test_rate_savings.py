@@ -8,7 +8,7 @@ from conftest import lively
 
 import ndic_core as ndic
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.rate_savings import Curve, decode_all, rate_saved, send_at_levels
+from ndic_core.evaluation.rate_savings import Curve, decode_all, rate_savings, send_at_levels
 from ndic_core.metrics import ms_ssim, ms_ssim_db
 
 
@@ -32,19 +32,19 @@ def test_what_is_measured_is_what_files_decode_to(name, pair):
 def test_the_share_is_read_off_at_equal_quality():
     anchor = line([[0.25, 0.25]], [[11.0, 12.0]])
     test = line([[0.1, 0.1], [0.4, 0.4]], [[10.0, 10.0], [12.0, 12.0]])
-    half_way, at_the_end = rate_saved(anchor, test).tolist()
+    half_way, at_the_end = rate_savings(anchor, test).tolist()
     assert half_way == pytest.approx(1 - math.sqrt(0.1 * 0.4) / 0.25)  # the mean of logarithms
     assert at_the_end == pytest.approx(1 - 0.4 / 0.25)
 
 
 def test_the_order_of_levels_does_not_matter():
     anchor, bpp, quality = line([[0.2]], [[11.3]]), [[0.1], [0.2], [0.4]], [[10.0], [11.0], [12.0]]
-    assert torch.equal(rate_saved(anchor, line(bpp, quality)), rate_saved(anchor, line(bpp[::-1], quality[::-1])))
+    assert torch.equal(rate_savings(anchor, line(bpp, quality)), rate_savings(anchor, line(bpp[::-1], quality[::-1])))
 
 
 def test_what_is_not_reached_is_no_number():
     test = line([[0.1, 0.1], [0.4, 0.4]], [[10.0, 10.0], [12.0, 12.0]])
-    assert rate_saved(line([[0.2, 0.2]], [[9.9, 12.1]]), test).isnan().all()
+    assert rate_savings(line([[0.2, 0.2]], [[9.9, 12.1]]), test).isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_is_not_reached_is_no_number():
 )
 def test_levels_that_another_beats_are_left_out(qualities, target, rate):
     test = line([[0.1], [0.2], [0.4]], [[quality] for quality in qualities])
-    assert rate_saved(line([[0.2]], [[target]]), test).item() == pytest.approx(1 - rate / 0.2, abs=1e-6)
+    assert rate_savings(line([[0.2]], [[target]]), test).item() == pytest.approx(1 - rate / 0.2, abs=1e-6)
 
 
 def test_weights_of_half_precision_are_measured_too(pair):
@@ -84,8 +84,8 @@ def test_files_and_pictures_that_do_not_belong_together_are_refused(pair):
 def test_misuse_is_told():
     two = line([[0.1], [0.4]], [[10.0], [12.0]])
     with pytest.raises(NDICError, match="one level of the anchor"):
-        rate_saved(two, two)
+        rate_savings(two, two)
     with pytest.raises(NDICError, match="same pictures"):
-        rate_saved(line([[0.2, 0.2]], [[11.0, 11.0]]), two)
+        rate_savings(line([[0.2, 0.2]], [[11.0, 11.0]]), two)
     with pytest.raises(NDICError, match="one rate"):
         send_at_levels(ndic.build_model("bls17", num_filters=4), torch.rand(1, 3, 32, 32), (0,))

@@ -6,7 +6,7 @@ from conftest import lively
 
 import ndic_core as ndic
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.roundtrip import send, send_at, table
+from ndic_core.evaluation.roundtrip import roundtrip, roundtrip_at, table
 from ndic_core.metrics import ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.coding.state import LEVELS
 
@@ -21,7 +21,7 @@ def test_every_number_is_of_the_file_and_its_picture(model, pair):
     lmbda = model.lmbda_at(99)
     stream = ndic.encode(model, x, lmbda)
     x_hat = ndic.decode(model, stream, y)
-    sent = send(model, x, y, lmbda)
+    sent = roundtrip(model, x, y, lmbda)
     assert torch.equal(sent.pop("x_hat"), x_hat)
     similarity = ms_ssim(x[None], x_hat[None])
     assert sent == dict(
@@ -37,46 +37,46 @@ def test_every_number_is_of_the_file_and_its_picture(model, pair):
 
 def test_the_lambda_is_the_one_of_the_file(model, pair):
     between = (model.lmbda_at(99) * model.lmbda_at(100) ** 2) ** (1 / 3)
-    assert send(model, *pair, between)["lmbda"] == model.lmbda_at(100)
-    assert send(model, *pair)["lmbda"] == model.lmbda_at(model.level(None))
+    assert roundtrip(model, *pair, between)["lmbda"] == model.lmbda_at(100)
+    assert roundtrip(model, *pair)["lmbda"] == model.lmbda_at(model.level(None))
 
 
 def test_without_side_information_no_y_is_needed(pair):
     small = lively("bls17")
     x, y = pair
-    without, with_y = send(small, x), send(small, x, y)
+    without, with_y = roundtrip(small, x), roundtrip(small, x, y)
     assert torch.equal(without.pop("x_hat"), with_y.pop("x_hat"))
     assert without == with_y
 
 
 @pytest.mark.parametrize("key", ["bytes", "bpp", "psnr", "ms_ssim_db"])
 def test_no_other_level_is_nearer(model, pair, key):
-    low, high = (send(model, *pair, lmbda)[key] for lmbda in model.lambdas)
+    low, high = (roundtrip(model, *pair, lmbda)[key] for lmbda in model.lambdas)
     target = 0.6 * low + 0.4 * high
-    found = send_at(model, *pair, key, target)
+    found = roundtrip_at(model, *pair, key, target)
     level = model.level(found["lmbda"])
     assert 0 < level < LEVELS
     for near in (level - 1, level + 1):
-        neighbour = send(model, *pair, model.lmbda_at(near))
+        neighbour = roundtrip(model, *pair, model.lmbda_at(near))
         assert abs(found[key] - target) <= abs(neighbour[key] - target)
 
 
 @pytest.mark.parametrize("end", [0, 1])
 def test_the_ends_can_be_reached_and_nothing_beyond(model, pair, end):
-    value = send(model, *pair, model.lambdas[end])["bytes"]
-    assert send_at(model, *pair, "bytes", value)["bytes"] == value
+    value = roundtrip(model, *pair, model.lambdas[end])["bytes"]
+    assert roundtrip_at(model, *pair, "bytes", value)["bytes"] == value
     with pytest.raises(NDICError, match=r"ndic_bls17 sends this picture with bytes from \d+ to \d+, not"):
-        send_at(model, *pair, "bytes", value + (2 * end - 1))
+        roundtrip_at(model, *pair, "bytes", value + (2 * end - 1))
 
 
 def test_what_cannot_be_searched_for_is_refused(model, pair):
     with pytest.raises(NDICError, match="not 'lmbda'"):
-        send_at(model, *pair, "lmbda", 1e-5)
+        roundtrip_at(model, *pair, "lmbda", 1e-5)
     small = lively("bls17", lmbda=(1e-5, 1e-3))
     with pytest.raises(NDICError, match="above 96 pixels, not 64 × 128"):
-        send_at(small, torch.rand(3, 64, 128), None, "ms_ssim_db", 5.0)
+        roundtrip_at(small, torch.rand(3, 64, 128), None, "ms_ssim_db", 5.0)
     with pytest.raises(NDICError, match="weights of bls17 have one rate"):
-        send_at(lively("bls17"), *pair, "bytes", 500)
+        roundtrip_at(lively("bls17"), *pair, "bytes", 500)
 
 
 ROWS = [

@@ -112,7 +112,7 @@ def test_published_parameter_count():
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == 29.7 - 4.7
 
 
-@pytest.mark.parametrize("options", [{}, dict(attention_width=24, heads=3, head_width=5, patch_grid=2, dropout=0)])
+@pytest.mark.parametrize("options", [{}, dict(embed_dim=24, heads=3, head_dim=5, patch_grid=2, dropout=0)])
 def test_small_attention_is_a_configuration(options):
     model = ndic.build_model("cross_attention", num_filters=4, image_size=(32, 64), **options).eval()
     x, y = torch.rand(2, 2, 3, 32, 64)
@@ -124,7 +124,7 @@ def test_small_attention_is_a_configuration(options):
 
 def test_attention_maps_are_the_softmax_that_the_module_applies():
     torch.manual_seed(0)
-    cam = CrossAttentionModule((8, 16), width=12, heads=2, head_width=6).eval()
+    cam = CrossAttentionModule((8, 16), width=12, heads=2, head_dim=6).eval()
     t, u = torch.randn(2, 1, 5, 8, 16)
     q, (k, v) = cam._queries(t), cam._keys_values(u)
     full = torch.softmax(q @ k.mT / 6**0.5, dim=-1)
@@ -160,9 +160,15 @@ def test_attention_maps_leave_the_model_as_it_was():
         (dict(name="cross_attention", image_size=128), "two whole numbers, .*; got \\(128,\\)"),
         (dict(name="cross_attention", image_size=(128, 256, 3)), "two whole numbers"),
         (dict(name="cross_attention", image_size=(128.0, 256)), "two whole numbers"),
-        (dict(name="parallax_attention", r_x=-1), "r_x must be a whole number of pixels, 0 or more; got -1"),
-        (dict(name="parallax_attention", r_y=True), "r_y must be a whole number of pixels, 0 or more; got True"),
-        (dict(name="parallax_attention", r_x=2**70), "4096 is the most"),
+        (
+            dict(name="parallax_attention", search_range=-1),
+            "search_range must be a whole number of pixels, 0 or more; got -1",
+        ),
+        (
+            dict(name="parallax_attention", search_rows=True),
+            "search_rows must be a whole number of pixels, 0 or more; got True",
+        ),
+        (dict(name="parallax_attention", search_range=2**70), "4096 is the most"),
         (dict(name="parallax_attention", robust=1), "robust must be True or False; got 1"),
         (dict(name="cross_attention", dropout=1), "dropout must be a number in"),
         (dict(name="cross_attention", image_size=(128, 250)), "two multiples of 32 .* got \\(128, 250\\)"),

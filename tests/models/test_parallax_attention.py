@@ -8,7 +8,7 @@ import ndic_core as ndic
 from ndic_core.models.distributed import NDIC
 
 
-@pytest.mark.parametrize("options", [{}, dict(r_x=20, r_y=9), dict(r_x=0), dict(robust=True)])
+@pytest.mark.parametrize("options", [{}, dict(search_range=20, search_rows=9), dict(search_range=0), dict(robust=True)])
 def test_variants_are_full_members(options, tmp_path):
     model = lively("parallax_attention", num_filters=6, lmbda=(0.001, 0.01), **options)
     x, y = torch.rand(2, 3, 50, 90)
@@ -24,7 +24,7 @@ def test_variants_are_full_members(options, tmp_path):
 
 
 def test_the_window_covers_the_largest_disparity_at_every_scale():
-    maps = lively("parallax_attention", r_x=9, r_y=1).attention_maps(*torch.rand(2, 1, 3, 64, 64))
+    maps = lively("parallax_attention", search_range=9, search_rows=1).attention_maps(*torch.rand(2, 1, 3, 64, 64))
     assert [tuple(layer.shape) for layer in maps] == [(1, 1, 8, 8, 3, 5), (1, 1, 16, 16, 7, 13), (1, 1, 32, 32, 15, 29)]
 
 
@@ -78,7 +78,7 @@ def test_a_right_cameras_pair_is_aligned_as_the_mirrored_left_ones():
 
 def test_each_image_finds_its_own_direction():
     """Of both directions the one with the sharper attention is taken, image by image."""
-    model = lively("parallax_attention", r_x=32)
+    model = lively("parallax_attention", search_range=32)
     x, y = torch.rand(2, 6, 3, 64, 128)
     alone = [model(x[i : i + 1], y[i : i + 1])["x_hat"] for i in range(6)]
     told = [model(x, y, right=torch.full((6,), side))["x_hat"] for side in (False, True)]
@@ -110,7 +110,7 @@ def test_it_computes_nothing_for_ys_own_image():
 
 
 def test_a_wider_image_is_searched_further():
-    model = lively("parallax_attention", r_x=8)
+    model = lively("parallax_attention", search_range=8)
     x, y = torch.rand(2, 1, 3, 16, 256)
     assert model.attention_maps(x, y)[0].shape[-1] == 2 * 6 + 1  # 3/16 of 256 pixels
     assert model.attention_maps(x[..., :32], y[..., :32])[0].shape[-1] == 2 * 1 + 1

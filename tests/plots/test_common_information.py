@@ -59,7 +59,7 @@ def test_terms_are_running_means():
 
 
 def test_every_row_is_marked_above_its_weights():
-    keys = ("cost", "psnr_true", "psnr_swapped", "psnr_absent", "bpp_w", "w_capacity", "psnr_y")
+    keys = ("cost", "psnr_matching_y", "psnr_mismatched_y", "psnr_no_y", "bpp_w", "w_capacity", "psnr_y")
     weights = [(1, 1), (0, 0), (1, 1)]
     rows = [
         dict(alpha=a, beta=b, **{key: n + i / 10 for i, key in enumerate(keys)}) for n, (a, b) in enumerate(weights)
@@ -78,7 +78,7 @@ def test_every_row_is_marked_above_its_weights():
 
 @pytest.mark.parametrize(("rate", "capacity"), [(0.1, 0.3), (0.3, 0.1)])
 def test_the_rate_of_w_stands_where_its_prior_is_trained(rate, capacity):
-    known = dict.fromkeys(("cost", "psnr_true", "psnr_swapped", "psnr_absent", "psnr_y"), 1.0)
+    known = dict.fromkeys(("cost", "psnr_matching_y", "psnr_mismatched_y", "psnr_no_y", "psnr_y"), 1.0)
     rows = [known | dict(alpha=0, beta=beta, bpp_w=rate, w_capacity=capacity) for beta in (0, 1)]
     axis = handles(rows).axes[2]
     its_rate, fits = axis.lines

@@ -83,10 +83,10 @@ def test_header_costs_are_bits_per_pixel():
 
 def test_offsets_are_averaged_and_no_y_is_a_level():
     rows = [
-        dict(model="ndic_bls17", side_info="true", time_offset=t, ms_ssim_db=db)
+        dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=db)
         for t, db in ((0.1, 9.0), (0.0, 11.0), (0.1, 10.0), (0.0, 12.0))
     ]
-    rows += [dict(model="ndic_bls17", side_info="absent", ms_ssim_db=8.0)]
+    rows += [dict(model="ndic_bls17", side_info="no_y", ms_ssim_db=8.0)]
     curve, level = quality_over_offset(rows, "three streets").axes[0].lines
     assert curve.get_xydata().tolist() == [[0.0, 11.5], [0.1, 9.5]]
     assert set(level.get_ydata()) == {8.0}

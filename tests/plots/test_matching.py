@@ -21,7 +21,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def truth(scene):
-    return [true_match(scene.disparity, scene.occluded, shrink)[0] for shrink in (8, 4, 2)]
+    return [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
 def drawn(figure, label: str):
@@ -34,16 +34,16 @@ def drawn(figure, label: str):
 
 
 def test_weights_stand_at_their_offsets_and_the_truth_beside_them(scene, truth):
-    layer, shrink = 1, 4
+    layer, stride = 1, 4
     i, j = (truth[layer] < -2).nonzero()[0].tolist()
-    figure = look_along_row(scene, pointing(truth[layer], 12), shrink, i * shrink + 1, j * shrink + 2)
+    figure = look_along_row(scene, pointing(truth[layer], 12), stride, i * stride + 1, j * stride + 2)
     _, bars = drawn(figure, "weight in y")
     (highest,) = [bar for bar in bars if bar.get_height() > 0]
     assert highest.get_height() == 1
     centre = highest.get_x() + highest.get_width() / 2
     _, line = drawn(figure, "true match")
-    assert line.get_xdata()[0] == pytest.approx(shrink * truth[layer][i, j].item(), abs=1e-4)
-    assert centre == pytest.approx(line.get_xdata()[0], abs=shrink / 2)
+    assert line.get_xdata()[0] == pytest.approx(stride * truth[layer][i, j].item(), abs=1e-4)
+    assert centre == pytest.approx(line.get_xdata()[0], abs=stride / 2)
     _, nothing = drawn(figure, "nothing matches")
     assert nothing[0].get_height() == 0
 
@@ -116,4 +116,4 @@ def test_the_scores_are_those_that_were_measured(scene):
     model = lively("parallax_attention")
     measured = measure_alignment(model, [scene])
     hits, _ = alignment_scores({model.name: measured}).axes
-    assert [bar.get_height() for bar in hits.containers[0]] == [100 * layer.hit for layer in measured]
+    assert [bar.get_height() for bar in hits.containers[0]] == [100 * layer.accuracy_1px for layer in measured]

@@ -15,11 +15,11 @@ def row(model, bpp, db, **more):
 
 
 ROWS = [
-    row("cross_attention", 0.4, 31.0, lmbda=3e-4, side_info="true"),
-    row("cross_attention", 0.1, 25.0, lmbda=3e-5, side_info="true"),
-    row("cross_attention", 0.1, 22.0, lmbda=3e-5, side_info="swapped"),
-    row("cross_attention", 0.1, 21.0, lmbda=3e-5, side_info="absent"),
-    row("bls17", 0.12, 24.0, lmbda=3e-5, side_info="absent"),
+    row("cross_attention", 0.4, 31.0, lmbda=3e-4, side_info="matching_y"),
+    row("cross_attention", 0.1, 25.0, lmbda=3e-5, side_info="matching_y"),
+    row("cross_attention", 0.1, 22.0, lmbda=3e-5, side_info="mismatched_y"),
+    row("cross_attention", 0.1, 21.0, lmbda=3e-5, side_info="no_y"),
+    row("bls17", 0.12, 24.0, lmbda=3e-5, side_info="no_y"),
     *(row(name, bpp, 20 + 10 * bpp) for name in CODEC_STYLE for bpp in (0.2, 0.8)),
 ]
 

@@ -22,7 +22,7 @@ def row(batch, precision="bf16", filters=64, **changes):
         images_per_second=10.0,
         step_ms=100.0 * batch,
         state_mb=40.0,
-        kept_mb=10.0 + 30.0 * batch,
+        activation_mb=10.0 + 30.0 * batch,
         peak_mb=None,
     ) | dict(changes)
 
@@ -42,7 +42,7 @@ def test_curves_and_pictures_of_an_epoch():
 
 def test_a_line_for_each_width_and_precision():
     rows = [row(batch, p, n) for n in (64, 192) for p in ("float32", "bf16") for batch in (8, 1, 4)]
-    rows.append(row(4, compile=True, kept_mb=None))
+    rows.append(row(4, compile=True, activation_mb=None))
     images, step, memory = throughput_curves(rows).axes
     assert [line.get_label() for line in images.lines] == [
         "64 filters, float32",
@@ -63,14 +63,14 @@ def test_a_line_for_each_width_and_precision():
 
 
 def test_the_largest_batch_that_fits():
-    figure = memory_needed([row(1), row(8), row(4, compile=True, kept_mb=None)], 1.0)
+    figure = memory_needed([row(1), row(8), row(4, compile=True, activation_mb=None)], 1.0)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["64 filters, bf16: 30.0 MB an image, about 31 fit", "1 GB"]  # (1000 - 50) / 30
     assert figure.axes[0].lines[0].get_ydata()[3] == pytest.approx(0.29)
     with pytest.raises(NDICError, match="without compile"):
-        memory_needed([row(4, compile=True, kept_mb=None)], 1.0)
-    with pytest.raises(NDICError, match="kept_mb of 64 filters in bf16 does not grow"):
-        memory_needed([row(1, kept_mb=9.0), row(8, kept_mb=9.0)], 1.0)
+        memory_needed([row(4, compile=True, activation_mb=None)], 1.0)
+    with pytest.raises(NDICError, match="activation_mb of 64 filters in bf16 does not grow"):
+        memory_needed([row(1, activation_mb=9.0), row(8, activation_mb=9.0)], 1.0)
 
 
 @pytest.mark.parametrize("draw", [throughput_curves, lambda rows: memory_needed(rows, 1.0)])
@@ -80,7 +80,7 @@ def test_several_models_are_refused(draw):
 
 
 def test_rows_that_were_saved_draw_the_same(tmp_path):
-    rows = [row(1), row(8), row(4, compile=True, kept_mb=None)]
+    rows = [row(1), row(8), row(4, compile=True, activation_mb=None)]
     write_table(rows, tmp_path / "rows.csv")
     again = read_table(tmp_path / "rows.csv")
     assert throughput_table(again) == throughput_table(rows)

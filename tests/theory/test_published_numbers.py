@@ -63,7 +63,7 @@ def test_a_flipped_bit_needs_the_entropy_of_its_flip(p, known):
 
 
 def test_threshold_and_limit_of_half_a_bit_per_bit():
-    assert flip_threshold(rate=0.5, crowd=50_000) == pytest.approx(0.084, abs=1e-3)
+    assert flip_threshold(rate=0.5, population=50_000) == pytest.approx(0.084, abs=1e-3)
     assert brentq(lambda p: binary_entropy(p) - 0.5, 0.01, 0.4) == pytest.approx(0.110, abs=5e-4)
 
 

@@ -23,7 +23,7 @@ from ndic_core.training.output_paths import Outputs
 from ndic_core.training.state import read_progress
 from ndic_core.training.validation import validate
 
-SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], schedule="cosine", save_weights=False)
+SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], lr_scheduler="cosine", save_weights=False)
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, o
         pytest.skip("no GPU on this machine that could be waited for")
     data = {}
     if name == "parallax_attention":
-        data = dict(guidance=1.0, dataset_name="Street", street_pairs=[8, 1, 1])
+        data = dict(matching_loss_weight=1.0, dataset_name="Street", street_pairs=[8, 1, 1])
     how = dict(
-        SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, clip_gradient=1.0, precision="bf16"
+        SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, max_grad_norm=1.0, precision="bf16"
     )
     config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data, **on_device)
     training = training_loop.Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
@@ -133,7 +133,7 @@ def test_a_batch_on_the_device_is_that_of_the_cpu(device):
     sets = [
         Pairs(rng.integers(0, 256, (4, *size, 3), np.uint8), np.arange(4).reshape(2, 2), ["a", "b"]) for size in sizes
     ]
-    share = dict(size=(64, 128), seed=0, window_share=0.5)
+    share = dict(size=(64, 128), seed=0, window_fraction=0.5)
     one_by_one = MixedPairs(sets[0], sets[2], native=sets[1], **share)
     held = MixedPairs(sets[0], sets[2], native=sets[1], **share)
     held.hold(device)

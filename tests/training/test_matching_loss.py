@@ -16,7 +16,7 @@ from ndic_core.models.factory import build_model
 from ndic_core.models.matching import Match
 from ndic_core.training import loop as training_loop
 from ndic_core.training.loader import Batches
-from ndic_core.training.matching_loss import FLOOR, guidance_loss
+from ndic_core.training.matching_loss import FLOOR, matching_loss
 
 PARTS = ("train", "test")  # of the street: shown, and not
 FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small picture
@@ -25,7 +25,7 @@ FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large 
 def guided(own_folder, tmp_path, **changes):
     """A configuration of guided steps on a small street: 4 an epoch."""
     street = dict(dataset_name="Street", street_pairs=[16, 2, 2], street=FAR)
-    model = dict(model="parallax_attention", parallax=dict(r_x=32), alpha=0, beta=0, guidance=1.0)
+    model = dict(model="parallax_attention", parallax=dict(search_range=32), alpha=0, beta=0, matching_loss_weight=1.0)
     return teaching(own_folder, tmp_path, **{**street, **model, "save_weights": False, **changes})
 
 
@@ -65,14 +65,14 @@ def disparity():
 def by_definition(match, disparity, coarsest: bool, furthest: float = 24.0) -> float:
     """One scale's loss, position by position."""
     terms, errors, (_, _, height, width) = [], [], match.weights.shape
-    shrink = disparity.shape[-1] // width
+    stride = disparity.shape[-1] // width
     for b, i, j in np.ndindex(len(match.weights), height, width):
-        truth = disparity[b, i * shrink : (i + 1) * shrink, j * shrink : (j + 1) * shrink]
+        truth = disparity[b, i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
         token = match.weights[b, -1, i, j].item()
         if truth.isnan().all():
             terms.append(math.log(token + FLOOR))
         elif not truth.isnan().any() and abs(truth.mean().item()) <= furthest:
-            target = -truth.mean().item() / shrink
+            target = -truth.mean().item() / stride
             weights = match.weights[b, :-1, i, j].tolist()
             if coarsest:
                 terms.append(math.log(np.interp(target, match.places[0, :, 1, 0, 0].numpy(), weights) + FLOOR))
@@ -85,8 +85,8 @@ def by_definition(match, disparity, coarsest: bool, furthest: float = 24.0) -> f
 
 def test_loss_is_what_it_says(matches, disparity):
     each = [by_definition(match, disparity, coarsest=not i) for i, match in enumerate(matches)]
-    assert guidance_loss(matches, disparity).item() == pytest.approx(np.mean(each), rel=1e-4)
-    assert guidance_loss(matches[:1], disparity).item() == pytest.approx(each[0], rel=1e-4)
+    assert matching_loss(matches, disparity).item() == pytest.approx(np.mean(each), rel=1e-4)
+    assert matching_loss(matches[:1], disparity).item() == pytest.approx(each[0], rel=1e-4)
 
 
 def test_rows_beside_the_own_one_are_no_match(disparity):
@@ -94,7 +94,7 @@ def test_rows_beside_the_own_one_are_no_match(disparity):
     weights = torch.randn(2, 22, 2, 4).softmax(1)
     own_row = torch.cat([weights[:, 7:14], weights[:, -1:]], 1)
     assert torch.allclose(
-        guidance_loss([match_of(weights, rows=1)], disparity), guidance_loss([match_of(own_row)], disparity)
+        matching_loss([match_of(weights, rows=1)], disparity), matching_loss([match_of(own_row)], disparity)
     )
 
 
@@ -102,21 +102,21 @@ def test_loss_of_perfect_and_of_wrong_matches():
     disparity = torch.full((1, 16, 32), 8.0)
     disparity[..., :8] = math.nan
     perfect, wrong = [], []
-    for shrink in (8, 4, 2):
-        weights = torch.zeros(1, 12, 16 // shrink, 32 // shrink)
-        weights[:, 5 - 8 // shrink, :, 8 // shrink :] = 1
-        weights[:, -1, :, : 8 // shrink] = 1
+    for stride in (8, 4, 2):
+        weights = torch.zeros(1, 12, 16 // stride, 32 // stride)
+        weights[:, 5 - 8 // stride, :, 8 // stride :] = 1
+        weights[:, -1, :, : 8 // stride] = 1
         perfect.append(match_of(weights))
         wrong.append(match_of(torch.cat([weights[:, :-1].roll(3, 1), weights[:, -1:]], 1)))
-    assert guidance_loss(perfect, disparity).abs() < 1e-3
-    assert guidance_loss(wrong, disparity) > 3
-    assert guidance_loss([m._replace(weights=m.weights.flip(3)) for m in perfect], disparity) > 2
-    assert guidance_loss(perfect, disparity + 100 * disparity.isfinite()) < 1e-3  # only what is hidden counts
+    assert matching_loss(perfect, disparity).abs() < 1e-3
+    assert matching_loss(wrong, disparity) > 3
+    assert matching_loss([m._replace(weights=m.weights.flip(3)) for m in perfect], disparity) > 2
+    assert matching_loss(perfect, disparity + 100 * disparity.isfinite()) < 1e-3  # only what is hidden counts
 
 
 def test_nothing_that_counts_is_no_loss():
     weights = torch.full((1, 4, 2, 4), 0.25, requires_grad=True)
-    loss = guidance_loss([match_of(weights)], torch.full((1, 16, 32), 99.0))
+    loss = matching_loss([match_of(weights)], torch.full((1, 16, 32), 99.0))
     loss.backward()
     assert loss == 0
     assert (weights.grad == 0).all()
@@ -131,15 +131,15 @@ def test_a_mirrored_pair_has_the_loss_of_the_mirrored_match(matches, disparity):
         )
 
     mirrored = [mirror(match) for match in matches]
-    assert torch.allclose(guidance_loss(mirrored, -disparity.flip(-1)), guidance_loss(matches, disparity))
-    assert not torch.allclose(guidance_loss(mirrored, disparity.flip(-1)), guidance_loss(matches, disparity))
+    assert torch.allclose(matching_loss(mirrored, -disparity.flip(-1)), matching_loss(matches, disparity))
+    assert not torch.allclose(matching_loss(mirrored, disparity.flip(-1)), matching_loss(matches, disparity))
 
 
 def test_gradients_reach_the_matching_and_only_what_leads_to_it(disparity):
-    model = lively("parallax_attention", r_x=8).train()
+    model = lively("parallax_attention", search_range=8).train()
     with model.watched() as met:
         model(*torch.rand(2, 2, 3, 16, 32), right=torch.tensor([False, True]))
-    guidance_loss([one.match for one in met], disparity).backward()
+    matching_loss([one.match for one in met], disparity).backward()
     for cam in model.cams:
         for name in ("to_q.weight", "to_k.weight" if cam is model.cams[0] else "to_kv.weight", "bias", "no_match.bias"):
             gradient = cam.get_parameter(name).grad
@@ -159,7 +159,7 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
     assert load_split(config, "val", progress=False).disparity is None
     del rendered[:]
     again = load_split(config, "train", progress=False)
-    plain = load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    plain = load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
     assert rendered == []
     assert np.array_equal(plain.images, pairs.images)
     assert plain.disparity is None
@@ -174,7 +174,7 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
 def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
     config = guided(own_folder, tmp_path, street_pairs=[2, 1, 1])
-    load_split(config.model_copy(update={"guidance": 0}), "train", progress=False)
+    load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
     (pictures,) = (tmp_path / "cache").glob("*.npy")
     before = pictures.stat().st_mtime_ns
     assert load_split(config, "train", progress=False).truth([0, 1]).shape == (2, 32, 64)
@@ -212,7 +212,7 @@ def _difference(x, y, disparity) -> float:
 def test_its_minimum_is_the_match():
     """Sixty steps on this loss alone, and the match is found in scenes that were not shown, at all three scales."""
     torch.manual_seed(0)
-    model = build_model("parallax_attention", num_filters=8, r_x=32)
+    model = build_model("parallax_attention", num_filters=8, search_range=32)
     shown, others = ([Street(size=(32, 64), **FAR).pair(FIRST_INDEX[of] + i) for i in range(16)] for of in PARTS)
     x, y, disparity = (torch.stack([getattr(scene, part) for scene in shown]) for part in ("x", "y", "disparity"))
     disparity = disparity.masked_fill(torch.stack([scene.occluded for scene in shown]), math.nan)
@@ -221,7 +221,7 @@ def test_its_minimum_is_the_match():
         with model.watched() as met:
             model(x, y, right=False)
         optimizer.zero_grad()
-        guidance_loss([one.match for one in met], disparity).backward()
+        matching_loss([one.match for one in met], disparity).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     for layer in measure_alignment(model, others):
@@ -230,12 +230,14 @@ def test_its_minimum_is_the_match():
 
 def test_guidance_fades_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):
     weights, watched = [], []
-    step, loss = training_loop.Training._step, guidance_loss
-    monkeypatch.setattr(training_loop, "guidance_loss", lambda *given: watched.append(1) or loss(*given))
+    step, loss = training_loop.Training._step, matching_loss
+    monkeypatch.setattr(training_loop, "matching_loss", lambda *given: watched.append(1) or loss(*given))
     monkeypatch.setattr(
-        training_loop.Training, "_step", lambda self, batch: weights.append(batch.guidance) or step(self, batch)
+        training_loop.Training,
+        "_step",
+        lambda self, batch: weights.append(batch.matching_loss_weight) or step(self, batch),
     )
-    quiet(guided(own_folder, tmp_path, epochs=2, guidance=2.0))
+    quiet(guided(own_folder, tmp_path, epochs=2, matching_loss_weight=2.0))
     assert weights == [2.0, 1.5, 1.0, 0.5, 0, 0, 0, 0]
     assert len(watched) == 4
 
@@ -243,7 +245,8 @@ def test_guidance_fades_and_then_costs_nothing(own_folder, tmp_path, monkeypatch
 def test_reported_losses_are_those_of_rate_and_distortion(own_folder, tmp_path):
     """With a learning rate that changes nothing, guidance changes nothing of what is told."""
     plain, helped = (
-        quiet(guided(own_folder, tmp_path, epochs=1, lr=1e-12, guidance=weight)).history[0] for weight in (0, 50.0)
+        quiet(guided(own_folder, tmp_path, epochs=1, lr=1e-12, matching_loss_weight=weight)).history[0]
+        for weight in (0, 50.0)
     )
     assert helped["loss"] == pytest.approx(plain["loss"], rel=1e-5)
     assert helped["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-5)

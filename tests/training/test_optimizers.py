@@ -11,7 +11,7 @@ from torch import nn
 import ndic_core as ndic
 from ndic_core.training import loop as training_loop
 from ndic_core.training.losses import rate_distortion_loss, rate_weights
-from ndic_core.training.lr_schedule import make_schedule
+from ndic_core.training.lr_schedule import make_lr_scheduler
 from ndic_core.training.optimizers import make_optimizer
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.validation import RATES, validate
@@ -23,15 +23,15 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_the_published_recipe():
     """Adam with AMSGrad at 1e-4; a tenth of it after ten validations without a better loss, not below 1e-7."""
     config = ndic.load_config("config")
-    assert (config.optimizer, config.lr, config.schedule, config.warmup_steps) == ("adam", 1e-4, "plateau", 0)
-    assert (config.ema_decay, config.rate_balance, config.clip_gradient) == (0, 0, None)
+    assert (config.optimizer, config.lr, config.lr_scheduler, config.warmup_steps) == ("adam", 1e-4, "plateau", 0)
+    assert (config.ema_decay, config.rate_balance, config.max_grad_norm) == (0, 0, None)
     assert (config.train_batch_size, config.epochs, config.validation_period) == (1, 50000, 1)
     weight = nn.Parameter(torch.zeros(2, 3))
     adam = make_optimizer(config, [weight])
     assert type(adam) is torch.optim.Adam
     expected = dict(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False)
     assert {key: adam.param_groups[0][key] for key in expected} == expected
-    plateau = make_schedule(config, adam, steps=1)
+    plateau = make_lr_scheduler(config, adam, steps=1)
     assert type(plateau) is torch.optim.lr_scheduler.ReduceLROnPlateau
     assert (plateau.factor, plateau.patience, plateau.min_lrs, plateau.mode) == (0.1, 10, [1e-7], "min")
     assert (plateau.threshold, plateau.threshold_mode, plateau.cooldown) == (1e-4, "rel", 0)
@@ -173,10 +173,10 @@ def test_images_are_weighted_by_a_power_of_lambda(own_folder, tmp_path, monkeypa
     ("changes", "sentence"),
     [
         (dict(rate_balance=0.6), r"rate_balance: got 0\.6; it needs lambda: \[lowest, highest\]"),
-        (dict(warmup_steps=3, schedule="plateau"), "warmup_steps: got 3; only schedule: 'cosine' warms up"),
+        (dict(warmup_steps=3, lr_scheduler="plateau"), "warmup_steps: got 3; only lr_scheduler: 'cosine' warms up"),
         (dict(model="bls17", heads=2), "heads: bls17 has no such key, it is for model: cross_attention"),
         (
-            dict(model="cross_attention", parallax={"r_x": 8}),
+            dict(model="cross_attention", parallax={"search_range": 8}),
             "parallax: cross_attention has no such key, it is for model: parall",
         ),
         (dict(optimizer="sgd"), r"optimizer: got 'sgd'; accepted is adam \(with AMSGrad, as published\) or soap"),
@@ -195,16 +195,16 @@ def test_another_model_drops_the_keys_that_a_file_has_for_its_own():
 
 
 def test_a_cosine_is_not_stretched(own_folder, tmp_path):
-    config = teaching(own_folder, tmp_path, schedule="cosine", epochs=2)
+    config = teaching(own_folder, tmp_path, lr_scheduler="cosine", epochs=2)
     quiet(config)
     before = Outputs(config).state.read_bytes()
     sentence = (
         r"planned with epochs: 2, the configuration says 4; to train further, start another experiment_name from its"
     )
     with pytest.raises(ndic.NDICError, match=sentence):
-        quiet(teaching(own_folder, tmp_path, schedule="cosine", epochs=4))
+        quiet(teaching(own_folder, tmp_path, lr_scheduler="cosine", epochs=4))
     assert Outputs(config).state.read_bytes() == before
-    plateau = dict(experiment_name="plateau", schedule="plateau")
+    plateau = dict(experiment_name="plateau", lr_scheduler="plateau")
     quiet(teaching(own_folder, tmp_path, epochs=2, **plateau))
     assert len(quiet(teaching(own_folder, tmp_path, epochs=4, **plateau)).history) == 4
 

@@ -8,9 +8,9 @@ from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
 
 SHARED_KEYS = (
-    *("num_filters", "resize", "train_batch_size", "seed", "optimizer", "lr", "schedule", "warmup_steps"),
-    *("clip_gradient", "ema_decay", "rate_balance", "lmbda", "distortion_loss", "epochs"),
-    *("dataset_name", "leave_out", "street_share", "window_share", "street_pairs", "street"),
+    *("num_filters", "resize", "train_batch_size", "seed", "optimizer", "lr", "lr_scheduler", "warmup_steps"),
+    *("max_grad_norm", "ema_decay", "rate_balance", "lmbda", "distortion_loss", "epochs"),
+    *("dataset_name", "exclude", "synthetic_fraction", "window_fraction", "street_pairs", "street"),
 )
 
 
@@ -65,7 +65,7 @@ def test_a_recipe_of_ones_own(tmp_path):
         "models: {cross_attention: {heads: 2}}\n"
         "stages:\n  first: {models: [bmshj18_factorized, bls17], epochs: 1}\n  second: {from: first, epochs: 2}\n"
     )
-    recipe = load_recipe(file, attention_width=16, seed=3)
+    recipe = load_recipe(file, embed_dim=16, seed=3)
     assert list(recipe) == [
         ("first", "bls17"),
         ("second", "bls17"),
@@ -74,7 +74,7 @@ def test_a_recipe_of_ones_own(tmp_path):
         ("second", "bmshj18_factorized"),
     ]
     config = recipe["second", "cross_attention"].config
-    assert (config.num_filters, config.heads, config.attention_width, config.alpha) == (8, 2, 16, 0)
+    assert (config.num_filters, config.heads, config.embed_dim, config.alpha) == (8, 2, 16, 0)
     assert (config.seed, config.epochs, config.experiment_name) == (3, 2, "mine_second")
     assert recipe["second", "bls17"].start is recipe["first", "bls17"]
 
@@ -117,7 +117,7 @@ def test_a_file_extends_another(tmp_path):
     config = ndic.load_config(tmp_path / "below" / "b.yaml")
     teaching = ndic.load_config("teaching")
     assert (config.lr, config.epochs, config.num_filters) == (0.1, 3, teaching.num_filters)
-    assert config.leave_out == ["007", "008"]
+    assert config.exclude == ["007", "008"]
     assert read_yaml(tmp_path / "below" / "b.yaml")["epochs"] == 3
 
 
@@ -129,6 +129,6 @@ def test_what_cannot_be_extended_is_said(tmp_path):
     (tmp_path / "b.yaml").write_text("extends: c.yaml\n")
     with pytest.raises(ndic.NDICError, match=r"there is no configuration .*c.yaml"):
         ndic.load_config(tmp_path / "a.yaml")
-    (tmp_path / "c.yaml").write_text("leave_out: 'gone.txt'\n")
+    (tmp_path / "c.yaml").write_text("exclude: 'gone.txt'\n")
     with pytest.raises(ndic.NDICError, match=r"there is no list file .*gone.txt"):
         ndic.load_config(tmp_path / "a.yaml")

@@ -68,7 +68,7 @@ def test_the_state_of_soap_and_of_an_average_counts(tmp_path):
 def test_what_is_kept_grows_with_the_batch_and_the_state_does_not(tmp_path):
     rows = [throughput(configure(tmp_path, train_batch_size=batch), seconds=0.0) for batch in (1, 2, 4)]
     assert len({row["state_mb"] for row in rows}) == 1
-    kept = [row["kept_mb"] for row in rows]
+    kept = [row["activation_mb"] for row in rows]
     assert kept[2] - kept[1] == pytest.approx(2 * (kept[1] - kept[0]), rel=0.01)
     activation = 4 * 4 * 16 * 32 / 1e6  # of the first of three layers, which GDN keeps
     assert kept[1] - kept[0] > activation
@@ -81,7 +81,7 @@ def test_what_is_kept_grows_with_the_batch_and_the_state_does_not(tmp_path):
 def test_bf16_keeps_less(tmp_path):
     kept = {
         precision: throughput(configure(tmp_path, precision=precision, num_filters=16, cuda=False), seconds=0.0)[
-            "kept_mb"
+            "activation_mb"
         ]
         for precision in ("float32", "bf16")
     }

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import ndic_core as ndic
 from ndic_core.training import loop as training_loop
-from ndic_core.training import lr_schedule as schedule
+from ndic_core.training import lr_schedule as lr_scheduler
 from ndic_core.training import train as training_module
 from ndic_core.training.devices import launch
 from ndic_core.training.optimizers import make_optimizer
@@ -39,7 +39,7 @@ def test_every_model_learns(name, own_folder, tmp_path):
 def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path):
     last = []
     for lmbda in (0.0001, 0.1):
-        how = dict(model="bls17", resize=[64, 128], epochs=60, lr=0.01, clip_gradient=1.0, save_weights=False)
+        how = dict(model="bls17", resize=[64, 128], epochs=60, lr=0.01, max_grad_norm=1.0, save_weights=False)
         last.append(quiet(teaching(own_folder, tmp_path, lmbda=lmbda, **how)).history[-1])
     assert last[0]["bpp"] < 0.5 * last[1]["bpp"]
     assert last[0]["psnr"] < last[1]["psnr"] - 0.8
@@ -49,11 +49,17 @@ def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path
     "changes",
     [
         dict(model="cross_attention"),  # with dropout
-        dict(lmbda=[0.001, 0.02], schedule="cosine", warmup_steps=3, clip_gradient=1.0),
+        dict(lmbda=[0.001, 0.02], lr_scheduler="cosine", warmup_steps=3, max_grad_norm=1.0),
         dict(model="bmshj18_factorized", alpha=0, beta=0),
-        dict(model="parallax_attention", dataset_name="Street", street_pairs=[16, 2, 2], guidance=1.0),
+        dict(model="parallax_attention", dataset_name="Street", street_pairs=[16, 2, 2], matching_loss_weight=1.0),
         dict(
-            lmbda=[0.001, 0.02], schedule="cosine", optimizer="soap", alpha=0, beta=0, ema_decay=0.9, rate_balance=0.6
+            lmbda=[0.001, 0.02],
+            lr_scheduler="cosine",
+            optimizer="soap",
+            alpha=0,
+            beta=0,
+            ema_decay=0.9,
+            rate_balance=0.6,
         ),
     ],
     ids=["dropout", "variable rate, cosine", "plain", "guided", "soap, average"],
@@ -133,7 +139,7 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
 
 
 def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(schedule.PLATEAU, "patience", 1)
+    monkeypatch.setitem(lr_scheduler.PLATEAU, "patience", 1)
     validate = training_loop.validate
     monkeypatch.setattr(training_loop, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
     history = quiet(teaching(own_folder, tmp_path, epochs=6, save_weights=False)).history
@@ -141,7 +147,7 @@ def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch)
 
 
 def test_the_cosine_rises_and_falls(own_folder, tmp_path):
-    config = teaching(own_folder, tmp_path, epochs=5, save_weights=False, schedule="cosine", warmup_steps=4)
+    config = teaching(own_folder, tmp_path, epochs=5, save_weights=False, lr_scheduler="cosine", warmup_steps=4)
     rates = [row["lr"] for row in quiet(config).history]  # 4 steps an epoch: warm-up fills the first
     assert rates == pytest.approx([1e-3, 1e-3 * (2 + 2**0.5) / 4, 5e-4, 1e-3 * (2 - 2**0.5) / 4, 0], abs=1e-9)
 
@@ -289,11 +295,15 @@ class _Zeros:
 def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, monkeypatch):
     """A GPU then never waits for the CPU to hear of a result. Tensors without values refuse to be asked."""
     size = [64, 128] if metric == "MSE" else [128, 256]
-    extra = dict(guidance=1.0, dataset_name="Street", street_pairs=[4, 1, 1]) if model == "parallax_attention" else {}
+    extra = (
+        dict(matching_loss_weight=1.0, dataset_name="Street", street_pairs=[4, 1, 1])
+        if model == "parallax_attention"
+        else {}
+    )
     config = teaching(
         *(own_folder, tmp_path),
         **dict(model=model, resize=size, distortion_loss=metric, lmbda=[0.001, 0.02], save_weights=False, alpha=0.1),
-        **dict(optimizer="soap", ema_decay=0.9, rate_balance=0.5, clip_gradient=1.0, schedule="cosine", **extra),
+        **dict(optimizer="soap", ema_decay=0.9, rate_balance=0.5, max_grad_norm=1.0, lr_scheduler="cosine", **extra),
     )
     training = training_loop.Training(
         config, launch(config), Outputs(config), progress=False, report=lambda line: None, model=None
@@ -305,7 +315,7 @@ def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, mon
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
     training.model.to("meta")
     training.optimizer = make_optimizer(config, training.model.parameters())
-    training.schedule = schedule.make_schedule(config, training.optimizer, len(training.batches))
+    training.lr_scheduler = lr_scheduler.make_lr_scheduler(config, training.optimizer, len(training.batches))
     training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     for _ in range(12 if model == "bls17" else 2):  # SOAP's eigenbases are new after ten
         _, terms = training._step(batch)
@@ -314,11 +324,11 @@ def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, mon
         terms["loss"].item()
 
 
-MOVES = dict(schedule="cosine", optimizer="soap", ema_decay=0.9, lmbda=[0.001, 0.02], epochs=2, validation_period=9)
+MOVES = dict(lr_scheduler="cosine", optimizer="soap", ema_decay=0.9, lmbda=[0.001, 0.02], epochs=2, validation_period=9)
 
 
-@pytest.mark.parametrize("leave_out", [(), ("optimizer", "average"), MAY_BE_MISSING])
-def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_path, monkeypatch, leave_out):
+@pytest.mark.parametrize("exclude", [(), ("optimizer", "average"), MAY_BE_MISSING])
+def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_path, monkeypatch, exclude):
     """Of 16 pairs, 3 batches of 3 are done; batches of 4 go on with the ninth, and the cosine where it was."""
     first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
     state = Outputs(first).state
@@ -338,16 +348,16 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     second = teaching(own_folder, tmp_path, train_batch_size=4, **MOVES | {"lr": 0.002})
     with pytest.raises(ndic.NDICError, match=r"train_batch_size 3 then, 4 now; lr 0\.001 then, 0\.002 now"):
         quiet(second)
-    progress = move_state(state, state, second, leave_out)
+    progress = move_state(state, state, second, exclude)
     assert (progress.epoch, progress.step, progress.images) == (0, 2, 8)
     best = ndic.build_model(**second.model_arguments())
-    if "model" in leave_out:
+    if "model" in exclude:
         with pytest.raises(ndic.NDICError, match="is gone, though"):
             quiet(second)
         ndic.save_checkpoint(best, Outputs(second).weights)
     assert quiet(second).stopped == "epochs"
     assert rates[0] == pytest.approx(0.002 * (1 + math.cos(math.pi * 8 / 32)) / 2)
-    assert torch.equal(starts[0], best.analysis_x.conv1.weight) == ("model" in leave_out)
+    assert torch.equal(starts[0], best.analysis_x.conv1.weight) == ("model" in exclude)
     assert len(seen) == 24
     rest, whole = seen[:8], seen[8:]
     assert len(set(rest)) == 8
@@ -365,7 +375,7 @@ def test_only_a_training_whose_rate_follows_from_the_images_can_move(own_folder,
     state = Outputs(config).state
     before = state.read_bytes()
     for change, words in [
-        (dict(schedule="plateau"), "only a cosine's"),
+        (dict(lr_scheduler="plateau"), "only a cosine's"),
         (dict(seed=5), "another seed: it cannot go"),
     ]:
         with pytest.raises(ndic.NDICError, match=words):

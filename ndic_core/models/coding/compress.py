@@ -10,7 +10,7 @@ from ndic_core.errors import NDICError
 from ndic_core.models.codec import DOWNSAMPLING, Codec, check_tensor, evaluating
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
-from ndic_core.models.coding.tiling import Layout
+from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.entropy_models import FactorizedTables, HyperpriorTables
 
 
@@ -46,9 +46,9 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
     height, width = x.shape[-2:]
-    layout = padded_layout(model, height, width)
+    tiling = padded_layout(model, height, width)
     with _coding_conditions(model, height, width):
-        tiles = layout.split(model.fit(x))
+        tiles = tiling.split(model.to_model(x))
         coding = model.coding(level)
         latents = [model.analyse(tile, coding.gain) for tile in _bar(tiles.split(1), "encode", progress)]
         encoder = SymbolEncoder()
@@ -94,7 +94,7 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"the side image y must have the size of the image sent, {header.height} × {header.width} "
                 f"(height × width); it is {y.shape[-2]} × {y.shape[-1]}"
             )
-    layout = padded_layout(model, header.height, header.width)
+    tiling = padded_layout(model, header.height, header.width)
     with _coding_conditions(model, header.height, header.width):
         coding = model.coding(header.level)
         if header.fingerprint != coding.fingerprint:
@@ -102,28 +102,28 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"this stream was made with other weights of {model.name} (fingerprint {header.fingerprint.hex()}; "
                 f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
             )
-        latents = model.fit(_read_latents(coding.tables, payload, _latent_shape(model, layout)))
+        latents = model.to_model(_read_latents(coding.tables, payload, _latent_shape(model, tiling)))
         used = y is not None and model.info.side_info
-        sides = layout.split(model.fit(y)).split(1) if used else [None] * len(latents)
+        sides = tiling.split(model.to_model(y)).split(1) if used else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
         tiles = [model.reconstruct(*pair, coding.inverse) for pair in _bar(pairs, "decode", progress, len(latents))]
-        x_hat = layout.join(torch.cat(tiles)).float()
+        x_hat = tiling.join(torch.cat(tiles)).float()
         if not bool(x_hat.isfinite().all()):
             raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
         return x_hat.clamp(0, 1)
 
 
-def padded_layout(model: Codec, height: int, width: int) -> Layout:
+def padded_layout(model: Codec, height: int, width: int) -> Tiling:
     """How an image is padded or tiled; `NDICError` if that makes more pixels than can be coded."""
-    layout = model.layout(height, width)
-    padded = layout.rows * layout.tile[0], layout.columns * layout.tile[1]
+    tiling = model.tiling(height, width)
+    padded = tiling.rows * tiling.tile[0], tiling.columns * tiling.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
-    return layout
+    return tiling
 
 
-def _latent_shape(model: Codec, layout: Layout) -> torch.Size:
-    height, width = (side // DOWNSAMPLING for side in layout.tile)
-    return torch.Size((layout.rows * layout.columns, model.config["num_filters"], height, width))
+def _latent_shape(model: Codec, tiling: Tiling) -> torch.Size:
+    height, width = (side // DOWNSAMPLING for side in tiling.tile)
+    return torch.Size((tiling.rows * tiling.columns, model.config["num_filters"], height, width))
 
 
 def _read_latents(tables: FactorizedTables | HyperpriorTables, payload: bytes, shape: torch.Size) -> Tensor:

@@ -41,7 +41,7 @@ class Coding:
         if level is not None:
             exact = copy.deepcopy(model.gain).to("cpu", torch.float64)  # as the tables: every machine rounds alike
             gain, inverse = exact(torch.tensor([level / LEVELS], dtype=torch.float64))
-            exact_gain, gain, inverse = gain[0], model.fit(gain), model.fit(inverse)
+            exact_gain, gain, inverse = gain[0], model.to_model(gain), model.to_model(inverse)
         tables = model.prior_x.coding_tables(exact_gain)
         # lambda and dropout shape the training, not the stream
         architecture = {key: value for key, value in model.config.items() if key not in ("lmbda", "dropout")}

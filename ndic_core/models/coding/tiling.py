@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Layout:
+class Tiling:
     """An image of `height` × `width` on a grid of equal tiles.
 
     A model that takes any multiple of some step has one tile, the image padded to the next multiple. A model bound

@@ -50,13 +50,13 @@ def test_any_number_of_filters(name, num_filters):
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
 @pytest.mark.parametrize("name", ["ndic_bls17", "cross_attention", "parallax_attention"])
-def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
+def test_memory_layout_of_the_images_does_not_matter(name, tiling, pair):
     model = lively(name, num_filters=32, image_size=(128, 256))
     x, y = (view.clone() for view in pair)
     out = senders_reconstruction(model, x.contiguous(), y.contiguous())
-    if layout == "channels_last":
+    if tiling == "channels_last":
         y = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    if layout == "strided":
+    if tiling == "strided":
         y = torch.stack([y, y], dim=-1)[..., 0]
     assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), out)
     with torch.inference_mode():
@@ -314,9 +314,9 @@ def test_coding_leaves_modes_and_gradients_alone():
 
 def test_fingerprint_covers_what_the_stream_depends_on():
     """Weights trained with another lambda or dropout, or the default written out, read each other's files."""
-    options = dict(num_filters=4, attention_width=16, heads=2)
+    options = dict(num_filters=4, embed_dim=16, heads=2)
     first = lively("cross_attention", **options)
-    second = lively("cross_attention", **options, lmbda=0.5, dropout=0.0, head_width=16)
+    second = lively("cross_attention", **options, lmbda=0.5, dropout=0.0, head_dim=16)
     x, y = torch.rand(2, 3, 64, 64)
     assert ndic.decode(second, ndic.encode(first, x), y).shape == x.shape
 
