@@ -10,10 +10,10 @@ What was measured before is kept: a run with some seeds only, or a stopped one, 
 run of another length writes its table beside the weights, so that notebook 05 goes on reading models trained alike.
 
 A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_matching_y,
-psnr_mismatched_y, psnr_no_y (dB: decoded with the right y, another scene's, a grey image); cost, bpp + lambda *
-255**2 * MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y, but
-w rounded to integers, or 0); w_deviation (the root of w's mean variance in a channel); w_capacity (bits per pixel that
-fit through w and its noise in training).
+psnr_mismatched_y, psnr_no_y (dB: decoded with the right y, another scene's, a grey image); cost, bpp + lambda * 255**2
+* MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y,
+but w rounded to integers, or 0); w_deviation (the root of w's mean variance in a channel); w_capacity (bits per pixel
+that fit through w and its noise in training).
 """
 
 import argparse
