@@ -45,7 +45,7 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
     table.set_xlabel("place in y that answers")
     table.set_ylabel("place in x that asks")
     table.set_title(f"weights; the largest {weights.max():.2f}", fontsize=10)
-    figure.colorbar(shown, ax=table, stride=0.85)
+    figure.colorbar(shown, ax=table, shrink=0.85)
     return figure
 
 
@@ -112,7 +112,7 @@ def look_at_patches(
     name = "mean of the heads" if head is None else f"head {head}"
     shown = _percent(axes["found"], found, f"attention weight, %, {name}")
     _percent(axes["truth"], truth.nan_to_num(0), "where the patch truly lies, % of its visible pixels")
-    figure.colorbar(shown, ax=[axes["found"], axes["truth"]], label="%", stride=0.9)
+    figure.colorbar(shown, ax=[axes["found"], axes["truth"]], label="%", shrink=0.9)
     return figure
 
 

@@ -112,8 +112,8 @@ def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[
             axis.set_yticks([])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", stride=0.8)
-    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", stride=0.8)
+    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", shrink=0.8)
+    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", shrink=0.8)
     return figure
 
 

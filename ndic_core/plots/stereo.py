@@ -64,7 +64,7 @@ def stereo_pair(
     image = _map(
         axes["disparity"], shown, title, cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=furthest
     )
-    figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", stride=0.9)
+    figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", shrink=0.9)
     return figure
 
 
@@ -92,7 +92,7 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
     )
     if hidden is not None and hidden.any():
         axes["left"].contour(hidden.cpu().float(), levels=[0.5], colors="black", linewidths=0.6)
-    figure.colorbar(image, ax=[axes["apart"], axes["left"]], label="error", extend="both", stride=0.8)
+    figure.colorbar(image, ax=[axes["apart"], axes["left"]], label="error", extend="both", shrink=0.8)
     return figure
 
 
