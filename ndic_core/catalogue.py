@@ -17,6 +17,8 @@ class ModelInfo:
         transmitted: the latents that are sent, in the order of the stream's likelihoods.
         title: what it is, in a few words.
         source: the paper.
+        colour: in all figures, from the Okabe–Ito palette.
+        marker: in all figures, as matplotlib names it.
     """
 
     name: str
@@ -27,6 +29,8 @@ class ModelInfo:
     transmitted: tuple[str, ...]
     title: str
     source: str
+    colour: str
+    marker: str
 
     def load_class(self):
         """The model's class (imports PyTorch and CompressAI)."""
@@ -44,6 +48,8 @@ _ENTRIES = (
         transmitted=("x",),
         title="three layers, factorised prior",
         source="Ballé, Laparra & Simoncelli 2017, arXiv 1611.01704",
+        colour="#999999",
+        marker="o",
     ),
     ModelInfo(
         "bmshj18_factorized",
@@ -54,6 +60,8 @@ _ENTRIES = (
         transmitted=("x",),
         title="four layers, factorised prior: the matched baseline",
         source="Ballé et al. 2018, arXiv 1802.01436",
+        colour="#000000",
+        marker="s",
     ),
     ModelInfo(
         "bmshj18",
@@ -64,6 +72,8 @@ _ENTRIES = (
         transmitted=("x", "z"),
         title="four layers, scale hyperprior",
         source="Ballé et al. 2018, arXiv 1802.01436",
+        colour="#56B4E9",
+        marker="D",
     ),
     ModelInfo(
         "ndic_bls17",
@@ -74,6 +84,8 @@ _ENTRIES = (
         transmitted=("x",),
         title="common information from y, factorised priors",
         source="Mital et al. 2022 (NDIC), arXiv 2106.11723",
+        colour="#E69F00",
+        marker="^",
     ),
     ModelInfo(
         "ndic_bmshj18",
@@ -84,6 +96,8 @@ _ENTRIES = (
         transmitted=("x", "z"),
         title="common information from y, scale hyperpriors",
         source="Mital et al. 2022 (NDIC), arXiv 2106.11723",
+        colour="#009E73",
+        marker="v",
     ),
     ModelInfo(
         "cross_attention",
@@ -94,6 +108,8 @@ _ENTRIES = (
         transmitted=("x",),
         title="ndic_bls17 with decoder features aligned by cross-attention",
         source="Mital et al. 2022 (NDIC-CAM), arXiv 2207.08489",
+        colour="#D55E00",
+        marker="P",
     ),
     ModelInfo(
         "parallax_attention",
@@ -104,6 +120,8 @@ _ENTRIES = (
         transmitted=("x",),
         title="y aligned along the row, coarse to fine, factorised prior",
         source="this project",
+        colour="#CC79A7",
+        marker="*",
     ),
 )
 

@@ -17,7 +17,8 @@ from ndic_core.errors import NDICError
 from ndic_core.io import write_whole
 from ndic_core.metrics import bits, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.coding.compress import decode, encode
-from ndic_core.plots.panels import MODEL_STYLE, contact_sheet
+from ndic_core.plots.panels import contact_sheet
+from ndic_core.plots.style import MODEL_STYLE
 
 SIZE = (128, 256)
 

@@ -1,1 +1,1 @@
-"""Figures: data in, matplotlib `Figure` out; nothing is read, computed by a model or written here."""
+"""Figures: functions that take data and return a matplotlib `Figure`, without running models or accessing files."""

@@ -1,64 +1,66 @@
-"""Bits over the picture, scales beside latents, and what a file is made of: data in, matplotlib Figure out."""
+"""Bit maps, hyperprior scales, and the contents of a bitstream."""
 
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ndic_core.errors import NDICError
+from ndic_core.models.coding.container import fields
+from ndic_core.plots.style import BLACK, BLUE, GREY, SKY, VERMILION, image_grid, pixels, show_image, show_map, subplots
 
-_PARTS = {  # Okabe–Ito; what a file is made of, from the bottom up
-    "z": ("#D55E00", "z, the scales (estimated)"),
-    "x": ("#56B4E9", "the latent (estimated)"),
-    "rest": ("#999999", "header, checksum, coder's state (measured less estimated)"),
+_FILE_PARTS = {  # from the bottom of a bar to its top
+    "z": (VERMILION, "z, the scales (estimated)"),
+    "x": (SKY, "the latent (estimated)"),
+    "rest": (GREY, "header, checksum, coder state (measured − estimated)"),
 }
-_OPAQUE = 0.72  # of a bit map, so that the picture below can be recognised
+_FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
+    "magic": "#BBBBBB",
+    "version, flag, model": "#F3C677",
+    "fingerprint": "#E3A9C8",
+    "height": "#8FD0B6",
+    "width": "#4FB892",
+    "level": "#F0E442",
+    "payload": "#E4F1FA",
+    "checksum": "#EE9D6B",
+}
+_OPACITY = 0.72  # of a bit map, so that the image below can be recognised
+_LINE = 0.19  # inches
 
 
-def bits_over_picture(
-    picture: Tensor, maps: Mapping[str, Tensor], columns: int = 2, largest: Mapping[str, float] | None = None
+def bits_over_image(
+    image: Tensor, maps: Mapping[str, Tensor], columns: int = 2, largest: Mapping[str, float] | None = None
 ) -> Figure:
-    """Bit maps laid over their picture: dark where nothing is spent, bright where most is.
+    """Bit maps over a grey version of their image.
 
     Args:
-        picture: (3, H, W) in [0, 1]; it is shown first, and in grey below every map.
-        maps: by their titles, (H, W) each in bits per pixel, from `evaluation.bit_maps.over_image`. The title is
-            completed by the map's sum, in bits.
+        image: (3, H, W) in [0, 1]; it is shown first.
+        maps: by their titles, (H, W) each in bits per pixel, from `evaluation.bit_maps.over_image`. The map's sum, in
+            bits, is added to the title.
         columns: of the grid.
-        largest: bits per pixel where a map's colours end, by title; its own maximum where none is given.
-
-    Returns:
-        A figure without interpolation; every map has a colour bar.
+        largest: upper end of a map's colour scale in bits per pixel, by title; its maximum where none is given.
 
     Raises:
-        NDICError: a map has another size than the picture.
+        NDICError: a map has another size than the image.
 
     Example:
         >>> import torch
-        >>> figure = bits_over_picture(torch.rand(3, 32, 64), {"latent": torch.full((32, 64), 0.25)})
+        >>> figure = bits_over_image(torch.rand(3, 32, 64), {"latent": torch.full((32, 64), 0.25)})
         >>> figure.axes[1].get_title()
         'latent: 512 bits'
     """
-    height, width = picture.shape[-2:]
-    for title, bits in maps.items():
-        if bits.shape != (height, width):
-            raise NDICError(f"the map {title!r} is {tuple(bits.shape)}, its picture {height} × {width}: use over_image")
-    rows = -(-(1 + len(maps)) // columns)
-    cell = 7.5 / columns
-    figure = Figure(figsize=(7.5, rows * (0.88 * cell * height / width + 0.4)), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    colours = picture.permute(1, 2, 0).cpu().clamp(0, 1).numpy()
-    axes[0].imshow(colours, interpolation="none")
-    axes[0].set_title("the picture", fontsize=9)
+    height, width = image.shape[-2:]
+    figure, axes = image_grid(1 + len(maps), columns, 7.5, 0.88 * 7.5 / columns * height / width + 0.4)
+    show_image(axes[0], image, "the image", fontsize=9)
+    grey = pixels(image).mean(-1)
     for axis, (title, bits) in zip(axes[1:], maps.items(), strict=False):
-        axis.imshow(
-            colours.mean(-1), cmap="gray", vmin=-0.6, vmax=1, interpolation="none"
-        )  # pale, so that maps stay true
+        if bits.shape != (height, width):
+            raise NDICError(f"the map {title!r} is {tuple(bits.shape)}, its image {height} × {width}: use over_image")
+        axis.imshow(grey, cmap="gray", vmin=-0.6, vmax=1, interpolation="none")  # pale, so that colours stay true
         top = (largest or {}).get(title) or max(bits.max().item(), 1e-9)
-        shown = axis.imshow(bits.cpu().numpy(), cmap="inferno", vmin=0, vmax=top, alpha=_OPAQUE, interpolation="none")
-        axis.set_title(f"{title}: {bits.sum().item():,.0f} bits", fontsize=9)
+        words = f"{title}: {bits.sum().item():,.0f} bits"
+        shown = show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=_OPACITY)
         bar = figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
         bar.set_label("bits per pixel, estimated", fontsize=7)
         bar.ax.tick_params(labelsize=8)
@@ -66,7 +68,7 @@ def bits_over_picture(
 
 
 def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figure:
-    """A channel's magnitudes, the scales that z tells for it, and what is left when one is divided by the other.
+    """Magnitudes of a latent channel, the scales decoded from z, and their ratio.
 
     The three panels of Ballé et al. 2018, figure 2.
 
@@ -76,55 +78,42 @@ def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figur
         name: of the channel, for the first title.
 
     Returns:
-        A figure of three maps without interpolation. The first two share one scale of colours, the third ends at 3.
+        A figure of three maps. The first two share one colour scale, that of the third ends at 3.
     """
-    figure = Figure(figsize=(9.0, 2.0), layout="constrained")
-    axes = figure.subplots(1, 3)
-    magnitude, ratio = latent.detach().cpu().abs(), (latent / sigma).detach().cpu().abs()
-    top = max(magnitude.max().item(), sigma.max().item())
-    panels = [
-        (magnitude, f"|latent|{name and ', '}{name}", "viridis", top),
-        (sigma.detach().cpu(), "sigma, told by z", "viridis", top),
-        (ratio, "|latent| / sigma", "cividis", 3.0),
-    ]
-    for axis, (values, title, colours, largest) in zip(axes, panels, strict=True):
-        shown = axis.imshow(values.numpy(), cmap=colours, vmin=0, vmax=largest, interpolation="none")
-        axis.set_title(title, fontsize=9)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        bar = figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
-        bar.ax.tick_params(labelsize=8)
+    figure, axes = subplots((9.0, 2.0), columns=3)
+    top = max(latent.abs().max().item(), sigma.max().item())
+    panels = (
+        (latent.abs(), f"|latent|{name and ', '}{name}", "viridis", top),
+        (sigma, "sigma, decoded from z", "viridis", top),
+        ((latent / sigma).abs(), "|latent| / sigma", "cividis", 3.0),
+    )
+    for axis, (values, title, cmap, largest) in zip(axes, panels, strict=True):
+        shown = show_map(axis, values, title, fontsize=9, frame=True, cmap=cmap, vmin=0, vmax=largest)
+        figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02).ax.tick_params(labelsize=8)
     return figure
 
 
 def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
-    """How much alike magnitudes are at neighbouring places.
+    """Correlation of magnitudes at neighbouring positions.
 
     Args:
-        maps: by their titles, (2r + 1, 2r + 1) each: correlation coefficients over the offset, whose middle is (0, 0).
+        maps: by their titles, (2r + 1, 2r + 1) each: correlation coefficients by offset; the centre is (0, 0).
 
     Returns:
-        A figure with a map each, its numbers written in.
+        A figure with a map for each title; the numbers are written in the cells.
     """
-    figure = Figure(figsize=(9.0, 9.0 / len(maps) + 0.3), layout="constrained")
-    for axis, (title, values) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+    figure, axes = subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
+    for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
         reach = values.shape[0] // 2
         edge = reach + 0.5
-        axis.imshow(
-            values.cpu().numpy(),
-            cmap="Blues",
-            vmin=0,
-            vmax=0.5,
-            extent=(-edge, edge, edge, -edge),
-            interpolation="none",
-        )
+        box = (-edge, edge, edge, -edge)
+        axis.imshow(values.cpu().numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
         for i, row in enumerate(values.tolist()):
             for j, value in enumerate(row):
                 colour = "white" if value > 0.3 else "black"
                 axis.text(j - reach, i - reach, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
         ticks = range(-reach, reach + 1)
-        axis.set_xticks(ticks)
-        axis.set_yticks(ticks)
+        axis.set(xticks=ticks, yticks=ticks)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("columns to the right", fontsize=9)
         axis.set_ylabel("rows below", fontsize=9)
@@ -133,7 +122,7 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
 
 
 def file_parts(rows: Sequence[Mapping]) -> Figure:
-    """What the files of a hyperprior model are made of, over lambda.
+    """Parts of the files of a hyperprior model, over lambda.
 
     Args:
         rows: by rising lambda: mappings with `lmbda`, and `z`, `x` and `file`, in bits: the first two estimated, the
@@ -147,19 +136,105 @@ def file_parts(rows: Sequence[Mapping]) -> Figure:
         >>> [axis.get_ylabel() for axis in figure.axes]
         ['bits of a file', 'share of the file (%)']
     """
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-    axes = figure.subplots(1, 2)
-    places = range(len(rows))
-    for axis, label in zip(axes, ("bits of a file", "share of the file (%)"), strict=True):
+    figure, (absolute, relative) = subplots((9.0, 3.4), columns=2)
+    positions = range(len(rows))
+    scales = ((absolute, [1] * len(rows)), (relative, [100 / row["file"] for row in rows]))
+    for axis, factors in scales:
         bottom = [0.0] * len(rows)
-        for part, (colour, name) in _PARTS.items():
+        for part, (colour, name) in _FILE_PARTS.items():
             bits = [row["file"] - row["z"] - row["x"] if part == "rest" else row[part] for row in rows]
-            if "share" in label:
-                bits = [100 * value / row["file"] for value, row in zip(bits, rows, strict=True)]
-            axis.bar(places, bits, bottom=bottom, color=colour, label=name)
-            bottom = [a + b for a, b in zip(bottom, bits, strict=True)]
-        axis.set_xticks(places, [f"{row['lmbda']:.1e}" for row in rows], rotation=45, fontsize=8)
+            heights = [factor * value for factor, value in zip(factors, bits, strict=True)]
+            axis.bar(positions, heights, bottom=bottom, color=colour, label=name)
+            bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
+        axis.set_xticks(positions, [f"{row['lmbda']:.1e}" for row in rows], rotation=45, fontsize=8)
         axis.set_xlabel("lambda")
-        axis.set_ylabel(label)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    absolute.set_ylabel("bits of a file")
+    relative.set_ylabel("share of the file (%)")
+    figure.legend(*absolute.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
+    """Hexadecimal dump of a file, coloured by field, and the meaning of each field.
+
+    Args:
+        stream: a whole `.ndic` file.
+        columns: bytes per line, 1 or more.
+        lines: 3 or more; a longer file is shown by its first and last lines, so many in total.
+
+    Raises:
+        NDICError: the bytes are not an `.ndic` file (see `models.coding.container.unpack`).
+
+    Example:
+        >>> from ndic_core.models.coding.container import Header, pack
+        >>> figure = file_bytes(pack(Header("bls17", bytes(3), 128, 256), b"payload"))
+        >>> [text.get_text() for text in figure.axes[0].texts][:3]
+        ['4e', '44', '20']
+    """
+    parts = fields(stream)
+    payload = next(part for part in parts if part.name == "payload")
+    colours = [_FIELDS[part.name] for part in parts for _ in part.content]
+    rows = -(-len(stream) // columns)
+    last = min(2, lines - 2)
+    first = lines - 1 - last
+    shown = list(range(rows)) if rows <= lines else [*range(first), None, *range(rows - last, rows)]
+    height = _LINE * (len(shown) + len(parts) + 1.6)
+    figure = Figure(figsize=(9.0, height), dpi=100, layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(-2.6, columns + 0.4), ylim=(len(shown) + len(parts) + 1.3, -0.3))
+    axis.set_axis_off()
+    look = dict(fontsize=7.5, va="center", family="monospace")
+    for line, row in enumerate(shown):
+        if row is None:
+            start, end = columns * first, columns * (rows - last)
+            whose = " of payload" if start >= payload.start and end <= payload.start + len(payload.content) else ""
+            axis.text(columns / 2, line + 0.5, f"... {end - start} bytes{whose} ...", ha="center", **look)
+            continue
+        for column, byte in enumerate(stream[row * columns : (row + 1) * columns]):
+            axis.add_patch(Rectangle((column, line), 1, 1, color=colours[row * columns + column], linewidth=0))
+            axis.text(column + 0.5, line + 0.5, f"{byte:02x}", ha="center", **look)
+        axis.text(-0.3, line + 0.5, f"{row * columns}", ha="right", color="#777777", **look)
+    for line, part in enumerate(parts, len(shown) + 1):
+        axis.add_patch(Rectangle((0, line + 0.1), 1, 0.8, color=_FIELDS[part.name], linewidth=0))
+        count = len(part.content)
+        axis.text(1.5, line + 0.5, part.name, fontsize=9, va="center")
+        axis.text(11.2, line + 0.5, f"{count} byte{'s' * (count > 1)}", fontsize=9, va="center", ha="right")
+        axis.text(12.2, line + 0.5, part.meaning, fontsize=9, va="center")
+    return figure
+
+
+def damage_by_place(rows: Sequence[Mapping], psnr: float) -> Figure:
+    """Effect of a flipped bit of the payload, over its position.
+
+    Args:
+        rows: mappings with `byte` (of the payload, from 0), `wrong` (share of wrong latents, in [0, 1]; None where the
+            decoder raised an error) and `psnr` (dB of the decoded image; None where it was not decoded).
+        psnr: of the image from the undamaged file, in dB.
+
+    Returns:
+        A figure of two panels over the position. Rejected files are crosses on the lower edge.
+
+    Example:
+        >>> figure = damage_by_place([dict(byte=0, wrong=0.9, psnr=10.0), dict(byte=400, wrong=None, psnr=None)], 23.0)
+        >>> [axis.get_ylabel() for axis in figure.axes]
+        ['wrong latents (%)', 'PSNR of the image (dB)']
+    """
+    figure, (left, right) = subplots((9.0, 3.2), columns=2, dpi=90)
+    wrong = [(row["byte"], 100 * row["wrong"]) for row in rows if row["wrong"] is not None]
+    quality = [(row["byte"], row["psnr"]) for row in rows if row["psnr"] is not None]
+    rejected = [row["byte"] for row in rows if row["wrong"] is None]
+    left.plot([byte for byte, _ in wrong], [share for _, share in wrong], ".", color=BLUE, markersize=4)
+    left.set_ylabel("wrong latents (%)")
+    right.plot([byte for byte, _ in quality], [db for _, db in quality], "o", color=VERMILION, markersize=4)
+    right.axhline(psnr, color="#555555", linestyle=":", linewidth=1.2)
+    right.text(0, psnr, "the whole file", fontsize=8, va="bottom", color="#555555")
+    right.set_ylabel("PSNR of the image (dB)")
+    for axis in (left, right):
+        low, high = axis.get_ylim()
+        axis.set_ylim(low if axis is right else min(low, 0), high + 0.06 * (high - low))
+        edge = [axis.get_ylim()[0]] * len(rejected)
+        axis.plot(rejected, edge, "x", color=BLACK, markersize=5, clip_on=False, label="rejected with an error message")
+        axis.set_xlabel("byte of the payload with a flipped bit")
+    if rejected:
+        figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", fontsize=8, frameon=False)
     return figure

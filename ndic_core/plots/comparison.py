@@ -1,160 +1,152 @@
-"""Curves and numbers held against each other: data in, matplotlib Figure out."""
+"""Comparison of codecs: BD-rate, spread over images, header costs, and the Lagrangian."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from ndic_core.errors import NDICError
 from ndic_core.evaluation.bd_rate import rates_in_common
-from ndic_core.plots.panels import CODEC_STYLE, MODEL_STYLE
-
-_QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM (dB)"}
-_FEWER, _MORE = "#56B4E9", "#E69F00"  # Okabe–Ito: where the test needs fewer bits than its anchor, and more
-_NO_Y = {"no_y": (":", "no y"), "mismatched_y": ("--", "another scene's y")}
+from ndic_core.plots.style import (
+    BLACK,
+    GREEN,
+    GREY,
+    MODEL_STYLE,
+    ORANGE,
+    QUALITY,
+    SIDE_INFO,
+    SKY,
+    VERMILION,
+    curve_style,
+    label,
+    legend_beside,
+    show_image,
+    subplots,
+)
 
 
 def rate_gap(
-    anchor: Iterable[Mapping],
-    test: Iterable[Mapping],
+    anchor: Sequence[Mapping],
+    test: Sequence[Mapping],
     metric: str = "ms_ssim_db",
     part: tuple[float, float] = (0.0, 1.0),
     title: str = "",
 ) -> Figure:
-    """A BD-rate as an area: two curves, what lies between them, and the gap at each quality with its mean.
+    """The BD-rate as an area between two rate–distortion curves, and the rate difference at each quality.
 
     Args:
-        anchor: points of the codec compared against: mappings with `model`, `bpp` (measured) and the metric.
-        test: points of the codec in question, likewise.
+        anchor: points of the reference codec: mappings with `model`, `bpp` (measured) and the metric.
+        test: points of the codec that is compared, likewise.
         metric: "psnr" or "ms_ssim_db".
-        part: of the qualities that both reach, from 0 to 1: what the mean is taken over.
+        part: of the range of qualities that both reach, from 0 to 1: what the mean is computed over.
         title: what was measured.
 
     Returns:
-        A figure of two panels with one axis of quality: the curves over the logarithm of the rate, and the gap in
-        percent with its mean, which for the whole interval is the BD-rate.
+        A figure of two panels with a common quality axis: the curves over the logarithm of the rate, and the
+        difference in percent with its mean, which for the whole range is the BD-rate.
 
     Raises:
-        NDICError: see `evaluation.bd_rate.rates_in_common`; or a point without a name, or one that has no style.
+        NDICError: see `evaluation.bd_rate.rates_in_common`; or a model has no style.
 
     Example:
         >>> anchor = [dict(model="bls17", bpp=0.1 * 2**n, psnr=30.0 + 3 * n) for n in range(4)]
         >>> test = [dict(row, model="bmshj18", bpp=row["bpp"] / 2) for row in anchor]
         >>> rate_gap(anchor, test, "psnr").axes[1].get_title()
-        'mean of the gap: -50.0 %'
+        'mean difference: -50.0 %'
     """
-    anchor, test = list(anchor), list(test)
-    if not all("model" in row for row in [*anchor, *test]):
-        raise NDICError("every point needs model, the name of what it was measured of")
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-    curves, gaps = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    figure, (curves, gaps) = subplots((9.0, 3.6), columns=2, sharey=True, width_ratios=(3, 2))
     for points, wide in ((anchor, 3.4), (test, 1.7)):  # the wider one below: it stays visible where both coincide
         rates, qualities = zip(*sorted((row["bpp"], row[metric]) for row in points), strict=True)
-        curves.plot(rates, qualities, linewidth=wide, label=points[0]["model"], **_look(points[0]["model"]))
-    for bits, colour, what in ((after < before, _FEWER, "fewer bits"), (after >= before, _MORE, "more bits")):
+        name = points[0]["model"]
+        curves.plot(rates, qualities, linewidth=wide, label=name, **curve_style(name))
+    for bits, colour, words in ((after < before, SKY, "fewer bits"), (after >= before, ORANGE, "more bits")):
         if bits.any():
             look = dict(color=colour, alpha=0.55, linewidth=0)
-            curves.fill_betweenx(chosen, before, after, where=bits, label=what, **look)
+            curves.fill_betweenx(chosen, before, after, where=bits, label=words, **look)
             gaps.fill_betweenx(chosen, 0, 100 * (after / before - 1), where=bits, **look)
     for quality in (whole[0][0], whole[0][-1]):
         for axis in (curves, gaps):
-            axis.axhline(quality, color="#999999", linewidth=0.8, linestyle=":")
-    gaps.plot(100 * (whole[2] / whole[1] - 1), whole[0], color="black", linewidth=1.4)
+            axis.axhline(quality, color=GREY, linewidth=0.8, linestyle=":")
+    gaps.plot(100 * (whole[2] / whole[1] - 1), whole[0], color=BLACK, linewidth=1.4)
     mean = 100 * np.expm1(np.log(after / before).mean())
-    gaps.axvline(0, color="black", linewidth=0.8)
-    gaps.vlines(mean, chosen[0], chosen[-1], color="#D55E00", linewidth=2.2, linestyle="--")
-    if chosen[0] == chosen[-1]:  # a line without length would not be seen
-        gaps.plot(mean, chosen[0], "D", color="#D55E00")
-    gaps.set_title(f"mean of the gap: {mean:+.1f} %", fontsize=10)
-    gaps.set_xlabel("bits more (+) or fewer (−) at this quality, %")
+    gaps.axvline(0, color=BLACK, linewidth=0.8)
+    gaps.vlines(mean, chosen[0], chosen[-1], color=VERMILION, linewidth=2.2, linestyle="--")
+    if chosen[0] == chosen[-1]:  # a line without length would be invisible
+        gaps.plot(mean, chosen[0], "D", color=VERMILION)
+    label(gaps, f"mean difference: {mean:+.1f} %", "more (+) or fewer (−) bits at this quality, %")
+    label(curves, title, "measured rate (bits per pixel), logarithmic", QUALITY[metric])
     curves.set_xscale("log")
     curves.set_xticks([0.05, 0.1, 0.2, 0.3, 0.5, 1, 2])
     curves.set_xticks([], minor=True)
     curves.xaxis.set_major_formatter("{x:g}")
     every = [row["bpp"] for row in [*anchor, *test]]
     curves.set_xlim(0.9 * min(every), max(every) / 0.9)
-    curves.set_xlabel("measured rate (bits per pixel), logarithmic")
-    curves.set_ylabel(_QUALITY[metric])
-    curves.set_title(title, fontsize=10)
     curves.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="upper left")
     return figure
 
 
-def spread(
-    differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], label: str
-) -> Figure:
-    """One number for each picture, their mean, and how far the mean may be trusted.
+def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], x: str) -> Figure:
+    """One number for each image, their mean, and an interval of the mean.
 
     Args:
-        differences: numbers by what they are of, a list each: one for every picture.
-        intervals: low and high end of where the mean may lie, by the same names; of any kind, say which beside it.
-        label: what the numbers are, with their unit.
+        differences: by name, a number for each image.
+        intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
+        x: label of the axis, with the unit.
 
     Returns:
-        A figure with a row of dots each, a diamond for the mean and a bar for the interval.
-
-    Raises:
-        NDICError: the names differ, or a row has no number.
+        A figure with a row of dots for each name, a diamond for the mean and a bar for the interval.
 
     Example:
         >>> figure = spread({"a": [1.0, 2.0, 3.0]}, {"a": (1.5, 2.5)}, "%")
         >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
         ['a']
     """
-    if not differences or differences.keys() != intervals.keys() or not all(map(len, differences.values())):
-        raise NDICError("every row needs one number or more, and an interval of the same name")
-    figure = Figure(figsize=(9.0, 0.8 + 0.62 * len(differences)), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
-        first = i == 0
-        axis.plot(values, [i] * len(values), "o", color="#56B4E9", alpha=0.7, label="a picture" if first else None)
-        axis.plot(intervals[name], [i, i], color="#D55E00", linewidth=4, solid_capstyle="butt", zorder=3)
-        words = "mean, and the interval where it may lie" if first else None
-        axis.plot(np.mean(values), i, "D", color="#D55E00", markeredgecolor="white", zorder=4, label=words)
-    axis.axvline(0, color="black", linewidth=0.8)
+        dots, mean = ("an image", "mean and its interval") if i == 0 else (None, None)
+        axis.plot(values, [i] * len(values), "o", color=SKY, alpha=0.7, label=dots)
+        axis.plot(intervals[name], [i, i], color=VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
+        axis.plot(np.mean(values), i, "D", color=VERMILION, markeredgecolor="white", zorder=4, label=mean)
+    axis.axvline(0, color=BLACK, linewidth=0.8)
     axis.set_yticks(range(len(differences)), list(differences))
     axis.set_ylim(len(differences) - 0.5, -0.5)
-    axis.set_xlabel(label)
+    axis.set_xlabel(x)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
 def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
-    """What a file costs before it says anything, over the size of the picture.
+    """Bits per pixel of the smallest possible file, over the number of pixels.
 
     Args:
-        costs: by codec, classical or a model: bytes of such a file by the picture's number of pixels.
+        costs: by codec, classical or a model: bytes of such a file by the image's number of pixels.
 
     Returns:
         A figure of bits per pixel over pixels, both logarithmic.
 
     Raises:
-        NDICError: a name that has no style.
+        NDICError: a codec has no style.
 
     Example:
         >>> axis = header_costs({"JPEG": {32768: 473}, "bls17": {32768: 19}}).axes[0]
         >>> axis.lines[0].get_ydata().round(3).tolist()
         [0.115]
     """
-    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = subplots((7.6, 3.4))
     for name, by_size in costs.items():
-        pixels = np.array(sorted(by_size))
-        bits = np.array([8 * by_size[n] for n in sorted(by_size)])
-        axis.plot(pixels, bits / pixels, linewidth=2.2, label=name, **_look(name))
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlabel("pixels of the picture")
-    axis.set_ylabel("bits per pixel (measured)")
+        pixels, size = np.array(sorted(by_size.items())).T
+        axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **curve_style(name))
+    axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="bits per pixel (measured)")
     axis.grid(alpha=0.25)
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=3.2)
+    legend_beside(axis, handlelength=3.2)
     return figure
 
 
 def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
-    """What a later y is still worth: quality over the time between the two pictures.
+    """Quality over the time between x and y.
 
     Args:
         rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
@@ -162,49 +154,69 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         title: what was measured.
 
     Returns:
-        A figure with a curve for each model, and level lines for no y and another scene's.
-
-    Raises:
-        NDICError: no row, one that lacks a number, or a model that has no style.
+        A figure with a curve for each model, and horizontal lines for no y and mismatched y.
 
     Example:
         >>> rows = [dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
         >>> quality_over_offset(rows).axes[0].lines[0].get_ydata().tolist()
         [11.0, 10.0]
     """
-    groups: dict[tuple, list[float]] = {}
+    groups = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        moved = row.get("side_info") == "matching_y"
-        if missing := [key for key in ("model", "side_info", "ms_ssim_db", *["time_offset"] * moved) if key not in row]:
-            raise NDICError(f"a row lacks {missing[0]}: without it there is nowhere to draw it")
-        offset = row["time_offset"] if moved else None
-        groups.setdefault((row["model"], row["side_info"], offset), []).append(row["ms_ssim_db"])
-    if not groups:
-        raise NDICError("there is no point to draw: give rows with model, side_info and ms_ssim_db")
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    axis = figure.subplots()
-    for model in dict.fromkeys(model for model, _, _ in groups):
-        means = {key[1:]: np.mean(values) for key, values in groups.items() if key[0] == model}
-        moved = sorted((offset, db) for (kind, offset), db in means.items() if kind == "matching_y")
-        look = _look(model)
+        key = row["time_offset"] if row["side_info"] == "matching_y" else row["side_info"]
+        groups[row["model"]][key].append(row["ms_ssim_db"])
+    figure, axis = subplots((9.0, 3.8))
+    for model, values in groups.items():
+        means = {key: np.mean(some) for key, some in values.items()}
+        moved = sorted((offset, mean) for offset, mean in means.items() if offset not in SIDE_INFO)
         if moved:
-            axis.plot(*zip(*moved, strict=True), label=f"{model}, y of the same street", **look)
-        for kind, (line, words) in _NO_Y.items():
-            if (kind, None) in means:
-                axis.axhline(means[kind, None], color=look["color"], linestyle=line, label=f"{model}, {words}")
-    axis.set_xlabel("seconds from x to y")
-    axis.set_ylabel(_QUALITY["ms_ssim_db"])
+            axis.plot(*zip(*moved, strict=True), label=f"{model}, y of the same street", **curve_style(model))
+        for kind in ("no_y", "mismatched_y"):
+            if kind in means:
+                line, words = SIDE_INFO[kind]
+                axis.axhline(means[kind], color=MODEL_STYLE[model][0], linestyle=line, label=f"{model}, {words}")
+    label(axis, title, "seconds from x to y", QUALITY["ms_ssim_db"])
     axis.grid(alpha=0.25)
-    axis.set_title(title, fontsize=10)
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=2.6)
+    legend_beside(axis, handlelength=2.6)
     return figure
 
 
-def _look(name: str) -> dict:
-    if name in MODEL_STYLE:
-        colour, marker = MODEL_STYLE[name]
-        return dict(color=colour, marker=marker, markersize=6)
-    if name in CODEC_STYLE:
-        colour, dashes = CODEC_STYLE[name]
-        return dict(color=colour, linestyle=(0, dashes))
-    raise NDICError(f"{name!r} has no style: choose from {', '.join([*MODEL_STYLE, *CODEC_STYLE])}")
+def lagrangian(
+    points: Sequence[Mapping], lmbda: float, image: Tensor | None = None, title: str = "", metric: str = "MS-SSIM"
+) -> Figure:
+    """The operating point that minimises R + λ · 255² · D among the points of a codec.
+
+    Args:
+        points: mappings with `bpp` (estimated) and `distortion`, as `rate_distortion_loss` returns them.
+        lmbda: weight of the distortion, above 0.
+        image: (3, H, W) in [0, 1], shown beside it, under `title`.
+        title: of the image.
+        metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
+
+    Returns:
+        A figure: the points in the plane of rate and distortion, lines of equal sum, and the point of the lowest sum.
+    """
+    rate, distortion = np.array([[point["bpp"], point["distortion"]] for point in points]).T
+    weight = 255**2 * lmbda
+    total = rate + weight * distortion
+    best = total.argmin()
+
+    columns = 1 if image is None else 2
+    size = (5.5 if image is None else 9.5, 3.4)
+    figure, axes = subplots(size, columns=columns, squeeze=False, width_ratios=[1, 1.25][:columns])
+    axis = axes[0, 0]
+    right, top = 1.08 * rate.max(), 1.15 * distortion.max()
+    across, lowest = np.array([0, right]), total[best]
+    for step in (0.6, 1.0, 1.6, 2.4):
+        look = dict(color=GREEN, linewidth=2) if step == 1.0 else dict(color="#BBBBBB", linewidth=1)
+        words = f"R + {weight:.3g} D = {lowest:.3g}" if step == 1.0 else None
+        axis.plot(across, (step * lowest - across) / weight, label=words, zorder=1, **look)
+    axis.plot(rate, distortion, "o-", color=BLACK, markersize=4, linewidth=1, label="points of the codec")
+    axis.plot(rate[best], distortion[best], "o", color=GREEN, markersize=10, zorder=3, label="smallest sum")
+    axis.set(xlim=(0, right), ylim=(0, top))
+    y = "D: 1 − MS-SSIM" if metric == "MS-SSIM" else "D: mean squared error"
+    label(axis, f"λ = {lmbda:.2g}", "R: bits per pixel, estimated", y)
+    axis.legend(fontsize=8, loc="upper right")
+    if image is not None:
+        show_image(axes[0, 1], image, title)
+    return figure

@@ -1,28 +1,17 @@
-"""What sender and receiver compute, as bars: data in, matplotlib Figure out."""
+"""Computational cost of the sender and the receiver as bars."""
 
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from ndic_core.errors import NDICError
 from ndic_core.evaluation.complexity import PARTS, REST, SIDES
+from ndic_core.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, subplots
 
-_COLOURS = dict(  # Okabe–Ito: blue what the sender needs, warm what y costs
+# Blue: what the sender needs; warm colours: the cost of y.
+_COLOURS = dict(
     zip(
         [*PARTS.values(), REST],
-        [
-            "#0072B2",
-            "#56B4E9",
-            "#A6CEE3",
-            "#F0E442",
-            "#E69F00",
-            "#B2DF8A",
-            "#CC79A7",
-            "#D55E00",
-            "#009E73",
-            "#8C510A",
-            "#999999",
-        ],
+        [BLUE, SKY, "#A6CEE3", YELLOW, ORANGE, "#B2DF8A", PURPLE, VERMILION, GREEN, "#8C510A", GREY],
         strict=True,
     )
 )
@@ -31,73 +20,56 @@ _COLOURS = dict(  # Okabe–Ito: blue what the sender needs, warm what y costs
 def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scale: float = 1.0) -> Figure:
     """Sender and receiver of each model as stacked bars, a panel for each set of rows.
 
-    A bar that is more than three times as long as the next shorter total would leave nothing to see of the others: it
-    is cut at the edge, and its number tells.
+    A bar that is more than three times as long as the next shorter total would make the others too short to compare: it
+    is cut at the edge, and its number is printed.
 
     Args:
-        panels: by title: rows of `costs.work` or `costs.seconds`, of one or several models.
+        panels: by title: rows of `evaluation.complexity`, of one or several models.
         key: "gmac" or "seconds".
-        unit: as it stands at the axis.
+        unit: label of the axis.
         scale: from the rows' numbers to the unit.
-
-    Raises:
-        NDICError: no panel, a panel without rows, or rows without the key.
 
     Example:
         >>> rows = [dict(model="bls17", side="sender", part="analysis of x", gmac=0.1)]
         >>> cost_bars({"64 filters": rows}, "gmac", "GMAC").axes[0].get_title()
         '64 filters'
     """
-    if not panels or not all(panels.values()):
-        raise NDICError("a panel has no rows: give what costs.work or costs.seconds returned")
-    if not all(key in row for rows in panels.values() for row in rows):
-        raise NDICError(f"key: not all rows have {key!r}; those of costs.work have 'gmac', of costs.seconds 'seconds'")
     names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
-    figure = Figure(figsize=(9.0, 1.3 + 0.44 * len(names)), dpi=90, layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure, axes = subplots((9.0, 1.3 + 0.44 * len(names)), columns=len(panels), dpi=90, sharey=True, squeeze=False)
     handles = {}
-    for axis, (title, rows) in zip(axes, panels.items(), strict=True):
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
         totals = {}
         for row in rows:
-            bar = (row["model"], row["side"])
-            place = names.index(bar[0]) + (0.2 if bar[1] == SIDES[1] else -0.2)
+            bar = (names.index(row["model"]) + (0.2 if row["side"] == SIDES[1] else -0.2), row["side"])
             length = scale * row[key]
-            drawn = axis.barh(place, length, 0.36, left=totals.get(bar, 0.0), color=_COLOURS[row["part"]], linewidth=0)
+            left = totals.get(bar, 0.0)
+            drawn = axis.barh(bar[0], length, 0.36, left=left, color=_COLOURS[row["part"]], linewidth=0)
             handles.setdefault(row["part"], drawn)
-            totals[bar] = totals.get(bar, 0.0) + length
+            totals[bar] = left + length
         edge = _edge(totals.values())
-        for (name, side), total in totals.items():
-            place = names.index(name) + (0.2 if side == SIDES[1] else -0.2)
-            cut = total > edge
-            label = f"{side} {_three(total)}" + (" →" if cut else "")
-            axis.text(
-                0.99 * edge if cut else total + 0.012 * edge,
-                place,
-                label,
-                fontsize=7.5,
-                va="center",
-                ha="right" if cut else "left",
-                color="white" if cut else "black",
-            )
+        for (position, side), total in totals.items():
+            words, look = f"{side} {_three_digits(total)}", dict(fontsize=7.5, va="center")
+            if total > edge:
+                axis.text(0.99 * edge, position, f"{words} →", ha="right", color="white", **look)
+            else:
+                axis.text(total + 0.012 * edge, position, words, ha="left", color="black", **look)
         axis.set_xlim(0, edge)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel(unit)
-    axes[0].set_yticks(range(len(names)), names, fontsize=9)
-    axes[0].invert_yaxis()
+    axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0, 0].invert_yaxis()
     order = [part for part in _COLOURS if part in handles]
     figure.legend([handles[p] for p in order], order, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
 
 
 def _edge(totals) -> float:
-    """Where the axis ends: room for the labels beside the longest bar that isn't cut."""
-    ordered = sorted(totals)
-    longest = ordered[-1]
-    if len(ordered) > 2 and longest > 3 * ordered[-2]:
-        longest = ordered[-2]
+    """End of the axis: room for the labels beside the longest bar that is not cut."""
+    *shorter, longest = sorted(totals)
+    if len(shorter) > 1 and longest > 3 * shorter[-1]:
+        longest = shorter[-1]
     return 1.45 * longest
 
 
-def _three(value: float) -> str:
-    """Three digits that count."""
+def _three_digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

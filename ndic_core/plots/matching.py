@@ -1,42 +1,35 @@
-"""Attention beside the truth: data in, matplotlib Figure out."""
+"""Parallax attention: weights along the row, estimated disparity, matching accuracy."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import StreetPair
-from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
-from ndic_core.plots.panels import MODEL_STYLE
+from ndic_core.plots.style import BLACK, BLUE, DARK_GREY, MODEL_STYLE, VERMILION, label, show_image, show_map, subplots
 
-_TRUTH, _FOUND = "#0072B2", "#D55E00"  # Okabe–Ito blue and vermilion
-_FURTHEST = 40.0  # pixels of disparity where the colours end
+_FURTHEST = 40.0  # upper end of the colour scale, in pixels of disparity
 
 
-def look_along_row(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
-    """Where one position of x looks in y, beside where it should.
+def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
+    """Attention weights of one position of x over the row of y, beside its true match.
 
     Args:
         pair: the scene.
         weights: one layer of a `parallax_attention`'s `attention_maps` of this pair.
-        shrink: of that layer: 8, 4 or 2.
-        row, column: of a pixel of x; the position of the features that covers it is shown.
+        stride: of that layer: 8, 4 or 2.
+        row, column: of a pixel of x; the feature position that contains it is shown.
 
     Returns:
-        A figure: x with the position, y with the row that the map covers, its true match and the place of the largest
-        weight, and below the weight (summed over the map's rows) over the offset in image
-        pixels, with the weight of "nothing matches".
-
-    Raises:
-        NDICError: the place lies outside the picture.
+        A figure: x with the position, y with the row that the map covers, the true match and the position of the
+        largest weight, and below the weight (summed over the map's rows) over the offset in image pixels, with the
+        weight of the no-match token.
     """
-    height, width = pair.x.shape[-2:]
-    if not (0 <= row < height and 0 <= column < width):
-        raise NDICError(f"({row}, {column}) lies outside a picture of {height} × {width}")
     i, j = row // stride, column // stride
     window = weights[0, :, i, j].mean(0).cpu()
     (above, best_row), (reach, best) = (
@@ -45,7 +38,7 @@ def look_along_row(pair: StreetPair, weights: Tensor, stride: int, row: int, col
     )
     window = window.sum(0)
     offset = stride * torch.arange(-reach, reach + 1)
-    nothing = 1 - window.sum().item()
+    no_match = 1 - window.sum().item()
     block = slice(i * stride, (i + 1) * stride), slice(j * stride, (j + 1) * stride)
     hidden = pair.occluded[block].float().mean().item()
     truth = -pair.disparity[block].mean().item()
@@ -53,63 +46,54 @@ def look_along_row(pair: StreetPair, weights: Tensor, stride: int, row: int, col
     figure = Figure(figsize=(9.0, 5.2), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
     top, left = i * stride - 0.5, j * stride - 0.5
-    for name, image in (("x", pair.x), ("y", pair.y)):
-        axes[name].imshow(image.permute(1, 2, 0).numpy(), interpolation="none")
-        axes[name].set_axis_off()
+    show_image(axes["x"], pair.x, "x: the query position")
+    show_image(axes["y"], pair.y, "y: its row, largest weight, true match")
     _frame(axes["x"], left, top, stride, "white", "-")
-    axes["x"].set_title("x: the position that asks", fontsize=10)
-    first, last = max(0, left - reach * stride), min(width, left + (reach + 1) * stride)
+    first, last = max(0, left - reach * stride), min(pair.x.shape[-1], left + (reach + 1) * stride)
     rows = (2 * above + 1) * stride
     axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
-    _frame(axes["y"], left + best, top + best_row, stride, _FOUND, "-")
+    _frame(axes["y"], left + best, top + best_row, stride, VERMILION, "-")
     if not hidden:
-        _frame(axes["y"], left + truth, top, stride, _TRUTH, "--")
-    axes["y"].set_title("y: its row, largest weight, true match", fontsize=10)
+        _frame(axes["y"], left + truth, top, stride, BLUE, "--")
 
     axis = axes["weight"]
-    axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=_FOUND, label="weight in y")
+    axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=VERMILION, label="weight in y")
     apart = offset[-1].item() + 12
-    axis.bar([apart], [nothing], width=0.8 * stride, color="#666666", label="nothing matches")
+    axis.bar([apart], [no_match], width=0.8 * stride, color=DARK_GREY, label="no match")
     if not hidden:
-        axis.axvline(truth, color=_TRUTH, linestyle="--", label=f"true match, {truth:.1f} px")
+        axis.axvline(truth, color=BLUE, linestyle="--", label=f"true match, {truth:.1f} px")
     axis.set_ylim(0, 1)
     ticks = [tick for tick in range(-1600, 1601, 16 * max(1, round(offset[-1].item() / 80))) if abs(tick) <= offset[-1]]
     axis.set_xticks([*ticks, apart], [*map(str, ticks), "∅"])
-    axis.set_xlabel("offset from x's position to y's, image pixels")
-    axis.set_ylabel("attention weight")
-    seen = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
-    axis.set_title(f"1/{stride}, pixel ({row}, {column}), {seen}; nothing matches: {nothing:.2f}", fontsize=10)
+    visible = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
+    title = f"1/{stride}, pixel ({row}, {column}), {visible}; no match: {no_match:.2f}"
+    label(axis, title, "offset from the position in x to that in y, image pixels", "attention weight")
     axis.legend(fontsize=9, loc="upper left")
     return figure
 
 
-def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[int] = (8, 4, 2)) -> Figure:
-    """The disparity that attention finds at every scale, and what it holds for hidden, beside the truth.
+def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Sequence[int] = (8, 4, 2)) -> Figure:
+    """Disparity and occlusion estimated by attention at every scale, beside the ground truth.
 
     Args:
         pair: the scene.
         maps: `attention_maps` of this pair, of either kind of attention.
-        shrinks: of the layers.
+        strides: of the layers.
 
     Returns:
-        A figure, a row for each layer: disparity at the largest weight, the true one (white where y doesn't show the
-        position), and the weight of "nothing matches" with the true occlusions beside it. Pixels are the features'.
+        A figure, a row for each layer: disparity at the largest weight, the true one (white where the position is
+        hidden from y), the weight of the no-match token, and the true occlusions. Pixels are those of the features.
     """
-    figure = Figure(figsize=(10.0, 1.35 * len(maps) + 0.6), layout="constrained")
-    axes = figure.subplots(len(maps), 4, squeeze=False)
-    titles = ("disparity, by attention", "true disparity", '"nothing matches", weight', "truly hidden from y")
-    for row, weights, stride in zip(axes, maps, shrinks, strict=True):
+    figure, axes = subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
+    titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
+    for row, weights, stride in zip(axes, maps, strides, strict=True):
         truth, occluded = true_match(pair.disparity, pair.occluded, stride)
-        offset, nothing = best_match(weights, tuple(truth.shape))
-        colours = dict(vmin=0, vmax=_FURTHEST, cmap="viridis", interpolation="none")
-        shown = row[0].imshow((-stride * offset[1]).numpy(), **colours)
-        row[1].imshow((-stride * truth).numpy(), **colours)
-        share = row[2].imshow(nothing.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
-        row[3].imshow(occluded.float().numpy(), vmin=0, vmax=1, cmap="gray", interpolation="none")
+        offset, no_match = best_match(weights, tuple(truth.shape))
+        for axis, values in zip(row[:2], (offset[1], truth), strict=True):
+            shown = show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")
+        for axis, values in zip(row[2:], (no_match, occluded.float()), strict=True):
+            share = show_map(axis, values, frame=True, vmin=0, vmax=1, cmap="gray")
         row[0].set_ylabel(f"1/{stride}")
-        for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
     figure.colorbar(shown, ax=axes[:, :2], label="image pixels", shrink=0.8)
@@ -118,56 +102,46 @@ def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[
 
 
 def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
-    """How often each model's attention points at the true match, scale by scale.
+    """Matching accuracy of each model's attention, by scale.
 
     Args:
-        results: from `measure_alignment`, by the model's name; for several trainings of one model by its name, a comma
-            and some words, told apart by hatching.
+        results: from `measure_alignment`, by the model's name; for several trainings of one model, by its name, a comma
+            and a description; they are distinguished by hatching.
 
     Returns:
-        A figure of two panels: hits, with a short line for what is reachable by whole patches or within the window, and
-        a dashed one for the best single shift; and how well the weight of "nothing matches" tells hidden positions from
-        visible ones.
-
-    Raises:
-        NDICError: there is no result.
+        A figure of two panels: accuracy, with a short line for what is reachable by whole patches or within the window,
+        and a dashed one for the constant-shift baseline; and how well the weight of the no-match token separates hidden
+        from visible positions.
     """
-    if not results:
-        raise NDICError("there is no result to draw: give those of measure_alignment, by name")
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-    hits, slots = figure.subplots(1, 2)
+    figure, (hits, occlusion) = subplots((9.0, 3.4), columns=2)
     bar = 0.8 / len(results)
     for n, (name, layers) in enumerate(results.items()):
-        place = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
+        centres = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
         model, _, further = name.partition(",")
         look = dict(color=MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
-        hits.bar(place, [100 * layer.accuracy_1px for layer in layers], bar, **look)
-        slots.bar(place, [layer.occlusion_auc for layer in layers], bar, **look)
-        ends = [(p - bar / 2, p + bar / 2, 100 * layer.reachable) for p, layer in zip(place, layers, strict=True)]
-        for start, end, most in ends:
-            label = "reachable" if n == 0 and start == ends[0][0] else None
-            hits.hlines(most, start, end, color="black", linewidth=2.5, label=label)
+        hits.bar(centres, [100 * layer.accuracy_1px for layer in layers], bar, **look)
+        occlusion.bar(centres, [layer.occlusion_auc for layer in layers], bar, **look)
+        for i, (centre, layer) in enumerate(zip(centres, layers, strict=True)):
+            words = "reachable" if n == i == 0 else None
+            ends = (centre - bar / 2, centre + bar / 2)
+            hits.hlines(100 * layer.reachable, *ends, color=BLACK, linewidth=2.5, label=words)
     for i, layer in enumerate(layers):
-        label = "best single shift" if i == 0 else None
-        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
-    slots.axhline(0.5, color="black", linestyle="--", label="chance")
-    for axis in (hits, slots):
+        words = "constant shift" if i == 0 else None
+        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color=BLACK, linestyle="--", label=words)
+    occlusion.axhline(0.5, color=BLACK, linestyle="--", label="chance")
+    for axis in (hits, occlusion):
         axis.set_xticks(range(len(layers)), [f"1/{layer.stride}" for layer in layers])
-        axis.set_xlabel("size of the features, of the image's")
         axis.legend(fontsize=9, loc="upper left", ncols=2)
-    hits.set_ylim(0, 145)  # room for the legends
-    hits.set_yticks(range(0, 101, 20))
-    slots.set_ylim(0, 1.45)
-    slots.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    hits.set_ylabel("visible positions, %")
-    slots.set_ylabel("area under the ROC curve")
-    hits.set_title("largest weight within one feature pixel of the true match", fontsize=10)
-    slots.set_title('"nothing matches" tells hidden from visible', fontsize=10)
+    hits.set(ylim=(0, 145), yticks=range(0, 101, 20))  # room for the legends
+    occlusion.set(ylim=(0, 1.45), yticks=[0, 0.25, 0.5, 0.75, 1])
+    x = "scale of the features"
+    label(hits, "largest weight within one feature pixel of the true match", x, "visible positions, %")
+    label(occlusion, "hidden or visible, by the no-match token", x, "area under the ROC curve")
     return figure
 
 
-def _frame(axis, left: float, top: float, side: float, colour: str, line: str) -> None:
-    """A square, and a larger one around it in case it is too small to be seen."""
+def _frame(axis: Axes, left: float, top: float, side: float, colour: str, line: str) -> None:
+    """A square of at least 8 pixels around a feature position, so that small ones are visible."""
     margin = max(0, 8 - side) / 2
     axis.add_patch(_rectangle(left - margin, top - margin, side + 2 * margin, side + 2 * margin, colour, line))
 

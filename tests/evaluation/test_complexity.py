@@ -153,12 +153,3 @@ def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():
     assert 4000 < axis.get_xlim()[1] < 12_000
     assert [text.get_text() for text in axis.texts] == ["sender 1000", "receiver 4000", "receiver 150000 →"]
     assert axis.get_xlabel() == "MMAC"
-
-
-def test_empty_panels_are_refused():
-    with pytest.raises(ndic.NDICError, match="no rows"):
-        cost_bars({"all": []}, "gmac", "GMAC")
-    with pytest.raises(ndic.NDICError, match="no rows"):
-        cost_bars({}, "gmac", "GMAC")
-    with pytest.raises(ndic.NDICError, match="not all rows have 'seconds'"):
-        cost_bars({"all": work(ndic.build_model("bls17", num_filters=4), 64, 64)}, "seconds", "s")

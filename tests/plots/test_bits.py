@@ -1,15 +1,23 @@
-"""What the figures of bits and scales show."""
+"""Bit maps, scales and bitstreams show the values that they are given."""
 
 import numpy as np
 import pytest
 import torch
 
 from ndic_core.errors import NDICError
-from ndic_core.plots.bits import bits_over_picture, file_parts, neighbour_correlations, scales_beside_latent
+from ndic_core.models.coding.container import Header, pack
+from ndic_core.plots.bits import (
+    bits_over_image,
+    damage_by_place,
+    file_bytes,
+    file_parts,
+    neighbour_correlations,
+    scales_beside_latent,
+)
 
 
 def shown(axis) -> np.ndarray:
-    """The map on top of an axis."""
+    """The topmost map of an axis."""
     return np.asarray(axis.images[-1].get_array())
 
 
@@ -17,29 +25,24 @@ def panels(figure) -> dict:
     return {axis.get_title(): axis for axis in figure.axes if axis.images and axis.get_title()}
 
 
-def test_maps_lie_over_the_picture_with_their_sum_and_scale():
-    picture = torch.rand(3, 32, 64)
+def test_maps_are_over_their_image_with_sum_and_scale():
+    image = torch.rand(3, 32, 64)
     spent, quiet = torch.rand(32, 64), torch.full((32, 64), 0.01)
-    figure = bits_over_picture(picture, {"h": spent, "z": quiet}, largest={"h": 2.0})
+    figure = bits_over_image(image, {"h": spent, "z": quiet, "none": torch.zeros(32, 64)}, largest={"h": 2.0})
     found = panels(figure)
     title = f"h: {spent.sum():,.0f} bits"
-    assert list(found) == ["the picture", title, "z: 20 bits"]
+    assert list(found) == ["the image", title, "z: 20 bits", "none: 0 bits"]
     np.testing.assert_allclose(shown(found[title]), spent)
     assert [found[name].images[-1].get_clim() for name in (title, "z: 20 bits")] == [(0, 2), (0, pytest.approx(0.01))]
     assert found[title].images[-1].get_interpolation() == "none"
-    np.testing.assert_allclose(shown(found["the picture"]), picture.permute(1, 2, 0))
-    np.testing.assert_allclose(np.asarray(found[title].images[0].get_array()), picture.mean(0), atol=1e-6)
-    assert sum(axis.get_ylabel() == "bits per pixel, estimated" for axis in figure.axes) == 2
+    np.testing.assert_allclose(shown(found["the image"]), image.permute(1, 2, 0))
+    np.testing.assert_allclose(np.asarray(found[title].images[0].get_array()), image.mean(0), atol=1e-6)
+    assert sum(axis.get_ylabel() == "bits per pixel, estimated" for axis in figure.axes) == 3
 
 
-def test_a_map_without_a_bit_can_be_shown():
-    (_, axis) = panels(bits_over_picture(torch.rand(3, 32, 64), {"h": torch.zeros(32, 64)})).values()
-    assert axis.get_title() == "h: 0 bits"
-
-
-def test_a_map_of_another_size_is_refused():
-    with pytest.raises(NDICError, match=r"'h' is \(2, 4\), its picture 32 × 64: use over_image"):
-        bits_over_picture(torch.rand(3, 32, 64), {"h": torch.zeros(2, 4)})
+def test_a_map_of_another_size_is_rejected():
+    with pytest.raises(NDICError, match=r"'h' is \(2, 4\), its image 32 × 64: use over_image"):
+        bits_over_image(torch.rand(3, 32, 64), {"h": torch.zeros(2, 4)})
 
 
 def test_latent_and_scales_share_their_colours():
@@ -52,24 +55,67 @@ def test_latent_and_scales_share_their_colours():
     assert left.images[0].get_clim() == middle.images[0].get_clim() == (0, pytest.approx(latent.abs().max().item()))
 
 
-def test_correlations_are_written_where_they_belong():
+def test_correlations_are_written_at_their_offsets():
     values = torch.arange(15.0).reshape(3, 5)[:, 1:4] / 20
     (axis,) = neighbour_correlations({"|h|": values}).axes
     written = {text.get_position(): text.get_text() for text in axis.texts}
-    assert written[(0, 0)] == "0.35"
-    assert written[(1, 0)] == "0.40"
-    assert written[(0, -1)] == "0.10"
+    assert (written[(0, 0)], written[(1, 0)], written[(0, -1)]) == ("0.35", "0.40", "0.10")
     assert len(written) == 9
 
 
 def test_parts_of_a_file_add_up():
     rows = [dict(lmbda=1e-5, z=100, x=2700, file=3000), dict(lmbda=1e-4, z=200, x=7600, file=8000)]
     bits, shares = file_parts(rows).axes
-    tops = [
-        max(bar.get_y() + bar.get_height() for bar in bits.patches if round(bar.get_x() + 0.4) == i) for i in (0, 1)
-    ]
-    assert tops == [3000, 8000]
+    tops = [bar.get_y() + bar.get_height() for bar in bits.patches]
+    assert tops == [100, 200, 2800, 7800, 3000, 8000]
     heights = [bar.get_height() for bar in shares.patches]
     assert heights[0] == pytest.approx(100 / 30)
     assert sum(heights) == pytest.approx(200)
     assert [label.get_text() for label in bits.get_xticklabels()] == ["1.0e-05", "1.0e-04"]
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def cells(figure) -> list[str]:
+    centred = [text.get_text() for text in figure.axes[0].texts if text.get_ha() == "center"]
+    return [text for text in centred if len(text) == 2]
+
+
+def test_every_byte_has_the_colour_of_its_field():
+    stream = pack(Header("cross_attention", b"\x01\x02\x03", 128, 100, 7), b"PAYLOAD")
+    figure = file_bytes(stream)
+    assert cells(figure) == [f"{byte:02x}" for byte in stream]
+    colours = [patch.get_facecolor() for patch in figure.axes[0].patches]
+    squares, legend = colours[: len(stream)], colours[len(stream) :]
+    counts = [2, 1, 3, 2, 1, 1, 7, 4]  # magic, version ..., fingerprint, height, width, level, payload, checksum
+    assert squares == [colour for colour, count in zip(legend, counts, strict=True) for _ in range(count)]
+    assert len(set(legend)) == 8
+    assert "version 1; a rate level follows; model 5, cross_attention" in texts(figure)
+    assert texts(figure).count("1 byte") == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines", "start", "end", "words"),
+    [
+        (16, 5, 32, 240, "... 208 bytes of payload ..."),
+        (16, 3, 16, 256, "... 240 bytes of payload ..."),
+        (4, 3, 4, 260, "... 256 bytes ..."),  # also of the header
+    ],
+)
+def test_the_middle_of_a_long_file_is_left_out(columns, lines, start, end, words):
+    stream = pack(Header("bls17", bytes(3), 5, 5), bytes(range(250)))
+    assert len(stream) == 262
+    figure = file_bytes(stream, columns, lines)
+    assert cells(figure) == [f"{byte:02x}" for byte in stream[:start] + stream[end:]]
+    assert words in texts(figure)
+
+
+def test_damage_over_its_position():
+    rows = [dict(byte=0, wrong=0.5, psnr=9.0), dict(byte=6, wrong=0.25, psnr=None), dict(byte=9, wrong=None, psnr=None)]
+    latents, quality = damage_by_place(rows, 20.0).axes
+    assert latents.lines[0].get_xydata().tolist() == [[0, 50], [6, 25]]
+    assert quality.lines[0].get_xydata().tolist() == [[0, 9]]
+    assert quality.lines[1].get_ydata() == [20.0, 20.0]
+    assert all(axis.lines[-1].get_xdata() == [9] for axis in (latents, quality))

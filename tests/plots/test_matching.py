@@ -1,4 +1,4 @@
-"""What the figures of alignment show."""
+"""Figures of parallax attention show weights, estimated disparity and matching accuracy."""
 
 import pytest
 import torch
@@ -8,10 +8,9 @@ from matplotlib.colors import to_rgba
 
 from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import Street
-from ndic_core.errors import NDICError
-from ndic_core.evaluation.matching_accuracy import Alignment, measure_alignment
-from ndic_core.plots.matching import alignment_scores, disparity_found, look_along_row
-from ndic_core.plots.panels import MODEL_STYLE
+from ndic_core.evaluation.matching_accuracy import Alignment
+from ndic_core.plots.matching import alignment_scores, attention_disparity, row_attention
+from ndic_core.plots.style import MODEL_STYLE
 
 
 @pytest.fixture(scope="module")
@@ -24,96 +23,71 @@ def truth(scene):
     return [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
-def drawn(figure, label: str):
-    """Axis and artist with a label."""
-    for axis in figure.axes:
-        for artist, text in zip(*axis.get_legend_handles_labels(), strict=True):
-            if text.startswith(label):
-                return axis, artist
-    raise AssertionError(f"nothing is labelled {label!r}")
+def labelled(figure) -> dict:
+    """Artists of the panel of weights by the first words of their labels."""
+    handles, labels = figure.axes[2].get_legend_handles_labels()
+    return {label.split(",")[0]: handle for handle, label in zip(handles, labels, strict=True)}
 
 
-def test_weights_stand_at_their_offsets_and_the_truth_beside_them(scene, truth):
+def test_weights_are_at_their_offsets_beside_the_true_match(scene, truth):
     layer, stride = 1, 4
     i, j = (truth[layer] < -2).nonzero()[0].tolist()
-    figure = look_along_row(scene, pointing(truth[layer], 12), stride, i * stride + 1, j * stride + 2)
-    _, bars = drawn(figure, "weight in y")
-    (highest,) = [bar for bar in bars if bar.get_height() > 0]
+    found = labelled(row_attention(scene, pointing(truth[layer], 12), stride, i * stride + 1, j * stride + 2))
+    (highest,) = [bar for bar in found["weight in y"] if bar.get_height() > 0]
     assert highest.get_height() == 1
-    centre = highest.get_x() + highest.get_width() / 2
-    _, line = drawn(figure, "true match")
-    assert line.get_xdata()[0] == pytest.approx(stride * truth[layer][i, j].item(), abs=1e-4)
-    assert centre == pytest.approx(line.get_xdata()[0], abs=stride / 2)
-    _, nothing = drawn(figure, "nothing matches")
-    assert nothing[0].get_height() == 0
+    centre, true = highest.get_x() + highest.get_width() / 2, found["true match"].get_xdata()[0]
+    assert true == pytest.approx(stride * truth[layer][i, j].item(), abs=1e-4)
+    assert centre == pytest.approx(true, abs=stride / 2)
+    assert found["no match"][0].get_height() == 0
 
 
 def test_a_hidden_position_has_no_true_match(scene, truth):
     _, hidden = true_match(scene.disparity, scene.occluded, 4)
     i, j = hidden.nonzero()[0].tolist()
-    figure = look_along_row(scene, pointing(truth[1], 12), 4, 4 * i, 4 * j)
-    with pytest.raises(AssertionError, match="true match"):
-        drawn(figure, "true match")
-    assert drawn(figure, "nothing matches")[1][0].get_height() == 1
-    assert "hidden from y; nothing matches: 1.00" in drawn(figure, "nothing matches")[0].get_title()
+    figure = row_attention(scene, pointing(truth[1], 12), 4, 4 * i, 4 * j)
+    assert "true match" not in labelled(figure)
+    assert labelled(figure)["no match"][0].get_height() == 1
+    assert "hidden from y; no match: 1.00" in figure.axes[2].get_title()
 
 
-@pytest.mark.parametrize("place", [(0, 0), (127, 255), (127, 0), (64, 128)])
-@pytest.mark.parametrize("layer", [0, 1, 2])
-def test_every_place_can_be_looked_at(scene, truth, place, layer):
-    look_along_row(scene, pointing(truth[layer], 20), (8, 4, 2)[layer], *place).canvas.draw()
-
-
-def test_disparity_found_shows_found_and_true_side_by_side(scene, truth):
-    figure = disparity_found(scene, [pointing(t, 40) for t in truth])
-    images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
-    found, true = (torch.from_numpy(image.filled(torch.nan)) for image in images[8:10])  # at 1/2
-    seen = true.isfinite()
-    assert (found[seen] - true[seen]).abs().max() <= 1  # half a position, in image pixels
-    assert torch.equal(true[seen], -2 * truth[2][seen])
-
-
-def test_disparity_found_takes_maps_of_either_attention(scene):
-    for name in ("cross_attention", "parallax_attention"):
-        model = lively(name, image_size=(128, 256))
-        disparity_found(scene, model.attention_maps(scene.x[None], scene.y[None])).canvas.draw()
-
-
-def test_scores_are_bars_in_the_models_colours(scene):
-    layers = [Alignment(8, 0.5, 0.9, 0.1, 0.3, 0.9), Alignment(4, 0.25, 0.8, 0.1, 0.2, 0.8)]
-    figure = alignment_scores({"cross_attention": layers[:2], "parallax_attention": layers[::-1]})
-    hits, slots = figure.axes
-    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in hits.containers}
-    assert heights == {"cross_attention": [50, 25], "parallax_attention": [25, 50]}
-    for bars in (*hits.containers, *slots.containers):
-        colour = to_rgba(MODEL_STYLE[bars.get_label()][0])
-        assert all(bar.get_facecolor() == colour for bar in bars)
-    assert [bar.get_height() for bar in slots.containers[0]] == [0.9, 0.8]
-
-
-def test_two_trainings_of_one_model_can_be_compared():
-    layers = [Alignment(8, 0.5, 0.9, 0.1, 0.3, 0.9)]
-    hits, _ = alignment_scores({"parallax_attention": layers, "parallax_attention, unguided": layers}).axes
-    looks = {(bars[0].get_facecolor(), bars[0].get_hatch()) for bars in hits.containers}
-    assert len(looks) == 2
-    with pytest.raises(NDICError, match="no result"):
-        alignment_scores({})
-
-
-def test_rows_above_and_below_are_shown_where_they_lie(scene):
+def test_rows_above_and_below_are_drawn_at_their_positions(scene):
     weights = torch.zeros(1, 1, 32, 64, 3, 7)
     weights[..., 0, 0], weights[..., 1, 6], weights[..., 2, 6] = 0.5, 0.3, 0.2
-    figure = look_along_row(scene, weights, 4, 60, 100)
+    figure = row_attention(scene, weights, 4, 60, 100)
     window, best = figure.axes[1].patches[:2]
     assert window.get_height() == 12
     assert best.get_y() + best.get_height() / 2 == pytest.approx(60 - 4 + 2 - 0.5)
     assert best.get_x() + best.get_width() / 2 == pytest.approx(100 - 12 + 2 - 0.5)
-    with pytest.raises(NDICError, match=r"\(128, 0\) lies outside a picture of 128 × 256"):
-        look_along_row(scene, weights, 4, 128, 0)
 
 
-def test_the_scores_are_those_that_were_measured(scene):
-    model = lively("parallax_attention")
-    measured = measure_alignment(model, [scene])
-    hits, _ = alignment_scores({model.name: measured}).axes
-    assert [bar.get_height() for bar in hits.containers[0]] == [100 * layer.accuracy_1px for layer in measured]
+@pytest.mark.parametrize(("layer", "place"), [(0, (0, 0)), (1, (127, 255)), (2, (127, 0))])
+def test_corners_can_be_drawn(scene, truth, layer, place):
+    row_attention(scene, pointing(truth[layer], 20), (8, 4, 2)[layer], *place).canvas.draw()
+
+
+def test_estimated_and_true_disparity_are_side_by_side(scene, truth):
+    figure = attention_disparity(scene, [pointing(t, 40) for t in truth])
+    images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
+    found, true = (torch.from_numpy(image.filled(torch.nan)) for image in images[8:10])  # at 1/2
+    visible = true.isfinite()
+    assert (found[visible] - true[visible]).abs().max() <= 1  # half a position, in image pixels
+    assert torch.equal(true[visible], -2 * truth[2][visible])
+
+
+@pytest.mark.parametrize("name", ["cross_attention", "parallax_attention"])
+def test_disparity_accepts_maps_of_either_attention(scene, name):
+    model = lively(name, image_size=(128, 256))
+    attention_disparity(scene, model.attention_maps(scene.x[None], scene.y[None])).canvas.draw()
+
+
+def test_scores_are_bars_in_the_models_colours_and_trainings_differ():
+    layers = [Alignment(8, 0.5, 0.9, 0.1, 0.3, 0.9), Alignment(4, 0.25, 0.8, 0.1, 0.2, 0.8)]
+    results = {"cross_attention": layers, "parallax_attention": layers[::-1], "parallax_attention, unguided": layers}
+    hits, occlusion = alignment_scores(results).axes
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in hits.containers}
+    assert list(heights.values()) == [[50, 25], [25, 50], [50, 25]]
+    for bars in (*hits.containers, *occlusion.containers):
+        colour = to_rgba(MODEL_STYLE[bars.get_label().partition(",")[0]][0])
+        assert all(bar.get_facecolor() == colour for bar in bars)
+    assert [bar.get_height() for bar in occlusion.containers[0]] == [0.9, 0.8]
+    assert hits.containers[1][0].get_hatch() != hits.containers[2][0].get_hatch()

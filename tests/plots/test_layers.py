@@ -1,4 +1,4 @@
-"""What the figures of a factorised prior show."""
+"""Joint histograms of GDN and densities of the factorised entropy model."""
 
 import pytest
 import torch
@@ -6,12 +6,46 @@ from conftest import lively
 
 from ndic_core.errors import NDICError
 from ndic_core.metrics import bits
-from ndic_core.plots.entropy_models import bits_per_channel, latent_density, probabilities, rounding_and_noise
+from ndic_core.plots.layers import bits_per_channel, bow_ties, latent_density, probabilities, rounding_and_noise
+
+
+def scaled_together(n: int = 40_000) -> torch.Tensor:
+    """Two uncorrelated channels with one amplitude: the bow tie of natural images."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, n, generator=generator) * torch.randn(n, generator=generator).exp()
+
+
+def spread(axis) -> float:
+    return float(axis.get_title().split("×")[1])
+
+
+def test_dependent_channels_have_a_bow_tie_and_independent_ones_not():
+    independent = torch.randn(2, 40_000, generator=torch.Generator().manual_seed(1))
+    before, after, _ = bow_ties(scaled_together(), independent).axes
+    assert spread(before) > 2
+    assert spread(after) == pytest.approx(1, abs=0.1)
+    deviations = before.lines[0].get_ydata()
+    assert (deviations[[10, 22]] > 1.5 * deviations[16]).all()
+    shown = before.get_images()[0].get_array()
+    assert shown.max(axis=0).min() == shown.max() == 1  # every column is scaled to its own largest count
+    assert shown[16, 16] == 1
+
+
+def test_the_first_channel_is_the_horizontal_axis():
+    pair = torch.stack([torch.linspace(-3, 3, 50_001), 0.1 * torch.ones(50_001).cumsum(0) ** 2])
+    shown = torch.as_tensor(bow_ties(pair, pair).axes[0].get_images()[0].get_array())
+    peaks = shown.argmax(0)[shown.sum(0) > 0]
+    assert (peaks.diff() >= 0).all()  # the second is a rising function of the first
+
+
+def test_a_constant_channel_is_rejected():
+    with pytest.raises(NDICError, match="choose another channel"):
+        bow_ties(torch.ones(2, 50), scaled_together(100))
 
 
 @pytest.fixture(scope="module")
 def coded(pair):
-    """A small variable-rate model, its rounded latent of a picture, the gain and the likelihoods."""
+    """A small variable-rate model, its rounded latent of an image, the gain and the likelihoods."""
     model = lively("bls17", num_filters=6, lmbda=(0.001, 0.01))
     with torch.no_grad():
         gain, _ = model.gains(0.002, 1)
@@ -27,13 +61,13 @@ def test_probabilities_are_those_that_the_model_reports(coded):
     assert model.prior_x.transmitted
 
 
-def test_the_density_with_noise_is_the_mean_of_what_it_spans(coded):
+def test_the_density_with_noise_sums_to_one_at_any_resolution(coded):
     model, _, gain, _ = coded
     fine = probabilities(model.prior_x, torch.arange(-400, 401) / 4, gain)
     assert torch.allclose(fine.sum(1), torch.full((6,), 4.0), atol=0.02)
 
 
-def test_bars_fall_and_shares_rise_to_all():
+def test_bits_per_channel_are_sorted_and_cumulated():
     bars, shares = bits_per_channel(torch.tensor([1.0, 6.0, 0.0, 3.0])).axes
     assert [bar.get_height() for bar in bars.patches] == [6, 3, 1, 0]
     assert shares.lines[0].get_ydata().tolist() == pytest.approx([60, 90, 100, 100])
@@ -47,10 +81,10 @@ def test_density_shows_histogram_probability_and_bits(coded):
     assert logarithmic.get_yscale() == "log"
     integers, dots = (torch.as_tensor(v) for v in linear.lines[1].get_data())
     assert torch.allclose(dots, probabilities(model.prior_x, integers, gain)[2])
-    said = int(figure.get_suptitle().split(": ")[1].split()[0])
-    assert said == pytest.approx(bits(p[:, 2]).item(), abs=1)
-    own = int(figure.get_suptitle().split(", ")[1].split()[0])
-    assert own <= said + 1  # no prior codes a histogram in fewer bits than its entropy
+    estimated = int(figure.get_suptitle().split(": ")[1].split()[0])
+    entropy = int(figure.get_suptitle().split(", ")[1].split()[0])
+    assert estimated == pytest.approx(bits(p[:, 2]).item(), abs=1)
+    assert entropy <= estimated + 1  # no prior codes a histogram in fewer bits than its entropy
 
 
 def test_rounding_is_a_staircase_and_noise_is_smooth(coded):
@@ -62,11 +96,3 @@ def test_rounding_is_a_staircase_and_noise_is_smooth(coded):
     assert torch.as_tensor(error.lines[2].get_ydata()).mean() == pytest.approx(1 / 12, abs=1e-4)
     h, rounded = (torch.as_tensor(v) for v in error.lines[1].get_data())
     assert torch.equal(rounded, (h.round() - h) ** 2)
-
-
-def test_what_cannot_be_shown_is_refused(coded):
-    model, h_hat, _, _ = coded
-    with pytest.raises(NDICError, match="channels 0 to 5, none is 6"):
-        latent_density(model.prior_x, h_hat, 6)
-    with pytest.raises(NDICError, match="not all of them 0"):
-        bits_per_channel(torch.zeros(4))

@@ -1,0 +1,209 @@
+"""GDN and the factorised entropy model: joint histograms, learned densities, quantisation."""
+
+import copy
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ndic_core.errors import NDICError
+from ndic_core.models.entropy_models import FactorizedPrior
+from ndic_core.plots.style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, label, subplots
+
+_REACH = 4.0  # standard deviations shown on either side
+_COLUMNS = 33
+_FEWEST = 30  # responses in a column, below which its standard deviation is not drawn
+_MARGIN = 2  # integers shown beyond the outermost latent
+
+
+def bow_ties(before: Tensor, after: Tensor) -> Figure:
+    """Conditional histograms of two channels before and after GDN, and the marginal distributions.
+
+    As in Schwartz & Simoncelli 2001, "Natural signal statistics and sensory gain control", Nature Neuroscience 4(8),
+    figure 2: each column is scaled to its own largest count. All responses are in units of their channel's standard
+    deviation, around its mean.
+
+    Args:
+        before: responses of two channels at the same positions, (2, n).
+        after: the same after normalisation.
+
+    Returns:
+        A figure of three panels: the second channel's histogram for every response of the first, before and after,
+        with its standard deviation column by column; the title has the ratio of the standard deviation where the first
+        is beyond 1.5 to that where it is within 0.5. Then the distributions of the second channel beside a Gaussian.
+
+    Raises:
+        NDICError: a channel is constant.
+    """
+    figure, axes = subplots((10.0, 3.5), columns=3)
+    stages = (("before GDN", before, VERMILION), ("after GDN", after, BLUE))
+    for axis, (title, pair, colour) in zip(axes, stages, strict=False):
+        first, second = _standardised(pair)
+        _conditional_histogram(axis, first, second)
+        label(
+            axis, f"{title}: spread ×{_spread(first, second):.1f}", "one channel, in standard deviations", fontsize=10
+        )
+        density, edges = np.histogram(second.numpy(), np.linspace(-6, 6, 61))
+        axes[2].stairs(density / len(second) / np.diff(edges), edges, color=colour, label=title, linewidth=1.6)
+    axes[0].set_ylabel("the other, likewise", fontsize=10)
+    grid = np.linspace(-6, 6, 241)
+    axes[2].plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=BLACK, linestyle=":", label="Gaussian")
+    axes[2].set(yscale="log", ylim=(1e-4, 4))
+    label(axes[2], "tails of the other", "the other, in standard deviations", "density, logarithmic", fontsize=10)
+    axes[2].legend(fontsize=9, frameon=False, loc="upper right")
+    return figure
+
+
+def _standardised(pair: Tensor) -> Tensor:
+    pair = pair.detach().cpu().double()
+    deviation = pair.std(1, keepdim=True)
+    if not (deviation > 0).all():
+        raise NDICError("a channel with constant responses has no spread: choose another channel")
+    return (pair - pair.mean(1, keepdim=True)) / deviation
+
+
+def _conditional_histogram(axis: Axes, first: Tensor, second: Tensor) -> None:
+    edges = torch.linspace(-_REACH, _REACH, _COLUMNS + 1, dtype=torch.float64)
+    counts, _ = torch.histogramdd(torch.stack([second, first], 1), [edges, edges])
+    shown = counts / counts.amax(0, keepdim=True).clamp(min=1)
+    box = (-_REACH, _REACH, -_REACH, _REACH)
+    axis.imshow(shown.numpy(), origin="lower", extent=box, cmap="gray", interpolation="none", aspect="equal")
+    middles, column = (edges[1:] + edges[:-1]) / 2, torch.bucketize(first, edges[1:-1])
+    columns = [second[column == i] for i in range(_COLUMNS)]
+    deviations = np.array([inside.std().item() if len(inside) >= _FEWEST else np.nan for inside in columns])
+    for sign in (1, -1):
+        axis.plot(middles.numpy(), sign * deviations, color=ORANGE, linewidth=2)
+
+
+def _spread(first: Tensor, second: Tensor) -> float:
+    """Ratio of the second's standard deviations where the first is beyond 1.5 and within 0.5; NaN if too few."""
+    sides, middle = second[first.abs() > 1.5], second[first.abs() < 0.5]
+    return (sides.std() / middle.std()).item() if min(len(sides), len(middle)) >= _FEWEST else float("nan")
+
+
+@torch.no_grad()
+def probabilities(prior: FactorizedPrior, values: Tensor, gain: Tensor | None = None) -> Tensor:
+    """Probability of the interval of length 1 around each value, by every channel's learned density.
+
+    At an integer this is the probability of that rounded latent; as a function of all real values it is the density of
+    the latent with uniform noise added (Ballé et al. 2017, arXiv 1611.01704, section 3).
+
+    Args:
+        prior: of C channels.
+        values: (n,).
+        gain: (C,), of one rate of variable-rate weights.
+
+    Returns:
+        (C, n), at least 1e-9.
+
+    Example:
+        >>> p = probabilities(FactorizedPrior(2), torch.arange(-200, 201))
+        >>> p.shape, [round(total, 3) for total in p.sum(1).tolist()]
+        (torch.Size([2, 401]), [1.0, 1.0])
+    """
+    unrounded = copy.deepcopy(prior)
+    unrounded.transmitted = False  # the prior rounds only what is transmitted
+    device = next(prior.parameters()).device
+    h = values.to(device, torch.float32).expand(1, prior.channels, 1, -1)
+    _, (p,) = unrounded(h, None if gain is None else gain.reshape(1, -1))
+    return p[0, :, 0].cpu()
+
+
+def bits_per_channel(bits: Tensor) -> Figure:
+    """Bits of each latent channel, sorted, and their cumulative share.
+
+    Args:
+        bits: (C,), estimated bits of an image in each channel.
+
+    Returns:
+        A figure: bars in descending order, and the share of all bits in the first channels.
+    """
+    ordered = bits.detach().cpu().sort(descending=True).values.numpy()
+    rank = np.arange(1, len(ordered) + 1)
+    figure, (bars, shares) = subplots((9.0, 3.0), columns=2)
+    bars.bar(rank, ordered, color=BLUE, width=0.8)
+    shares.plot(rank, 100 * ordered.cumsum() / ordered.sum(), color=BLUE, marker=".")
+    for share in (50, 90):
+        shares.axhline(share, color=BLACK, linestyle=":", linewidth=1)
+    shares.set_ylim(0, 103)
+    bars.set(xlabel="channel, by rank", ylabel="bits of an image, estimated", xlim=(0, len(rank) + 1))
+    shares.set(xlabel="number of channels, most expensive first", ylabel="% of all bits", xlim=(0, len(rank) + 1))
+    return figure
+
+
+def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Tensor | None = None) -> Figure:
+    """Learned density of one channel over the histogram of its rounded latents.
+
+    Args:
+        prior: of C channels.
+        h_hat: rounded latents of one rate, (B, C, h, w).
+        channel: 0 to C − 1.
+        gain: (C,), of that rate.
+
+    Returns:
+        A figure of two panels, the same on a linear and a logarithmic axis: bars, the share of each integer among the
+        latents; a curve, the density of the latent with noise; dots, the probability of each integer in the coder.
+        The title has the bits per image (estimated) and the entropy of the histogram.
+    """
+    latents = h_hat[:, channel].detach().cpu().flatten()
+    low, high = (int(end) for end in (latents.min() - _MARGIN, latents.max() + _MARGIN))
+    integers = torch.arange(low, high + 1)
+    share = torch.stack([(latents == k).float().mean() for k in integers])
+    grid = torch.linspace(low - 0.5, high + 0.5, 40 * len(integers) + 1)
+    curve, dots = (probabilities(prior, values, gain)[channel] for values in (grid, integers))
+    per_symbol = -(share * dots.log2()).sum()
+    entropy = -torch.special.xlogy(share, share).sum() / np.log(2)
+    symbols = latents.numel() / len(h_hat)
+
+    figure, axes = subplots((9.5, 3.3), columns=2)
+    for axis, scale in zip(axes, ("linear", "log"), strict=True):
+        axis.bar(integers.numpy(), share.numpy(), width=0.85, color=GREY, label="rounded latents, share")
+        axis.plot(grid, curve, color=VERMILION, label="learned density, with noise")
+        axis.plot(integers, dots, "o", color=VERMILION, markersize=4.5, label="probability of the integer")
+        axis.set(xlim=(low - 0.5, high + 0.5), xlabel="value", yscale=scale)
+    axes[0].set(
+        ylabel="share, probability", ylim=(0, 1.45 * max(share.max(), curve.max()).item())
+    )  # room for the legend
+    axes[0].legend(fontsize=8, frameon=False, loc="upper right")
+    axes[1].set(ylabel="the same, logarithmic")
+    axes[1].set_ylim(bottom=1e-5)
+    bits = f"{symbols * per_symbol:.0f} bits per image (estimated), {symbols * entropy:.0f} by the histogram's entropy"
+    figure.suptitle(f"channel {channel}: {bits}", fontsize=10)
+    return figure
+
+
+def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None = None, reach: float = 4.0) -> Figure:
+    """Bits and squared error of a latent as a function of its value: rounded, and with uniform noise.
+
+    Args:
+        prior: of C channels.
+        channel: 0 to C − 1.
+        gain: (C,), of the rate.
+        reach: values from −reach to reach.
+
+    Returns:
+        A figure of two panels, bits and squared error: rounded, with a sample of noise at each value (dots), and the
+        mean over the noise.
+    """
+    h = torch.linspace(-reach, reach, 801)
+    noise = torch.linspace(-0.5, 0.5, 102)[:-1] + 0.5 / 101  # midpoints
+    sample = torch.rand(len(h), generator=torch.Generator().manual_seed(0)) - 0.5
+
+    def bits(values: Tensor) -> Tensor:
+        return -probabilities(prior, values.flatten(), gain)[channel].log2().reshape(values.shape)
+
+    panels = {
+        "bits, $-\\log_2 p$": (bits(h.round()), bits(h + sample), bits(h[:, None] + noise).mean(1)),
+        "squared error, $(\\hat h - h)^2$": ((h.round() - h) ** 2, sample**2, (noise**2).mean().expand(len(h))),
+    }
+    figure, axes = subplots((9.5, 3.3), columns=2)
+    for axis, (words, (rounded, noisy, mean)) in zip(axes, panels.items(), strict=True):
+        axis.plot(h, noisy, ".", color=SKY, markersize=2.5, label="with one sample of noise")
+        axis.plot(h, rounded, color=VERMILION, label="rounded")
+        axis.plot(h, mean, color=BLUE, label="mean over the noise")
+        top = 1.35 * max(rounded.max(), noisy.max()).item()
+        axis.set(xlabel="latent h, before quantisation", ylabel=words, ylim=(0, top))
+    axes[0].legend(fontsize=9, frameon=False, loc="upper center", ncols=3, markerscale=3, columnspacing=0.8)
+    return figure
