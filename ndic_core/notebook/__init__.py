@@ -1,1 +1,1 @@
-"""What the notebooks call: set-up, widgets, and a check of the installation."""
+"""Helpers for the notebooks: set-up, widgets, and a check of the installation."""

@@ -1,11 +1,11 @@
-// A picture that tells where it is clicked: `value` becomes [row, column], in the picture's own pixels.
+// An image that reports clicks: `value` becomes [row, column], in pixels of the image.
 function render({ model, el }) {
   const frame = document.createElement("div");
   frame.style.cssText = "position: relative; width: 100%; max-width: 512px; cursor: crosshair";
   const image = document.createElement("img");
   image.style.cssText = "display: block; width: 100%; image-rendering: pixelated";
   image.alt = model.get("description");
-  // A ring that is seen on any picture, and that lets clicks through.
+  // A ring that is visible on any image and ignores clicks.
   const mark = document.createElement("div");
   mark.style.cssText =
     "position: absolute; width: 12px; height: 12px; transform: translate(-50%, -50%); box-sizing: border-box; " +

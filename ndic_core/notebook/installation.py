@@ -1,4 +1,4 @@
-"""Is everything here that the notebooks need? What is found, and what to do about what is missing."""
+"""Check that the packages and weights that the notebooks need are installed."""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -6,25 +6,25 @@ from importlib.metadata import PackageNotFoundError, version
 from ndic_core.catalogue import MODELS
 from ndic_core.io import shipped_weights
 
-_NEEDED_FOR = {
+_REQUIRED_FOR = {
     "torch": "all models",
     "compressai": "the range coder",
-    "pytorch-msssim": "measuring MS-SSIM",
+    "pytorch-msssim": "MS-SSIM",
     "matplotlib": "the figures",
     "scikit-image": "a real pair of photographs",
     "ipywidgets": "sliders",
-    "anywidget": "pictures to click on",
+    "anywidget": "clickable images",
 }
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something the notebooks need.
+    """A package, or the weights of a model.
 
     Attributes:
-        name: of the package, or of the model whose weights it is.
+        name: of the package or the model.
         found: its version or size; None where it is missing.
-        remedy: a sentence: what it is for, and what to do if it is missing.
+        remedy: a sentence: what it is required for, and what to do if it is missing.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Part:
 
 
 def installed_parts() -> list[Part]:
-    """The packages and the shipped weights that the notebooks need, found or missing.
+    """The packages and the shipped weights that the notebooks need, installed or missing.
 
     Example:
         >>> missing = [part for part in installed_parts() if part.found is None]
         >>> missing
         []
     """
-    return [*map(_package, _NEEDED_FOR), *map(_weights, MODELS)]
+    return [*map(_package, _REQUIRED_FOR), *map(_weights, MODELS)]
 
 
 def _package(name: str) -> Part:
@@ -51,10 +51,10 @@ def _package(name: str) -> Part:
         found = version(name)
     except PackageNotFoundError:
         found = None
-    return Part(name, found, f"needed for {_NEEDED_FOR[name]}; run `pip install {name}`, then restart the kernel")
+    return Part(name, found, f"required for {_REQUIRED_FOR[name]}; run `pip install {name}`, then restart the kernel")
 
 
 def _weights(name: str) -> Part:
     file = shipped_weights(name)
     found = None if file is None else f"weights, {file.stat().st_size / 1e6:.1f} MB"
-    return Part(name, found, f"the weights of {name} ship with the package; get this repository anew")
+    return Part(name, found, f"the weights of {name} ship with the package; clone this repository again")

@@ -1,9 +1,9 @@
-"""Interactive explorers: wiring only. What is drawn comes from a function that returns a figure.
+"""Interactive figures: controls for a function that returns a figure, and an image to click on.
 
-    sliders, lists, clicks ─▶ draw(**values) ─▶ Figure ─▶ picture below the controls
+    sliders, lists, clicks ─▶ draw(**values) ─▶ Figure ─▶ shown below the controls
 
-Plain ipywidgets in plain boxes, which JupyterLab, Colab and VS Code all show. Where nothing can show a widget (a page
-on the web, a test) there is a line of text in its place.
+Only ipywidgets in HBox and VBox, which JupyterLab, Colab and VS Code all show. A viewer without widgets (a web page, a
+test) shows a line of text instead.
 """
 
 from collections.abc import Callable
@@ -23,26 +23,26 @@ from ndic_core.errors import NDICError
 
 
 class Explorer(interactive):
-    """Controls above the figure they move; made by `explore`."""
+    """Controls above the figure that they change; created by `explore`."""
 
     def __repr__(self):
-        # Also what a viewer without widgets shows.
+        # Also shown by a viewer without widgets.
         return f"[explorer of {', '.join(control.description for control in self.children[:-1])}: run to move it]"
 
 
 def explore(draw: Callable[..., Figure], **controls) -> Explorer:
-    """A figure with controls: whenever one is moved, the figure is drawn anew.
+    """A figure with controls: it is drawn again whenever a control changes.
 
-    As the last line of a cell it is shown. A control is an ipywidgets widget with a value, or what ipywidgets makes one
-    of: `(low, high, step)` a slider, a list or a dictionary a choice, True or False a box to tick. `draw`'s own default
-    is where a control starts, and an argument without control gets one made of its default (`ipywidgets.fixed(value)`
-    keeps it out). Sliders report when they are let go, so that a slow figure doesn't lag behind.
+    As the last line of a cell it is shown. A control is an ipywidgets widget with a value, or an abbreviation as in
+    `ipywidgets.interact`: `(low, high, step)` for a slider, a list or a dictionary for a choice, True or False for a
+    check box. A control starts at the default of `draw`; an argument without a control gets one from its default
+    (prevented by `ipywidgets.fixed(value)`). Sliders report their value when they are released, not while they are dragged.
 
-    An exception in `draw` is shown in the figure's place, and fails the notebook's test.
+    An exception in `draw` is shown instead of the figure, and fails the notebook's test.
 
     Args:
-        draw: takes the controls' values by name.
-        controls: by the names of `draw`'s arguments; the name is also the label of a control that brings none.
+        draw: accepts the controls' values by name.
+        controls: by the names of `draw`'s arguments; the name is also the label of a control without one.
 
     Example:
         >>> from contextlib import redirect_stdout
@@ -51,7 +51,7 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
         ...     figure = Figure()
         ...     figure.subplots().plot([x**power for x in range(9)])
         ...     return figure
-        >>> with redirect_stdout(StringIO()):  # outside a notebook there is nowhere to draw
+        >>> with redirect_stdout(StringIO()):  # there is no output cell outside a notebook
         ...     explorer = explore(draw, power=(1, 5))
         >>> explorer, explorer.children[0].value
         ([explorer of power: run to move it], 2)
@@ -60,7 +60,7 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
     @wraps(draw)
     def shown(**values) -> Figure:
         figure = draw(**values)
-        plt.close(figure)  # one that pyplot made would else stay in memory, and appear a second time
+        plt.close(figure)  # a pyplot figure would otherwise stay in memory and be shown twice
         return figure
 
     explorer = Explorer(shown, {"auto_display": True}, **controls)
@@ -68,13 +68,15 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
         if control.has_trait("continuous_update"):
             control.continuous_update = False
         if control.has_trait("style"):
-            control.style.description_width = "initial"  # labels are never cut off
-            control.layout.width = control.layout.width or "30em"  # the default leaves a long label no slider
+            control.style.description_width = "initial"  # labels are not truncated
+            control.layout.width = (
+                control.layout.width or "30em"
+            )  # the default has no room for a slider beside a long label
     return explorer
 
 
-class _Picture(anywidget.AnyWidget):
-    """The picture itself; the browser's half of it is click_image.js."""
+class _Image(anywidget.AnyWidget):
+    """The image; its code in the browser is click_image.js."""
 
     _esm = Path(__file__).with_name("click_image.js")
     png = Bytes().tag(sync=True)
@@ -83,22 +85,22 @@ class _Picture(anywidget.AnyWidget):
 
 
 class ClickImage(VBox, ValueWidget):
-    """A picture with a place in it: two sliders choose its row and column, and so does a click.
+    """An image in which a click, or two sliders, select a pixel.
 
-    Its `value` is (row, column), in pixels of the picture, and changes once per click. To be given to `explore` like
+    Its `value` is (row, column), in pixels of the image, and changes once per click. It can be passed to `explore` like
     any other control.
 
     Args:
-        picture: (3, H, W) in [0, 1], a tensor or an array.
-        row: where to start; the middle where None.
+        image: (3, H, W) in [0, 1], a tensor or an array.
+        row: initial value; the centre where None.
         column: likewise.
-        description: what the picture shows, in words: read out to those who don't see it.
+        description: alt text of the image.
 
     Attributes:
         row: the slider of the row; `column` that of the column.
 
     Raises:
-        NDICError: not a picture of this shape, or a place outside it.
+        NDICError: the image has another shape, or the initial pixel is outside it.
 
     Example:
         >>> place = ClickImage(np.zeros((3, 128, 256)), row=10)
@@ -112,19 +114,19 @@ class ClickImage(VBox, ValueWidget):
     value = Tuple(Int(), Int())
     description = Unicode()
 
-    def __init__(self, picture, row: int | None = None, column: int | None = None, description: str = "picture"):
-        pixels = np.asarray(picture)
+    def __init__(self, image, row: int | None = None, column: int | None = None, description: str = "image"):
+        pixels = np.asarray(image)
         if pixels.ndim != 3 or pixels.shape[0] != 3:
-            raise NDICError(f"a picture to click on has shape (3, H, W), not {pixels.shape}")
+            raise NDICError(f"an image to click on has shape (3, H, W), not {pixels.shape}")
         height, width = pixels.shape[1:]
         row = height // 2 if row is None else row
         column = width // 2 if column is None else column
         if not (0 <= row < height and 0 <= column < width):
-            raise NDICError(f"({row}, {column}) is outside a picture of {height} rows and {width} columns")
+            raise NDICError(f"({row}, {column}) is outside an image of {height} rows and {width} columns")
         png = BytesIO()
         imsave(png, np.moveaxis(pixels, 0, -1).clip(0, 1), format="png")
 
-        shown = _Picture(png=png.getvalue(), description=description, value=(row, column))
+        shown = _Image(png=png.getvalue(), description=description, value=(row, column))
         look = dict(continuous_update=False, style=dict(description_width="initial"))
         self.row = IntSlider(row, 0, height - 1, description="row", **look)
         self.column = IntSlider(column, 0, width - 1, description="column", **look)
@@ -136,5 +138,5 @@ class ClickImage(VBox, ValueWidget):
         self.observe(self._move_sliders, "value")
 
     def _move_sliders(self, change):
-        # By now `value` holds both numbers, so that a slider that follows changes nothing.
+        # `value` already has both numbers, so the sliders' callbacks do not change it again.
         self.row.value, self.column.value = change.new

@@ -1,4 +1,4 @@
-"""What is missing is named, with what to do."""
+"""Missing packages and weights are reported with a remedy."""
 
 import importlib.metadata
 
@@ -10,7 +10,7 @@ from ndic_core.notebook import installation
 from ndic_core.notebook.installation import installed_parts
 
 
-def test_all_is_found_here():
+def test_everything_is_installed_here():
     parts = {part.name: part for part in installed_parts()}
     assert set(MODELS) < set(parts)
     assert all(part.found for part in parts.values())
@@ -19,16 +19,16 @@ def test_all_is_found_here():
     assert str(parts["bls17"]).split() == ["bls17", "weights,", f"{megabytes:.1f}", "MB"]
 
 
-def test_a_missing_package_comes_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(installation, "_NEEDED_FOR", {"no-such-package": "sliders"})
+def test_a_missing_package_has_a_remedy(monkeypatch):
+    monkeypatch.setattr(installation, "_REQUIRED_FOR", {"no-such-package": "sliders"})
     (part,) = (part for part in installed_parts() if part.found is None)
     assert part.name == "no-such-package"
-    assert "MISSING: needed for sliders; run `pip install no-such-package`" in str(part)
+    assert "MISSING: required for sliders; run `pip install no-such-package`" in str(part)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_missing_weights_come_with_a_remedy(monkeypatch, name):
+def test_missing_weights_have_a_remedy(monkeypatch, name):
     monkeypatch.setattr(installation, "shipped_weights", lambda n: None if n == name else shipped_weights(n))
     (part,) = (part for part in installed_parts() if part.found is None)
     assert part.name == name
-    assert "get this repository anew" in str(part)
+    assert "clone this repository again" in str(part)

@@ -1,4 +1,4 @@
-"""What the setup cell of every notebook calls."""
+"""Set-up of a notebook."""
 
 import random
 
@@ -11,7 +11,7 @@ from ndic_core.notebook.setup import start
 
 
 @pytest.fixture(autouse=True)
-def as_before():
+def restored():
     threads = torch.get_num_threads()
     with matplotlib.rc_context():
         yield
@@ -22,7 +22,7 @@ def numbers():
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
-def test_numbers_are_the_same_whenever_started():
+def test_numbers_are_reproducible():
     start()
     first = numbers()
     assert numbers() != first
@@ -32,18 +32,18 @@ def test_numbers_are_the_same_whenever_started():
     assert all(a != b for a, b in zip(numbers(), first, strict=True))
 
 
-def test_one_line_says_on_what_it_runs(capsys):
+def test_one_line_of_versions_and_device_is_printed(capsys):
     device = start()
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert said.out.count("\n") == 1
-    assert torch.__version__ in said.out
-    assert np.__version__ in said.out
-    assert "/" not in said.out
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.count("\n") == 1
+    assert torch.__version__ in printed.out
+    assert np.__version__ in printed.out
+    assert "/" not in printed.out
     assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_a_large_machine_is_not_taken_whole():
+def test_the_number_of_threads_is_limited():
     torch.set_num_threads(32)
     start()
     assert torch.get_num_threads() == 8

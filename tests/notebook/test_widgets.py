@@ -1,4 +1,4 @@
-"""Controls move figures, and a click is worth two sliders."""
+"""Controls redraw figures, and a click moves two sliders."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def draw(calls):
     return draw
 
 
-def test_moving_a_control_draws_anew(draw, calls):
+def test_a_control_redraws_the_figure(draw, calls):
     explorer = explore(draw, noise=(0.0, 1.0), scene=[1, 2, 3], pair=fixed("any"))
     noise, scene, _ = explorer.children
     noise.value = 0.7
@@ -46,7 +46,7 @@ def test_moving_a_control_draws_anew(draw, calls):
     assert isinstance(explorer.result, Figure)
 
 
-def test_controls_have_labels_and_wait_until_let_go(draw):
+def test_controls_have_labels_and_report_when_released(draw):
     own = FloatSlider(0.2, min=0, max=1, description="noise of the sensor")
     explorer = explore(draw, noise=own, scene=Text("a"), pair=Dropdown(options=[1, 2]))
     controls = explorer.children[:-1]
@@ -64,16 +64,16 @@ def test_figures_of_pyplot_are_closed():
 def test_a_click_moves_the_sliders_and_draws_once(calls):
     place = ClickImage(torch.rand(3, 40, 60), row=3, column=5, description="noise")
     explore(lambda place: calls.append(place) or Figure(), place=place)
-    picture = place.children[0]
-    picture.value = (30, 50)  # what a click in the browser does
+    image = place.children[0]
+    image.value = (30, 50)  # what a click in the browser does
     assert (place.row.value, place.column.value) == (30, 50)
     place.row.value = 7
     place.column.value = 8
-    assert picture.value == (7, 8)
+    assert image.value == (7, 8)
     assert calls == [(3, 5), (30, 50), (7, 50), (7, 8)]
 
 
-def test_the_picture_is_shown_as_it_is():
+def test_the_image_is_shown_without_changes():
     pixels = torch.rand(3, 4, 6)
     place = ClickImage(pixels * 2 - 0.5, description="noise")  # beyond [0, 1] is clipped
     assert (place.row.max, place.column.max) == (3, 5)
@@ -86,13 +86,13 @@ def test_the_picture_is_shown_as_it_is():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (dict(picture=np.zeros((4, 6, 3))), r"shape \(3, H, W\), not \(4, 6, 3\)"),
-        (dict(picture=np.zeros((4, 6))), r"not \(4, 6\)"),
-        (dict(picture=np.zeros((3, 4, 6)), row=4), r"\(4, 3\) is outside a picture of 4 rows and 6 columns"),
-        (dict(picture=np.zeros((3, 4, 6)), column=-1), "outside"),
+        (dict(image=np.zeros((4, 6, 3))), r"shape \(3, H, W\), not \(4, 6, 3\)"),
+        (dict(image=np.zeros((4, 6))), r"not \(4, 6\)"),
+        (dict(image=np.zeros((3, 4, 6)), row=4), r"\(4, 3\) is outside an image of 4 rows and 6 columns"),
+        (dict(image=np.zeros((3, 4, 6)), column=-1), "outside"),
     ],
 )
-def test_what_is_no_picture_is_refused(arguments, reason):
+def test_invalid_images_and_pixels_are_rejected(arguments, reason):
     with pytest.raises(NDICError, match=reason):
         ClickImage(**arguments)
 
