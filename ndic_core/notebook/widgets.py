@@ -36,7 +36,8 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
     As the last line of a cell it is shown. A control is an ipywidgets widget with a value, or an abbreviation as in
     `ipywidgets.interact`: `(low, high, step)` for a slider, a list or a dictionary for a choice, True or False for a
     check box. A control starts at the default of `draw`; an argument without a control gets one from its default
-    (prevented by `ipywidgets.fixed(value)`). Sliders report their value when they are released, not while they are dragged.
+    (prevented by `ipywidgets.fixed(value)`).
+    Sliders report their value when they are released, not while they are dragged.
 
     An exception in `draw` is shown instead of the figure, and fails the notebook's test.
 

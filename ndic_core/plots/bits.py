@@ -8,7 +8,19 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.container import fields
-from ndic_core.plots.style import BLACK, BLUE, GREY, SKY, VERMILION, image_grid, pixels, show_image, show_map, subplots
+from ndic_core.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    SKY,
+    VERMILION,
+    image_grid,
+    label,
+    pixels,
+    show_image,
+    show_map,
+    subplots,
+)
 
 _FILE_PARTS = {  # from the bottom of a bar to its top
     "z": (VERMILION, "z, the scales (estimated)"),
@@ -114,9 +126,7 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
                 axis.text(j - reach, i - reach, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
         ticks = range(-reach, reach + 1)
         axis.set(xticks=ticks, yticks=ticks)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("columns to the right", fontsize=9)
-        axis.set_ylabel("rows below", fontsize=9)
+        label(axis, title, "columns to the right", "rows below", fontsize=9)
         axis.tick_params(labelsize=8)
     return figure
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -19,6 +18,8 @@ from ndic_core.plots.style import (
     PURPLE,
     VERMILION,
     image_grid,
+    label,
+    plot_running_mean,
     show_image,
     show_map,
     subplots,
@@ -106,14 +107,12 @@ def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], windo
     for axis, (title, keys) in zip(axes, panels.items(), strict=True):
         for (name, rows), colour in zip(histories.items(), cycle(PALETTE), strict=False):
             for key, line in zip(keys, ("-", "--"), strict=False):
-                mean = np.convolve([row[key] for row in rows], np.full(window, 1 / window), "valid")
                 words = name if len(keys) == 1 else f"{key[-1]}, {name}"
-                axis.plot(np.arange(len(mean)) + window / 2, mean, line, color=colour, label=words)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("step")
+                values = [row[key] for row in rows]
+                plot_running_mean(axis, values, window, linestyle=line, color=colour, label=words)
+        label(axis, title, "step", "" if axis is axes[2] else "bits per pixel, estimated")
         axis.legend(fontsize=8)
     for axis in axes[:2]:
-        axis.set_ylabel("bits per pixel, estimated", fontsize=9)
         axis.set_ylim(bottom=0)
     axes[2].set_yscale("log")
     return figure
@@ -140,11 +139,11 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
     pairs = sorted({(row["alpha"], row["beta"]) for row in rows})
     figure, ((cost, psnr), (rate, y_hat)) = subplots((10.0, 5.6), 2, 2)
 
-    def marks(axis: Axes, key: str, label: str, colour: str, marker: str, shift: float = 0.0, chosen=rows) -> None:
+    def marks(axis: Axes, key: str, words: str, colour: str, marker: str, shift: float = 0.0, chosen=rows) -> None:
         points = [(pairs.index((row["alpha"], row["beta"])) + shift, row[key]) for row in chosen]
         look = dict(color=colour, marker=marker, markersize=7, alpha=0.75, linestyle="none")
         if points:
-            axis.plot(*zip(*points, strict=True), label=label, **look)
+            axis.plot(*zip(*points, strict=True), label=words, **look)
 
     marks(cost, "cost", "ndic_bls17", *MODEL_STYLE["ndic_bls17"])
     if anchor is not None:
@@ -163,8 +162,7 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         y_hat: ("ŷ, y reconstructed from itself", "PSNR (dB)"),
     }
     for axis, (title, unit) in titles.items():
-        axis.set_title(title, fontsize=10)
-        axis.set_ylabel(unit, fontsize=9)
+        label(axis, title, y=unit, fontsize=9)
         axis.set_xticks(range(len(pairs)), [f"α = {alpha:g}\nβ = {beta:g}" for alpha, beta in pairs], fontsize=9)
         axis.set_xlim(-0.5, len(pairs) - 0.5)
         axis.grid(axis="y", alpha=0.25)

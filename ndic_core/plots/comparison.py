@@ -175,8 +175,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
             if kind in means:
                 line, words = SIDE_INFO[kind]
                 axis.axhline(means[kind], color=MODEL_STYLE[model][0], linestyle=line, label=f"{model}, {words}")
-    label(axis, title, "seconds from x to y", QUALITY["ms_ssim_db"])
-    axis.grid(alpha=0.25)
+    label(axis, title, "seconds from x to y", QUALITY["ms_ssim_db"], grid=True)
     legend_beside(axis, handlelength=2.6)
     return figure
 

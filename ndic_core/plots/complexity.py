@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from ndic_core.evaluation.complexity import PARTS, REST, SIDES
-from ndic_core.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, subplots
+from ndic_core.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, label, subplots
 
 # Blue: what the sender needs; warm colours: the cost of y.
 _COLOURS = dict(
@@ -54,8 +54,7 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
             else:
                 axis.text(total + 0.012 * edge, position, words, ha="left", color="black", **look)
         axis.set_xlim(0, edge)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel(unit)
+        label(axis, title, unit)
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0, 0].invert_yaxis()
     order = [part for part in _COLOURS if part in handles]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ndic_core.plots.style import BLACK, BLUE, MODEL_STYLE, VERMILION, show_image, show_map, subplots
+from ndic_core.plots.style import BLACK, BLUE, MODEL_STYLE, VERMILION, label, show_error, show_image, subplots
 
 _OTHER_SCENE = "another scene"  # its key among a model's points
 _LINES = (("o-", BLUE), ("s--", VERMILION))
@@ -52,16 +52,14 @@ def savings_over_baseline(
             axis.set_ylim(bottom=0)
     for model, points in saved.items():
         _draw_savings(axes[2], model, points, apart)
-    axes[2].axhline(0, color=BLACK, linewidth=0.8)
     titles = {
         "correlation ρ of x and y": "coefficient of all samples",
         "½ log₂ 1/(1 − ρ²): Gaussian samples": "upper bound, bits per sample saved",
         "rate savings of models, at equal MS-SSIM": "% of the matched baseline's bytes, measured",
     }
+    axes[2].axhline(0, color=BLACK, linewidth=0.8)
     for axis, (title, unit) in zip(axes, titles.items(), strict=True):
-        axis.set_title(title, fontsize=10)
-        axis.set_ylabel(unit, fontsize=9)
-        _baseline_axis(axis, apart)
+        _baseline_axis(axis, apart, title, unit)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=8)
     return figure
@@ -86,9 +84,8 @@ def savings_at_baseline(
     figure, axes = subplots((8.0, 5.1), 2, 2)
     show_image(axes[0, 0], y, "y, at the decoder")
     show_image(axes[0, 1], x_hat, "x̂, decoded from the file and y")
-    error = 255 * (x - x_hat).abs().mean(0)
-    words = f"error |x − x̂|; lightest: {_LARGEST_ERROR} of 255 and more"
-    show_map(axes[1, 0], error, words, cmap="magma", vmin=0, vmax=_LARGEST_ERROR)
+    error = f"error |x − x̂|; lightest: {_LARGEST_ERROR} of 255 and more"
+    show_error(axes[1, 0], x, x_hat, _LARGEST_ERROR, error)
     axis = axes[1, 1]
     metres, share = here
     apart = _other_position(_metres(points) + [metres] * (metres is not None))
@@ -96,9 +93,7 @@ def savings_at_baseline(
     position = apart if metres is None else metres
     axis.plot([position], [100 * share], "o", markersize=13, markerfacecolor="none", color=VERMILION, markeredgewidth=2)
     axis.axhline(0, color=BLACK, linewidth=0.8)
-    _baseline_axis(axis, apart)
-    axis.set_title("saved at equal MS-SSIM; ring: this image", fontsize=10)
-    axis.set_ylabel("% of the bytes, measured", fontsize=9)
+    _baseline_axis(axis, apart, "saved at equal MS-SSIM; ring: this image", "% of the bytes, measured")
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -124,9 +119,8 @@ def _other_position(metres: Sequence[float]) -> float:
     return 1.22 * max(metres) or 0.5
 
 
-def _baseline_axis(axis: Axes, apart: float) -> None:
+def _baseline_axis(axis: Axes, apart: float, title: str, unit: str) -> None:
     ticks = [tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick < 0.9 * apart]
     axis.set_xticks([*ticks, apart], [*(f"{tick:g}" for tick in ticks), "another\nscene"])
-    axis.set_xlabel("baseline, metres", fontsize=9)
+    label(axis, title, "baseline, metres", unit, fontsize=9, grid=True)
     axis.tick_params(labelsize=9)
-    axis.grid(alpha=0.25)

@@ -20,7 +20,9 @@ from ndic_core.plots.style import (
     SIDE_INFO,
     curve_style,
     image_grid,
+    label,
     legend_beside,
+    show_error,
     show_image,
     show_map,
     subplots,
@@ -49,8 +51,7 @@ def contact_sheet(
     height, image_width = images[0].shape[-2:]
     figure, axes = image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
     for axis, image, title, colour in zip(axes, images, titles, colours or ["black"] * len(images), strict=False):
-        show_image(axis, image, fontsize=9)
-        axis.set_title(title, fontsize=9, color=colour)
+        show_image(axis, image, title, 9, colour)
     return figure
 
 
@@ -77,7 +78,7 @@ def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float, gain: f
         "x, the image sent": x,
         "y, side information at the decoder": y,
         f"x̂: {bpp:.4f} bpp measured\n{quality}": x_hat,
-        f"error |x − x̂|, mean of the channels, {gain:g} times": gain * _error(x, x_hat).expand(3, -1, -1),
+        f"error |x − x̂|, mean of the channels, {gain:g} times": gain * (x - x_hat).abs().mean(0).expand(3, -1, -1),
     }
     images = {title: image for title, image in images.items() if image is not None}
     return contact_sheet(list(images.values()), list(images))
@@ -102,12 +103,10 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
     figure.suptitle(f"{sent['model']} at λ = {sent['lmbda']:.2e}\n{numbers}", fontsize=10)
     show_image(axes[0, 0], x, "x, the image sent")
     show_image(axes[0, 1], x_hat, "x̂, the reconstruction")
-    maps = (
-        (255 * _error(x, x_hat), "error |x − x̂|, mean of the channels", "magma", limit, "8-bit steps"),
-        (bits, f"{bits.sum().item():,.0f} bits in total (estimated)", "inferno", most, "bits per pixel, estimated"),
-    )
-    for axis, (values, title, cmap, top, unit) in zip(axes[1], maps, strict=True):
-        shown = show_map(axis, values, title, cmap=cmap, vmin=0, vmax=top)
+    error = show_error(axes[1, 0], x, x_hat, limit)
+    title = f"{bits.sum().item():,.0f} bits in total (estimated)"
+    spent = show_map(axes[1, 1], bits, title, cmap="inferno", vmin=0, vmax=most)
+    for axis, shown, unit in zip(axes[1], (error, spent), ("8-bit steps", "bits per pixel, estimated"), strict=True):
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", extend="max", fraction=0.07, pad=0.03)
         bar.set_label(unit, fontsize=9)
         bar.ax.tick_params(labelsize=8)
@@ -184,14 +183,12 @@ def rate_distortion(
     for name, (colour, marker) in PUBLISHED_STYLE.items() if published else ():
         if points := POINTS[metric].get(name):
             look = dict(color=colour, marker=marker, markersize=8, markerfacecolor="none", markeredgewidth=1.3)
-            label = f"{name}, published (estimated)"
-            axis.plot(*zip(*points, strict=True), linestyle="none", zorder=4, label=label, **look)
+            words = f"{name}, published (estimated)"
+            axis.plot(*zip(*points, strict=True), linestyle="none", zorder=4, label=words, **look)
     _rate_axis(axis)
     source = "bytes of whole files" if rate == "measured" else "by likelihoods"
-    axis.set_xlabel(f"rate of x, {rate} ({source}), in bits per pixel, logarithmic")
-    axis.set_ylabel(QUALITY[metric])
+    label(axis, title, f"rate of x, {rate} ({source}), in bits per pixel, logarithmic", QUALITY[metric], grid=True)
     legend_beside(axis, handlelength=3.2)
-    axis.set_title(title, fontsize=10)
     return figure
 
 
@@ -228,9 +225,8 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     figure.text(0.5, 1 - 0.05 / height, title, fontsize=11, weight="bold", ha="center", va="top")
     show_image(axes["x"], x, "x, the image sent")
     show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}")
-    words = "error |x − x̂|, mean of the channels"
-    shown = show_map(axes["error"], 255 * _error(x, x_hat), words, cmap="magma", vmin=0, vmax=limit)
-    bar = figure.colorbar(shown, cax=axes["scale"], orientation="horizontal", extend="max")
+    error = show_error(axes["error"], x, x_hat, limit)
+    bar = figure.colorbar(error, cax=axes["scale"], orientation="horizontal", extend="max")
     bar.set_label("8-bit steps, one scale for all rates", fontsize=9)
     bar.ax.tick_params(labelsize=9)
 
@@ -239,16 +235,11 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, zorder=5)
     axis.plot(sent["bpp"], sent["ms_ssim_db"], "o", label="_here", color=MODEL_STYLE[sent["model"]][0], **look)
     _rate_axis(axis)
-    axis.set_title(f"ring: MS-SSIM {sent['ms_ssim_db']:.2f} dB at {sent['bpp']:.3f} bits per pixel", fontsize=10)
-    axis.set_xlabel("measured rate of this image (bits per pixel)", fontsize=9)
-    axis.set_ylabel("MS-SSIM (dB)", fontsize=9)
+    title = f"ring: MS-SSIM {sent['ms_ssim_db']:.2f} dB at {sent['bpp']:.3f} bits per pixel"
+    label(axis, title, "measured rate of this image (bits per pixel)", "MS-SSIM (dB)", fontsize=9, grid=True)
     axis.tick_params(labelsize=9)
     axis.legend(fontsize=8, handlelength=2.4)
     return figure
-
-
-def _error(x: Tensor, x_hat: Tensor) -> Tensor:
-    return (x - x_hat).abs().mean(0)
 
 
 def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) -> None:
@@ -264,14 +255,14 @@ def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) ->
     order = [(name, side_info) for name in MODEL_STYLE | CODEC_STYLE for side_info in SIDE_INFO]
     for name, side_info in sorted(points, key=order.index):
         look = dict(linewidth=1.6) | styles[name]
-        label = name
+        words = name
         if name in MODEL_STYLE:
-            line, words = SIDE_INFO[side_info]
+            line, condition = SIDE_INFO[side_info]
             look |= dict(linestyle=line, markersize=6 if side_info == "matching_y" else 4, zorder=3)
-            label += "" if side_info == "matching_y" else f", {words}"
+            words += "" if side_info == "matching_y" else f", {condition}"
         elif rate == "estimated":
-            label += ", measured"  # a classical file has no other rate
-        axis.plot(*zip(*sorted(points[name, side_info]), strict=True), label=label, **look)
+            words += ", measured"  # a classical file has no other rate
+        axis.plot(*zip(*sorted(points[name, side_info]), strict=True), label=words, **look)
 
 
 def _rate_axis(axis: Axes) -> None:
@@ -284,4 +275,3 @@ def _rate_axis(axis: Axes) -> None:
     axis.set_xlim(0.93 * low, high / 0.93)
     axis.set_xticks([], minor=True)
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.grid(alpha=0.25)

@@ -1,8 +1,10 @@
 """Colours, markers, line styles and drawing helpers that all figures share."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -13,20 +15,11 @@ from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 # Okabe–Ito: distinguishable with all common kinds of colour blindness.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#F0E442",
-)
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, BLACK, YELLOW = "#E69F00", "#56B4E9", "#000000", "#F0E442"
 GREY, DARK_GREY = "#999999", "#666666"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # without yellow, which is hard to see on white
 
@@ -79,7 +72,7 @@ def curve_style(name: str) -> dict:
     raise NDICError(f"{name!r} has no style: choose from {', '.join([*MODEL_STYLE, *CODEC_STYLE])}")
 
 
-def pixels(image: "Tensor") -> "np.ndarray":
+def pixels(image: "Tensor") -> np.ndarray:
     """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU.
 
     Example:
@@ -105,10 +98,10 @@ def image_grid(count: int, columns: int, width: float, cell_height: float) -> tu
     return figure, list(axes.flat)
 
 
-def show_image(axis: Axes, image: "Tensor", title: str = "", fontsize: float = 10) -> None:
-    """Draw an image (3, H, W) in [0, 1] without axes and without interpolation."""
+def show_image(axis: Axes, image: "Tensor", title: str = "", fontsize: float = 10, colour: str = "black") -> None:
+    """Draw an image (3, H, W) in [0, 1] without axes and without interpolation; size and colour are the title's."""
     axis.imshow(pixels(image), interpolation="none")
-    axis.set_title(title, fontsize=fontsize)
+    axis.set_title(title, fontsize=fontsize, color=colour)
     axis.set_axis_off()
 
 
@@ -132,11 +125,27 @@ def show_map(
     return axis.imshow(values.detach().cpu().numpy(), interpolation="none", **options)
 
 
-def label(axis: Axes, title: str = "", x: str = "", y: str = "", fontsize: float | None = None) -> None:
-    """Set the title (10 points) and the labels of both axes."""
+def show_error(axis: Axes, x: "Tensor", x_hat: "Tensor", limit: float, title: str = "") -> AxesImage:
+    """Draw |x − x̂|, averaged over the channels, in 8-bit steps up to `limit`."""
+    title = title or "error |x − x̂|, mean of the channels"
+    return show_map(axis, 255 * (x - x_hat).abs().mean(0), title, cmap="magma", vmin=0, vmax=limit)
+
+
+def label(
+    axis: Axes, title: str = "", x: str = "", y: str = "", fontsize: float | None = None, grid: bool = False
+) -> None:
+    """Set the title (10 points) and the labels of both axes, and optionally draw a faint grid."""
     axis.set_title(title, fontsize=10)
     axis.set_xlabel(x, fontsize=fontsize)
     axis.set_ylabel(y, fontsize=fontsize)
+    if grid:
+        axis.grid(alpha=0.25)
+
+
+def plot_running_mean(axis: Axes, values: Sequence[float], window: int, **look) -> None:
+    """Draw the mean of `window` successive values over the centre of the window."""
+    mean = np.convolve(values, np.full(window, 1 / window), "valid")
+    axis.plot(np.arange(len(mean)) + (window - 1) / 2, mean, **look)
 
 
 def legend_beside(axis: Axes, handlelength: float | None = None) -> None:

@@ -1,6 +1,7 @@
 """Training: learning curves, loss terms, throughput, memory and cost."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +9,17 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plots.style import BLACK, BLUE, MODEL_STYLE, VERMILION, plain_log_ticks, show_image, subplots
+from ndic_core.plots.style import (
+    BLACK,
+    BLUE,
+    MODEL_STYLE,
+    VERMILION,
+    label,
+    plain_log_ticks,
+    plot_running_mean,
+    show_image,
+    subplots,
+)
 
 _PRECISIONS = {"float32": (VERMILION, "s"), "bf16": (BLUE, "o")}
 # Published peaks of dense matrix products in bf16, 10¹² operations per second, from NVIDIA's data sheets: H100 SXM,
@@ -49,7 +60,8 @@ def learning_curves(
     qualities.plot(epochs, [row["psnr"] for row in history], color=BLUE)
     titles = ("loss, logarithmic", "rate, estimated (bits per pixel)", "PSNR (dB)")
     for axis, title in zip((losses, rates, qualities), titles, strict=True):
-        _decorate(axis, title, "epoch")
+        label(axis, title, "epoch", fontsize=9, grid=True)
+        axis.tick_params(labelsize=9)
         if epoch is not None:
             axis.axvline(epoch, color=BLACK, linestyle="--", linewidth=1)
     if images:
@@ -75,12 +87,10 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
         ("R: bits per pixel, estimated", BLUE, np.asarray(rates)),
         ("255² λ D, logarithmic", VERMILION, 255**2 * lmbda * np.asarray(distortions)),
     )
-    for axis, (label, colour, values) in zip(axes, terms, strict=True):
-        mean = np.convolve(values, np.full(window, 1 / window), "valid")
+    for axis, (words, colour, values) in zip(axes, terms, strict=True):
         axis.plot(values, color=colour, alpha=0.3, linewidth=0.8, label="batch of one step")
-        middle = np.arange(len(mean)) + (window - 1) / 2
-        axis.plot(middle, mean, color=colour, linewidth=2, label=f"mean of {window} steps")
-        axis.set(xlabel="step", ylabel=label)
+        plot_running_mean(axis, values, window, color=colour, linewidth=2, label=f"mean of {window} steps")
+        axis.set(xlabel="step", ylabel=words)
         axis.legend(fontsize=9, frameon=False, loc="upper right")
     axes[0].set_ylim(bottom=0)
     _log_y_axis(axes[1])
@@ -115,11 +125,11 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
         look = dict(color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.6)
         if compiled:
             look["markerfacecolor"] = "none"
-        label = f"{width} filters, {precision}{', compiled' * compiled}"
-        for axis, value in zip(axes, (_images_per_second, _step_ms, _megabytes), strict=True):
+        words = f"{width} filters, {precision}{', compiled' * compiled}"
+        for axis, value in zip(axes, (itemgetter("images_per_second"), itemgetter("step_ms"), _megabytes), strict=True):
             known = [(row["batch"], value(row)) for row in points if value(row) is not None]
             if known:
-                axis.plot(*zip(*known, strict=True), **look, label=label)
+                axis.plot(*zip(*known, strict=True), **look, label=words)
     measured = all(row.get("peak_mb") for row in rows)
     memory = "memory, peak (MB)" if measured else "memory, state and activations (MB)"
     for axis, title in zip(axes, ("images per second", "one step (ms)", memory), strict=True):
@@ -130,7 +140,9 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
             axis.set_ylim(bottom=0)
         else:
             _log_y_axis(axis)
-        _decorate(axis, title, "images per batch", which="both")
+        label(axis, title, "images per batch", fontsize=9)
+        axis.tick_params(labelsize=9)
+        axis.grid(alpha=0.25, which="both")
     axes[0].legend(fontsize=8, frameon=False)
     return figure
 
@@ -164,21 +176,19 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
         each = added / images
         fixed = last["state_mb"] + last["activation_mb"] - last["batch"] * each
         most = max(0, int((1000 * gigabytes - fixed) / each))
-        label = f"{width} filters, {precision}: {each:.1f} MB per image, about {most:,} fit"
+        words = f"{width} filters, {precision}: {each:.1f} MB per image, about {most:,} fit"
         line = "-" if width == min(row["num_filters"] for row in rows) else "--"
-        axis.plot(
-            batches, (fixed + batches * each) / 1000, color=_PRECISIONS[precision][0], linestyle=line, label=label
-        )
+        look = dict(color=_PRECISIONS[precision][0], linestyle=line)
+        axis.plot(batches, (fixed + batches * each) / 1000, label=words, **look)
     axis.axhline(gigabytes, color=BLACK, linestyle=":", label=f"{gigabytes:g} GB")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(batches[::2])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.set(xlabel="images per batch", ylabel="GB, state and activations")
-    axis.set_title(f"memory of a training, and {gigabytes:g} GB", fontsize=10)
+    title = f"memory of a training, and {gigabytes:g} GB"
+    label(axis, title, "images per batch", "GB, state and activations", grid=True)
     axis.legend(fontsize=9, frameon=False)
-    axis.grid(alpha=0.25)
     return figure
 
 
@@ -229,30 +239,15 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     axis.grid(alpha=0.25, axis="x")
     axis.xaxis.set_major_formatter("{x:g}")
     note = "\nhatched: from the H100's hours to those of a fully used H100, scaled by the peaks" if known else ""
-    axis.set_xlabel(f"hours, logarithmic{note}", fontsize=9)
+    title = f"{model}: {images:,.0f} images; {price:g} per hour on a GPU"
+    label(axis, title, f"hours, logarithmic{note}", fontsize=9)
     axis.tick_params(labelsize=9)
-    axis.set_title(f"{model}: {images:,.0f} images; {price:g} per hour on a GPU", fontsize=10)
     return figure
-
-
-def _decorate(axis: Axes, title: str, x: str, which: str = "major") -> None:
-    axis.set_title(title, fontsize=10)
-    axis.set_xlabel(x, fontsize=9)
-    axis.tick_params(labelsize=9)
-    axis.grid(alpha=0.25, which=which)
 
 
 def _log_y_axis(axis: Axes) -> None:
     axis.set_yscale("log")
     plain_log_ticks(axis.yaxis)
-
-
-def _images_per_second(row: Mapping) -> float:
-    return row["images_per_second"]
-
-
-def _step_ms(row: Mapping) -> float:
-    return row["step_ms"]
 
 
 def _megabytes(row: Mapping) -> float | None:
