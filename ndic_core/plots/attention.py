@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ndic_core.data.ground_truth import patch_shares
 from ndic_core.evaluation.patch_matching import Found
-from ndic_core.plots.style import BLACK, BLUE, GREEN, GREY, VERMILION, label, show_image, show_map, subplots
+from ndic_core.plots import style
 
 
 def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure:
@@ -22,25 +22,22 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
         x, y, answer: (n,) each: queries, values, and the weighted means of the values.
         weights: (n, n), a row for each query, over the positions of y.
 
-    Returns:
-        A figure of two panels: the three signals, and the weights as an image.
-
     Example:
         >>> x, y = torch.rand(2, 8)
         >>> weights = (-9 * (x[:, None] - y).square()).softmax(1)
         >>> [len(axis.lines) for axis in soft_lookup(x, y, weights, weights @ y).axes[:2]]
         [3, 0]
     """
-    figure, (signals, table) = subplots((9.0, 3.6), columns=2, width_ratios=[1.5, 1])
-    signals.plot(y, color=GREEN, marker="s", markersize=4, linestyle=":", label="y, values")
-    signals.plot(x, color=BLUE, marker="o", markersize=5, label="x, queries")
-    signals.plot(answer, color=VERMILION, marker="x", linestyle="--", label="weighted means")
+    figure, (signals, table) = style.subplots((9.0, 3.6), columns=2, width_ratios=[1.5, 1])
+    signals.plot(y, color=style.GREEN, marker="s", markersize=4, linestyle=":", label="y, values")
+    signals.plot(x, color=style.BLUE, marker="o", markersize=5, label="x, queries")
+    signals.plot(answer, color=style.VERMILION, marker="x", linestyle="--", label="weighted means")
     values = torch.cat([x, y])
     low, span = values.min().item(), (values.max() - values.min()).item()
     signals.set(xlabel="position", ylabel="value", ylim=(low - 0.1 * span, low + 1.35 * span))  # room for the legend
     signals.legend(fontsize=9, loc="upper left", ncols=3, handlelength=1.6, columnspacing=1.0)
     shown = table.imshow(weights.numpy(), vmin=0, vmax=1, cmap="viridis", interpolation="none")
-    label(table, f"weights; the largest {weights.max():.2f}", "position in y", "position in x")
+    style.label(table, f"weights; the largest {weights.max():.2f}", "position in y", "position in x")
     figure.colorbar(shown, ax=table, shrink=0.85)
     return figure
 
@@ -80,20 +77,20 @@ def patch_attention(
     figure = Figure(figsize=(9.0, 4.7), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["found", "truth"]])
     for name, image in (("x", x), ("y", y)):
-        show_image(axes[name], image)
+        style.show_image(axes[name], image)
         _patch_grid(axes[name], grid, (height, width), color="white", alpha=0.35)
     _frame(axes["x"], j * wide, i * tall, wide, tall, "white", "-")
     axes["x"].plot(column, row, "+", color="white", markersize=7)
     axes["x"].set_title(f"x: query patch, of pixel ({row}, {column})", fontsize=10)
     best_row, best_column = divmod(found.argmax().item(), grid)
-    _frame(axes["y"], best_column * wide, best_row * tall, wide, tall, VERMILION, "-")
+    _frame(axes["y"], best_column * wide, best_row * tall, wide, tall, style.VERMILION, "-")
     words = "not visible in y"
     if truth.isfinite().all():
         patch = slice(i * tall, (i + 1) * tall), slice(j * wide, (j + 1) * wide)
         visible = slice(None) if occluded is None else ~occluded[patch]
         across = disparity[patch][visible].median().item()
         down = 0.0 if drop is None else drop[patch][visible].median().item()
-        _frame(axes["y"], j * wide - across, i * tall + down, wide, tall, BLUE, "--")
+        _frame(axes["y"], j * wide - across, i * tall + down, wide, tall, style.BLUE, "--")
         words = "true match (blue, dashed)"
     axes["y"].set_title(f"y: largest weight (vermilion), {words}", fontsize=10)
     name = "mean of the heads" if head is None else f"head {head}"
@@ -115,22 +112,22 @@ def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual:
         A figure of two panels over the shift: accuracy, with the chance level of 16 patches; and the error of the
         aligned features, with the matching u and with that of another texture.
     """
-    figure, (accuracy, errors) = subplots((9.0, 3.7), columns=2)
+    figure, (accuracy, errors) = style.subplots((9.0, 3.7), columns=2)
     for (name, found), (colour, marker) in zip(
-        results.items(), cycle(((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"))), strict=False
+        results.items(), cycle(((style.BLUE, "o"), (style.VERMILION, "s"), (style.GREEN, "^"))), strict=False
     ):
         shifts, look = list(found), dict(color=colour, marker=marker, markersize=4)
         accuracy.plot(shifts, [100 * one.accuracy for one in found.values()], label=name, **look)
         errors.plot(shifts, [one.error for one in found.values()], label=f"{name}, matching u", **look)
         other = [one.error_other for one in found.values()]
         errors.plot(shifts, other, linestyle=":", markerfacecolor="none", label=f"{name}, mismatched u", **look)
-    accuracy.axhline(100 / 16, color=BLACK, linestyle="--", linewidth=1.2, label="chance, 1 of 16")
+    accuracy.axhline(100 / 16, color=style.BLACK, linestyle="--", linewidth=1.2, label="chance, 1 of 16")
     for axis in (accuracy, errors):
-        axis.axvspan(*usual, color=GREY, alpha=0.2, label="98 % of the street's disparities")
+        axis.axvspan(*usual, color=style.GREY, alpha=0.2, label="98 % of the street's disparities")
         axis.set_xticks(range(0, max(shifts) + 1, patch // 4))
     x = f"shift to the right, image pixels (a patch is {patch})"
-    label(accuracy, "largest weight at the patch with most of the match", x, "patches found, %")
-    label(errors, "aligned features compared with t", x, "mean squared error / variance")
+    style.label(accuracy, "largest weight at the patch with most of the match", x, "patches found, %")
+    style.label(errors, "aligned features compared with t", x, "mean squared error / variance")
     accuracy.set(ylim=(0, 160), yticks=range(0, 101, 20))  # room for the legend
     errors.set(ylim=(0, 1.5), yticks=[0, 0.25, 0.5, 0.75, 1])
     accuracy.legend(fontsize=8, loc="upper left")
@@ -151,13 +148,13 @@ def aligned_features(
     Returns:
         A figure, a row for each channel. Each map has its own grey scale, from its 2nd to its 98th percentile.
     """
-    figure, axes = subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
+    figure, axes = style.subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
     for row, channel in zip(axes, channels, strict=True):
         for axis, features in zip(row, (t, u, aligned), strict=True):
             values = features[channel].detach().cpu().float()
             low, high = values.quantile(torch.tensor([0.02, 0.98])).tolist()
-            show_map(axis, values, frame=True, cmap="gray", vmin=low, vmax=high)
-            _patch_grid(axis, patch_grid or 1, values.shape, color=VERMILION, alpha=0.5)
+            style.show_map(axis, values, frame=True, cmap="gray", vmin=low, vmax=high)
+            _patch_grid(axis, patch_grid or 1, values.shape, color=style.VERMILION, alpha=0.5)
         row[0].set_ylabel(f"channel {channel}", fontsize=10)
     titles = ("t, of x's decoder", "u, of y's decoder", "aligned, for x's decoder")
     for axis, title in zip(axes[0], titles, strict=True):
@@ -194,5 +191,5 @@ def _percent(axis: Axes, values: Tensor, title: str) -> AxesImage:
             colour = "black" if value > 0.6 else "white"
             axis.text(column, row, f"{100 * value:.1f}", ha="center", va="center", color=colour, fontsize=9)
     axis.set(xticks=range(values.shape[1]), yticks=range(values.shape[0]))
-    label(axis, title, "patch column in y", "patch row in y", fontsize=9)
+    style.label(axis, title, "patch column in y", "patch row in y", fontsize=9)
     return shown

@@ -8,24 +8,12 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.container import fields
-from ndic_core.plots.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    SKY,
-    VERMILION,
-    image_grid,
-    label,
-    pixels,
-    show_image,
-    show_map,
-    subplots,
-)
+from ndic_core.plots import style
 
 _FILE_PARTS = {  # from the bottom of a bar to its top
-    "z": (VERMILION, "z, the scales (estimated)"),
-    "x": (SKY, "the latent (estimated)"),
-    "rest": (GREY, "header, checksum, coder state (measured − estimated)"),
+    "z": (style.VERMILION, "z, the scales (estimated)"),
+    "x": (style.SKY, "the latent (estimated)"),
+    "rest": (style.GREY, "header, checksum, coder state (measured − estimated)"),
 }
 _FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
     "magic": "#BBBBBB",
@@ -63,16 +51,16 @@ def bits_over_image(
         'latent: 512 bits'
     """
     height, width = image.shape[-2:]
-    figure, axes = image_grid(1 + len(maps), columns, 7.5, 0.88 * 7.5 / columns * height / width + 0.4)
-    show_image(axes[0], image, "the image", fontsize=9)
-    grey = pixels(image).mean(-1)
+    figure, axes = style.image_grid(1 + len(maps), columns, 7.5, 0.88 * 7.5 / columns * height / width + 0.4)
+    style.show_image(axes[0], image, "the image", fontsize=9)
+    grey = style.pixels(image).mean(-1)
     for axis, (title, bits) in zip(axes[1:], maps.items(), strict=False):
         if bits.shape != (height, width):
             raise NDICError(f"the map {title!r} is {tuple(bits.shape)}, its image {height} × {width}: use over_image")
         axis.imshow(grey, cmap="gray", vmin=-0.6, vmax=1, interpolation="none")  # pale, so that colours stay true
         top = (largest or {}).get(title) or max(bits.max().item(), 1e-9)
         words = f"{title}: {bits.sum().item():,.0f} bits"
-        shown = show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=_OPACITY)
+        shown = style.show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=_OPACITY)
         bar = figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
         bar.set_label("bits per pixel, estimated", fontsize=7)
         bar.ax.tick_params(labelsize=8)
@@ -80,19 +68,14 @@ def bits_over_image(
 
 
 def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figure:
-    """Magnitudes of a latent channel, the scales decoded from z, and their ratio.
-
-    The three panels of Ballé et al. 2018, figure 2.
+    """Magnitudes of a latent channel, the scales decoded from z, and their ratio (Ballé et al. 2018, figure 2).
 
     Args:
         latent: (h, w), one channel.
         sigma: (h, w), above 0.
         name: of the channel, for the first title.
-
-    Returns:
-        A figure of three maps. The first two share one colour scale, that of the third ends at 3.
     """
-    figure, axes = subplots((9.0, 2.0), columns=3)
+    figure, axes = style.subplots((9.0, 2.0), columns=3)
     top = max(latent.abs().max().item(), sigma.max().item())
     panels = (
         (latent.abs(), f"|latent|{name and ', '}{name}", "viridis", top),
@@ -100,7 +83,7 @@ def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figur
         ((latent / sigma).abs(), "|latent| / sigma", "cividis", 3.0),
     )
     for axis, (values, title, cmap, largest) in zip(axes, panels, strict=True):
-        shown = show_map(axis, values, title, fontsize=9, frame=True, cmap=cmap, vmin=0, vmax=largest)
+        shown = style.show_map(axis, values, title, fontsize=9, frame=True, cmap=cmap, vmin=0, vmax=largest)
         figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02).ax.tick_params(labelsize=8)
     return figure
 
@@ -110,11 +93,8 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
 
     Args:
         maps: by their titles, (2r + 1, 2r + 1) each: correlation coefficients by offset; the centre is (0, 0).
-
-    Returns:
-        A figure with a map for each title; the numbers are written in the cells.
     """
-    figure, axes = subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
+    figure, axes = style.subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
     for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
         reach = values.shape[0] // 2
         edge = reach + 0.5
@@ -126,27 +106,24 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
                 axis.text(j - reach, i - reach, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
         ticks = range(-reach, reach + 1)
         axis.set(xticks=ticks, yticks=ticks)
-        label(axis, title, "columns to the right", "rows below", fontsize=9)
+        style.label(axis, title, "columns to the right", "rows below", fontsize=9)
         axis.tick_params(labelsize=8)
     return figure
 
 
 def file_parts(rows: Sequence[Mapping]) -> Figure:
-    """Parts of the files of a hyperprior model, over lambda.
+    """Parts of the files of a hyperprior model over lambda: stacked bars of bits, and of shares of the file.
 
     Args:
         rows: by rising lambda: mappings with `lmbda`, and `z`, `x` and `file`, in bits: the first two estimated, the
             last measured.
-
-    Returns:
-        A figure: bits as stacked bars on the left, shares of the file on the right.
 
     Example:
         >>> figure = file_parts([dict(lmbda=1e-5, z=100, x=2700, file=3000), dict(lmbda=1e-4, z=99, x=7700, file=8000)])
         >>> [axis.get_ylabel() for axis in figure.axes]
         ['bits of a file', 'share of the file (%)']
     """
-    figure, (absolute, relative) = subplots((9.0, 3.4), columns=2)
+    figure, (absolute, relative) = style.subplots((9.0, 3.4), columns=2)
     positions = range(len(rows))
     scales = ((absolute, [1] * len(rows)), (relative, [100 / row["file"] for row in rows]))
     for axis, factors in scales:
@@ -229,13 +206,13 @@ def damage_by_place(rows: Sequence[Mapping], psnr: float) -> Figure:
         >>> [axis.get_ylabel() for axis in figure.axes]
         ['wrong latents (%)', 'PSNR of the image (dB)']
     """
-    figure, (left, right) = subplots((9.0, 3.2), columns=2, dpi=90)
+    figure, (left, right) = style.subplots((9.0, 3.2), columns=2, dpi=90)
     wrong = [(row["byte"], 100 * row["wrong"]) for row in rows if row["wrong"] is not None]
     quality = [(row["byte"], row["psnr"]) for row in rows if row["psnr"] is not None]
     rejected = [row["byte"] for row in rows if row["wrong"] is None]
-    left.plot([byte for byte, _ in wrong], [share for _, share in wrong], ".", color=BLUE, markersize=4)
+    left.plot([byte for byte, _ in wrong], [share for _, share in wrong], ".", color=style.BLUE, markersize=4)
     left.set_ylabel("wrong latents (%)")
-    right.plot([byte for byte, _ in quality], [db for _, db in quality], "o", color=VERMILION, markersize=4)
+    right.plot([byte for byte, _ in quality], [db for _, db in quality], "o", color=style.VERMILION, markersize=4)
     right.axhline(psnr, color="#555555", linestyle=":", linewidth=1.2)
     right.text(0, psnr, "the whole file", fontsize=8, va="bottom", color="#555555")
     right.set_ylabel("PSNR of the image (dB)")
@@ -243,7 +220,7 @@ def damage_by_place(rows: Sequence[Mapping], psnr: float) -> Figure:
         low, high = axis.get_ylim()
         axis.set_ylim(low if axis is right else min(low, 0), high + 0.06 * (high - low))
         edge = [axis.get_ylim()[0]] * len(rejected)
-        axis.plot(rejected, edge, "x", color=BLACK, markersize=5, clip_on=False, label="rejected with an error message")
+        axis.plot(rejected, edge, "x", color=style.BLACK, markersize=5, clip_on=False, label="rejected by the decoder")
         axis.set_xlabel("byte of the payload with a flipped bit")
     if rejected:
         figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", fontsize=8, frameon=False)

@@ -8,27 +8,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plots.style import (
-    BLACK,
-    BLUE,
-    DARK_GREY,
-    GREEN,
-    MODEL_STYLE,
-    PALETTE,
-    PURPLE,
-    VERMILION,
-    image_grid,
-    label,
-    plot_running_mean,
-    show_image,
-    show_map,
-    subplots,
-)
+from ndic_core.plots import style
 
 _CONDITIONS = {
-    "psnr_matching_y": ("matching y", BLUE, "o"),
-    "psnr_mismatched_y": ("mismatched y", VERMILION, "s"),
-    "psnr_no_y": ("no y (grey)", DARK_GREY, "^"),
+    "psnr_matching_y": ("matching y", style.BLUE, "o"),
+    "psnr_mismatched_y": ("mismatched y", style.VERMILION, "s"),
+    "psnr_no_y": ("no y (grey)", style.DARK_GREY, "^"),
 }
 
 
@@ -52,8 +37,8 @@ def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str], columns: int = 4
         ['y', 'the third', 'the first', '']
     """
     height, width = y.shape[-2:]
-    figure, axes = image_grid(len(titles) + 1, columns, 9.0, 9.0 / columns * height / width + 0.35)
-    show_image(axes[0], y, "y", fontsize=9)
+    figure, axes = style.image_grid(len(titles) + 1, columns, 9.0, 9.0 / columns * height / width + 0.35)
+    style.show_image(axes[0], y, "y", fontsize=9)
     for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
         _show_centred(axis, w[channel], title, fontsize=9)
     return figure
@@ -76,12 +61,12 @@ def channel_effect(
         A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the amplified change of x̂ around
         grey.
     """
-    figure, axes = subplots((8.0, 4.9), 2, 2)
-    show_image(axes[0, 0], y, "y, the side information")
+    figure, axes = style.subplots((8.0, 4.9), 2, 2)
+    style.show_image(axes[0, 0], y, "y, the side information")
     _show_centred(axes[0, 1], channel, f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}")
-    show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
+    style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
     change = 0.5 + 0.5 * 255 / limit * (x_hat - without)
-    show_image(axes[1, 1], change, f"effect of the channel on x̂; full strength: {limit:g} of 255")
+    style.show_image(axes[1, 1], change, f"effect of the channel on x̂; full strength: {limit:g} of 255")
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -98,19 +83,19 @@ def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], windo
         A figure of three panels: the rate of x, the rates of w (solid) and of y (dashed), and both errors (x solid,
         y dashed) on a logarithmic axis.
     """
-    figure, axes = subplots((10.0, 3.4), columns=3)
+    figure, axes = style.subplots((10.0, 3.4), columns=3)
     panels = {
         "rate of x, transmitted": ("bpp_x",),
         "rates of w and y, not transmitted": ("bpp_w", "bpp_y"),
         "mean squared errors of x̂ and ŷ": ("mse_x", "mse_y"),
     }
     for axis, (title, keys) in zip(axes, panels.items(), strict=True):
-        for (name, rows), colour in zip(histories.items(), cycle(PALETTE), strict=False):
+        for (name, rows), colour in zip(histories.items(), cycle(style.PALETTE), strict=False):
             for key, line in zip(keys, ("-", "--"), strict=False):
                 words = name if len(keys) == 1 else f"{key[-1]}, {name}"
                 values = [row[key] for row in rows]
-                plot_running_mean(axis, values, window, linestyle=line, color=colour, label=words)
-        label(axis, title, "step", "" if axis is axes[2] else "bits per pixel, estimated")
+                style.plot_running_mean(axis, values, window, linestyle=line, color=colour, label=words)
+        style.label(axis, title, "step", "" if axis is axes[2] else "bits per pixel, estimated")
         axis.legend(fontsize=8)
     for axis in axes[:2]:
         axis.set_ylim(bottom=0)
@@ -137,7 +122,7 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
     if any(row.get("model", "ndic_bls17") != "ndic_bls17" for row in rows):
         raise NDICError("alpha and beta are loss weights of ndic_bls17: leave out the rows of other models")
     pairs = sorted({(row["alpha"], row["beta"]) for row in rows})
-    figure, ((cost, psnr), (rate, y_hat)) = subplots((10.0, 5.6), 2, 2)
+    figure, ((cost, psnr), (rate, y_hat)) = style.subplots((10.0, 5.6), 2, 2)
 
     def marks(axis: Axes, key: str, words: str, colour: str, marker: str, shift: float = 0.0, chosen=rows) -> None:
         points = [(pairs.index((row["alpha"], row["beta"])) + shift, row[key]) for row in chosen]
@@ -145,15 +130,15 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         if points:
             axis.plot(*zip(*points, strict=True), label=words, **look)
 
-    marks(cost, "cost", "ndic_bls17", *MODEL_STYLE["ndic_bls17"])
+    marks(cost, "cost", "ndic_bls17", *style.MODEL_STYLE["ndic_bls17"])
     if anchor is not None:
-        cost.axhline(anchor, color=BLACK, linestyle="--", linewidth=1.2, label="no y: bmshj18_factorized")
+        cost.axhline(anchor, color=style.BLACK, linestyle="--", linewidth=1.2, label="no y: bmshj18_factorized")
     for shift, (key, look) in zip((-0.12, 0.0, 0.12), _CONDITIONS.items(), strict=True):
         marks(psnr, key, *look, shift)
     trained = [row for row in rows if row["beta"] > 0]
-    marks(rate, "bpp_w", "its rate in the loss, estimated (where β > 0)", GREEN, "o", -0.08, trained)
-    marks(rate, "w_capacity", "capacity of its noisy channel", PURPLE, "D", 0.08)
-    marks(y_hat, "psnr_y", "ŷ", BLUE, "o")
+    marks(rate, "bpp_w", "its rate in the loss, estimated (where β > 0)", style.GREEN, "o", -0.08, trained)
+    marks(rate, "w_capacity", "capacity of its noisy channel", style.PURPLE, "D", 0.08)
+    marks(y_hat, "psnr_y", "ŷ", style.BLUE, "o")
     rate.set_ylim(0, 1.4 * rate.dataLim.y1)  # room for the legend
     titles = {
         cost: ("cost with matching y (lower is better)", "bpp + 255² λ MSE"),
@@ -162,7 +147,7 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         y_hat: ("ŷ, y reconstructed from itself", "PSNR (dB)"),
     }
     for axis, (title, unit) in titles.items():
-        label(axis, title, y=unit, fontsize=9)
+        style.label(axis, title, y=unit, fontsize=9)
         axis.set_xticks(range(len(pairs)), [f"α = {alpha:g}\nβ = {beta:g}" for alpha, beta in pairs], fontsize=9)
         axis.set_xlim(-0.5, len(pairs) - 0.5)
         axis.grid(axis="y", alpha=0.25)
@@ -174,4 +159,4 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
 def _show_centred(axis: Axes, channel: Tensor, title: str, fontsize: float = 10) -> None:
     values = channel - channel.mean()
     reach = max(values.abs().max().item(), 1e-6)
-    show_map(axis, values, title, fontsize, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    style.show_map(axis, values, title, fontsize, cmap="RdBu_r", vmin=-reach, vmax=reach)

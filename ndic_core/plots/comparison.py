@@ -8,22 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.evaluation.bd_rate import rates_in_common
-from ndic_core.plots.style import (
-    BLACK,
-    GREEN,
-    GREY,
-    MODEL_STYLE,
-    ORANGE,
-    QUALITY,
-    SIDE_INFO,
-    SKY,
-    VERMILION,
-    curve_style,
-    label,
-    legend_beside,
-    show_image,
-    subplots,
-)
+from ndic_core.plots import style
 
 
 def rate_gap(
@@ -57,27 +42,30 @@ def rate_gap(
     """
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
-    figure, (curves, gaps) = subplots((9.0, 3.6), columns=2, sharey=True, width_ratios=(3, 2))
+    figure, (curves, gaps) = style.subplots((9.0, 3.6), columns=2, sharey=True, width_ratios=(3, 2))
     for points, wide in ((anchor, 3.4), (test, 1.7)):  # the wider one below: it stays visible where both coincide
         rates, qualities = zip(*sorted((row["bpp"], row[metric]) for row in points), strict=True)
         name = points[0]["model"]
-        curves.plot(rates, qualities, linewidth=wide, label=name, **curve_style(name))
-    for bits, colour, words in ((after < before, SKY, "fewer bits"), (after >= before, ORANGE, "more bits")):
+        curves.plot(rates, qualities, linewidth=wide, label=name, **style.curve_style(name))
+    for bits, colour, words in (
+        (after < before, style.SKY, "fewer bits"),
+        (after >= before, style.ORANGE, "more bits"),
+    ):
         if bits.any():
             look = dict(color=colour, alpha=0.55, linewidth=0)
             curves.fill_betweenx(chosen, before, after, where=bits, label=words, **look)
             gaps.fill_betweenx(chosen, 0, 100 * (after / before - 1), where=bits, **look)
     for quality in (whole[0][0], whole[0][-1]):
         for axis in (curves, gaps):
-            axis.axhline(quality, color=GREY, linewidth=0.8, linestyle=":")
-    gaps.plot(100 * (whole[2] / whole[1] - 1), whole[0], color=BLACK, linewidth=1.4)
+            axis.axhline(quality, color=style.GREY, linewidth=0.8, linestyle=":")
+    gaps.plot(100 * (whole[2] / whole[1] - 1), whole[0], color=style.BLACK, linewidth=1.4)
     mean = 100 * np.expm1(np.log(after / before).mean())
-    gaps.axvline(0, color=BLACK, linewidth=0.8)
-    gaps.vlines(mean, chosen[0], chosen[-1], color=VERMILION, linewidth=2.2, linestyle="--")
+    gaps.axvline(0, color=style.BLACK, linewidth=0.8)
+    gaps.vlines(mean, chosen[0], chosen[-1], color=style.VERMILION, linewidth=2.2, linestyle="--")
     if chosen[0] == chosen[-1]:  # a line without length would be invisible
-        gaps.plot(mean, chosen[0], "D", color=VERMILION)
-    label(gaps, f"mean difference: {mean:+.1f} %", "more (+) or fewer (−) bits at this quality, %")
-    label(curves, title, "measured rate (bits per pixel), logarithmic", QUALITY[metric])
+        gaps.plot(mean, chosen[0], "D", color=style.VERMILION)
+    style.label(gaps, f"mean difference: {mean:+.1f} %", "more (+) or fewer (−) bits at this quality, %")
+    style.label(curves, title, "measured rate (bits per pixel), logarithmic", style.QUALITY[metric])
     curves.set_xscale("log")
     curves.set_xticks([0.05, 0.1, 0.2, 0.3, 0.5, 1, 2])
     curves.set_xticks([], minor=True)
@@ -89,28 +77,25 @@ def rate_gap(
 
 
 def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], x: str) -> Figure:
-    """One number for each image, their mean, and an interval of the mean.
+    """One number for each image (dots), their mean (diamond), and an interval of the mean (bar).
 
     Args:
         differences: by name, a number for each image.
         intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
         x: label of the axis, with the unit.
 
-    Returns:
-        A figure with a row of dots for each name, a diamond for the mean and a bar for the interval.
-
     Example:
         >>> figure = spread({"a": [1.0, 2.0, 3.0]}, {"a": (1.5, 2.5)}, "%")
         >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
         ['a']
     """
-    figure, axis = subplots((9.0, 0.8 + 0.62 * len(differences)))
+    figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
         dots, mean = ("an image", "mean and its interval") if i == 0 else (None, None)
-        axis.plot(values, [i] * len(values), "o", color=SKY, alpha=0.7, label=dots)
-        axis.plot(intervals[name], [i, i], color=VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
-        axis.plot(np.mean(values), i, "D", color=VERMILION, markeredgecolor="white", zorder=4, label=mean)
-    axis.axvline(0, color=BLACK, linewidth=0.8)
+        axis.plot(values, [i] * len(values), "o", color=style.SKY, alpha=0.7, label=dots)
+        axis.plot(intervals[name], [i, i], color=style.VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
+        axis.plot(np.mean(values), i, "D", color=style.VERMILION, markeredgecolor="white", zorder=4, label=mean)
+    axis.axvline(0, color=style.BLACK, linewidth=0.8)
     axis.set_yticks(range(len(differences)), list(differences))
     axis.set_ylim(len(differences) - 0.5, -0.5)
     axis.set_xlabel(x)
@@ -124,9 +109,6 @@ def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
     Args:
         costs: by codec, classical or a model: bytes of such a file by the image's number of pixels.
 
-    Returns:
-        A figure of bits per pixel over pixels, both logarithmic.
-
     Raises:
         NDICError: a codec has no style.
 
@@ -135,26 +117,23 @@ def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
         >>> axis.lines[0].get_ydata().round(3).tolist()
         [0.115]
     """
-    figure, axis = subplots((7.6, 3.4))
+    figure, axis = style.subplots((7.6, 3.4))
     for name, by_size in costs.items():
         pixels, size = np.array(sorted(by_size.items())).T
-        axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **curve_style(name))
+        axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **style.curve_style(name))
     axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="bits per pixel (measured)")
     axis.grid(alpha=0.25)
-    legend_beside(axis, handlelength=3.2)
+    style.legend_beside(axis, handlelength=3.2)
     return figure
 
 
 def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
-    """Quality over the time between x and y.
+    """Quality over the time between x and y: a curve for each model, horizontal lines for no y and mismatched y.
 
     Args:
         rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
             `time_offset` in seconds where it is "matching_y". Several of one kind are averaged.
         title: what was measured.
-
-    Returns:
-        A figure with a curve for each model, and horizontal lines for no y and mismatched y.
 
     Example:
         >>> rows = [dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
@@ -165,18 +144,18 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     for row in rows:
         key = row["time_offset"] if row["side_info"] == "matching_y" else row["side_info"]
         groups[row["model"]][key].append(row["ms_ssim_db"])
-    figure, axis = subplots((9.0, 3.8))
+    figure, axis = style.subplots((9.0, 3.8))
     for model, values in groups.items():
         means = {key: np.mean(some) for key, some in values.items()}
-        moved = sorted((offset, mean) for offset, mean in means.items() if offset not in SIDE_INFO)
+        moved = sorted((offset, mean) for offset, mean in means.items() if offset not in style.SIDE_INFO)
         if moved:
-            axis.plot(*zip(*moved, strict=True), label=f"{model}, y of the same street", **curve_style(model))
+            axis.plot(*zip(*moved, strict=True), label=f"{model}, y of the same street", **style.curve_style(model))
         for kind in ("no_y", "mismatched_y"):
             if kind in means:
-                line, words = SIDE_INFO[kind]
-                axis.axhline(means[kind], color=MODEL_STYLE[model][0], linestyle=line, label=f"{model}, {words}")
-    label(axis, title, "seconds from x to y", QUALITY["ms_ssim_db"], grid=True)
-    legend_beside(axis, handlelength=2.6)
+                line, words = style.SIDE_INFO[kind]
+                axis.axhline(means[kind], color=style.MODEL_STYLE[model][0], linestyle=line, label=f"{model}, {words}")
+    style.label(axis, title, "seconds from x to y", style.QUALITY["ms_ssim_db"], grid=True)
+    style.legend_beside(axis, handlelength=2.6)
     return figure
 
 
@@ -202,20 +181,20 @@ def lagrangian(
 
     columns = 1 if image is None else 2
     size = (5.5 if image is None else 9.5, 3.4)
-    figure, axes = subplots(size, columns=columns, squeeze=False, width_ratios=[1, 1.25][:columns])
+    figure, axes = style.subplots(size, columns=columns, squeeze=False, width_ratios=[1, 1.25][:columns])
     axis = axes[0, 0]
     right, top = 1.08 * rate.max(), 1.15 * distortion.max()
     across, lowest = np.array([0, right]), total[best]
     for step in (0.6, 1.0, 1.6, 2.4):
-        look = dict(color=GREEN, linewidth=2) if step == 1.0 else dict(color="#BBBBBB", linewidth=1)
+        look = dict(color=style.GREEN, linewidth=2) if step == 1.0 else dict(color="#BBBBBB", linewidth=1)
         words = f"R + {weight:.3g} D = {lowest:.3g}" if step == 1.0 else None
         axis.plot(across, (step * lowest - across) / weight, label=words, zorder=1, **look)
-    axis.plot(rate, distortion, "o-", color=BLACK, markersize=4, linewidth=1, label="points of the codec")
-    axis.plot(rate[best], distortion[best], "o", color=GREEN, markersize=10, zorder=3, label="smallest sum")
+    axis.plot(rate, distortion, "o-", color=style.BLACK, markersize=4, linewidth=1, label="points of the codec")
+    axis.plot(rate[best], distortion[best], "o", color=style.GREEN, markersize=10, zorder=3, label="smallest sum")
     axis.set(xlim=(0, right), ylim=(0, top))
     y = "D: 1 − MS-SSIM" if metric == "MS-SSIM" else "D: mean squared error"
-    label(axis, f"λ = {lmbda:.2g}", "R: bits per pixel, estimated", y)
+    style.label(axis, f"λ = {lmbda:.2g}", "R: bits per pixel, estimated", y)
     axis.legend(fontsize=8, loc="upper right")
     if image is not None:
-        show_image(axes[0, 1], image, title)
+        style.show_image(axes[0, 1], image, title)
     return figure

@@ -5,16 +5,12 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from ndic_core.evaluation.complexity import PARTS, REST, SIDES
-from ndic_core.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, label, subplots
+from ndic_core.plots import style
 
 # Blue: what the sender needs; warm colours: the cost of y.
-_COLOURS = dict(
-    zip(
-        [*PARTS.values(), REST],
-        [BLUE, SKY, "#A6CEE3", YELLOW, ORANGE, "#B2DF8A", PURPLE, VERMILION, GREEN, "#8C510A", GREY],
-        strict=True,
-    )
-)
+_COLOURS = [style.BLUE, style.SKY, "#A6CEE3", style.YELLOW, style.ORANGE, "#B2DF8A"]
+_COLOURS += [style.PURPLE, style.VERMILION, style.GREEN, "#8C510A", style.GREY]
+_PART_COLOURS = dict(zip([*PARTS.values(), REST], _COLOURS, strict=True))
 
 
 def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scale: float = 1.0) -> Figure:
@@ -35,7 +31,8 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
         '64 filters'
     """
     names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
-    figure, axes = subplots((9.0, 1.3 + 0.44 * len(names)), columns=len(panels), dpi=90, sharey=True, squeeze=False)
+    size = (9.0, 1.3 + 0.44 * len(names))
+    figure, axes = style.subplots(size, columns=len(panels), dpi=90, sharey=True, squeeze=False)
     handles = {}
     for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
         totals = {}
@@ -43,7 +40,7 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
             bar = (names.index(row["model"]) + (0.2 if row["side"] == SIDES[1] else -0.2), row["side"])
             length = scale * row[key]
             left = totals.get(bar, 0.0)
-            drawn = axis.barh(bar[0], length, 0.36, left=left, color=_COLOURS[row["part"]], linewidth=0)
+            drawn = axis.barh(bar[0], length, 0.36, left=left, color=_PART_COLOURS[row["part"]], linewidth=0)
             handles.setdefault(row["part"], drawn)
             totals[bar] = left + length
         edge = _edge(totals.values())
@@ -54,10 +51,10 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
             else:
                 axis.text(total + 0.012 * edge, position, words, ha="left", color="black", **look)
         axis.set_xlim(0, edge)
-        label(axis, title, unit)
+        style.label(axis, title, unit)
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0, 0].invert_yaxis()
-    order = [part for part in _COLOURS if part in handles]
+    order = [part for part in _PART_COLOURS if part in handles]
     figure.legend([handles[p] for p in order], order, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
 

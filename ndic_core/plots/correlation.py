@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ndic_core.plots.style import BLACK, BLUE, MODEL_STYLE, VERMILION, label, show_error, show_image, subplots
+from ndic_core.plots import style
 
 _OTHER_SCENE = "another scene"  # its key among a model's points
-_LINES = (("o-", BLUE), ("s--", VERMILION))
+_LINES = (("o-", style.BLUE), ("s--", style.VERMILION))
 _LARGEST_ERROR = 60  # upper end of the colour scale, in 8-bit steps
 
 
@@ -40,7 +40,7 @@ def savings_over_baseline(
         >>> [len(axis.get_xticks()) for axis in figure.axes]
         [4, 4, 4]
     """
-    figure, axes = subplots((10.5, 3.7), columns=3)
+    figure, axes = style.subplots((10.5, 3.7), columns=3)
     apart = _other_position(baselines)
     count = len(baselines)
     for axis, lines in zip(axes, (correlations, bounds), strict=False):
@@ -57,7 +57,7 @@ def savings_over_baseline(
         "½ log₂ 1/(1 − ρ²): Gaussian samples": "upper bound, bits per sample saved",
         "rate savings of models, at equal MS-SSIM": "% of the matched baseline's bytes, measured",
     }
-    axes[2].axhline(0, color=BLACK, linewidth=0.8)
+    axes[2].axhline(0, color=style.BLACK, linewidth=0.8)
     for axis, (title, unit) in zip(axes, titles.items(), strict=True):
         _baseline_axis(axis, apart, title, unit)
         if axis.get_legend_handles_labels()[0]:
@@ -81,18 +81,19 @@ def savings_at_baseline(
     Returns:
         A figure of three images and a curve with a ring at `here`. The error's colour scale is the same in all calls.
     """
-    figure, axes = subplots((8.0, 5.1), 2, 2)
-    show_image(axes[0, 0], y, "y, at the decoder")
-    show_image(axes[0, 1], x_hat, "x̂, decoded from the file and y")
+    figure, axes = style.subplots((8.0, 5.1), 2, 2)
+    style.show_image(axes[0, 0], y, "y, at the decoder")
+    style.show_image(axes[0, 1], x_hat, "x̂, decoded from the file and y")
     error = f"error |x − x̂|; lightest: {_LARGEST_ERROR} of 255 and more"
-    show_error(axes[1, 0], x, x_hat, _LARGEST_ERROR, error)
+    style.show_error(axes[1, 0], x, x_hat, _LARGEST_ERROR, error)
     axis = axes[1, 1]
     metres, share = here
     apart = _other_position(_metres(points) + [metres] * (metres is not None))
     _draw_savings(axis, model, points, apart)
     position = apart if metres is None else metres
-    axis.plot([position], [100 * share], "o", markersize=13, markerfacecolor="none", color=VERMILION, markeredgewidth=2)
-    axis.axhline(0, color=BLACK, linewidth=0.8)
+    look = dict(markersize=13, markerfacecolor="none", markeredgewidth=2)
+    axis.plot(position, 100 * share, "o", color=style.VERMILION, **look)
+    axis.axhline(0, color=style.BLACK, linewidth=0.8)
     _baseline_axis(axis, apart, "saved at equal MS-SSIM; ring: this image", "% of the bytes, measured")
     figure.suptitle(title, fontsize=11)
     return figure
@@ -100,7 +101,7 @@ def savings_at_baseline(
 
 def _draw_savings(axis: Axes, model: str, points: Mapping, apart: float) -> None:
     """Percent saved over the baseline, with its standard error, and a marker for the y of another scene."""
-    colour, marker = MODEL_STYLE[model]
+    colour, marker = style.MODEL_STYLE[model]
     look = dict(color=colour, marker=marker, markersize=5, linewidth=1.6, capsize=2)
     metres = _metres(points)
     shares = 100 * np.array([points[place] for place in metres])
@@ -122,5 +123,5 @@ def _other_position(metres: Sequence[float]) -> float:
 def _baseline_axis(axis: Axes, apart: float, title: str, unit: str) -> None:
     ticks = [tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick < 0.9 * apart]
     axis.set_xticks([*ticks, apart], [*(f"{tick:g}" for tick in ticks), "another\nscene"])
-    label(axis, title, "baseline, metres", unit, fontsize=9, grid=True)
+    style.label(axis, title, "baseline, metres", unit, fontsize=9, grid=True)
     axis.tick_params(labelsize=9)

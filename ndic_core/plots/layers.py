@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.models.entropy_models import FactorizedPrior
-from ndic_core.plots.style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, label, subplots
+from ndic_core.plots import style
 
 _REACH = 4.0  # standard deviations shown on either side
 _COLUMNS = 33
@@ -37,21 +37,20 @@ def bow_ties(before: Tensor, after: Tensor) -> Figure:
     Raises:
         NDICError: a channel is constant.
     """
-    figure, axes = subplots((10.0, 3.5), columns=3)
-    stages = (("before GDN", before, VERMILION), ("after GDN", after, BLUE))
+    figure, axes = style.subplots((10.0, 3.5), columns=3)
+    stages = (("before GDN", before, style.VERMILION), ("after GDN", after, style.BLUE))
     for axis, (title, pair, colour) in zip(axes, stages, strict=False):
         first, second = _standardised(pair)
         _conditional_histogram(axis, first, second)
-        label(
-            axis, f"{title}: spread ×{_spread(first, second):.1f}", "one channel, in standard deviations", fontsize=10
-        )
+        words = f"{title}: spread ×{_spread(first, second):.1f}"
+        style.label(axis, words, "one channel, in standard deviations", fontsize=10)
         density, edges = np.histogram(second.numpy(), np.linspace(-6, 6, 61))
         axes[2].stairs(density / len(second) / np.diff(edges), edges, color=colour, label=title, linewidth=1.6)
     axes[0].set_ylabel("the other, likewise", fontsize=10)
     grid = np.linspace(-6, 6, 241)
-    axes[2].plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=BLACK, linestyle=":", label="Gaussian")
+    axes[2].plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=style.BLACK, linestyle=":", label="Gaussian")
     axes[2].set(yscale="log", ylim=(1e-4, 4))
-    label(axes[2], "tails of the other", "the other, in standard deviations", "density, logarithmic", fontsize=10)
+    style.label(axes[2], "tails of the other", "the other, in standard deviations", "density, logarithmic", fontsize=10)
     axes[2].legend(fontsize=9, frameon=False, loc="upper right")
     return figure
 
@@ -74,7 +73,7 @@ def _conditional_histogram(axis: Axes, first: Tensor, second: Tensor) -> None:
     columns = [second[column == i] for i in range(_COLUMNS)]
     deviations = np.array([inside.std().item() if len(inside) >= _FEWEST else np.nan for inside in columns])
     for sign in (1, -1):
-        axis.plot(middles.numpy(), sign * deviations, color=ORANGE, linewidth=2)
+        axis.plot(middles.numpy(), sign * deviations, color=style.ORANGE, linewidth=2)
 
 
 def _spread(first: Tensor, second: Tensor) -> float:
@@ -112,21 +111,18 @@ def probabilities(prior: FactorizedPrior, values: Tensor, gain: Tensor | None = 
 
 
 def bits_per_channel(bits: Tensor) -> Figure:
-    """Bits of each latent channel, sorted, and their cumulative share.
+    """Bits of each latent channel in descending order, and their cumulative share.
 
     Args:
         bits: (C,), estimated bits of an image in each channel.
-
-    Returns:
-        A figure: bars in descending order, and the share of all bits in the first channels.
     """
     ordered = bits.detach().cpu().sort(descending=True).values.numpy()
     rank = np.arange(1, len(ordered) + 1)
-    figure, (bars, shares) = subplots((9.0, 3.0), columns=2)
-    bars.bar(rank, ordered, color=BLUE, width=0.8)
-    shares.plot(rank, 100 * ordered.cumsum() / ordered.sum(), color=BLUE, marker=".")
+    figure, (bars, shares) = style.subplots((9.0, 3.0), columns=2)
+    bars.bar(rank, ordered, color=style.BLUE, width=0.8)
+    shares.plot(rank, 100 * ordered.cumsum() / ordered.sum(), color=style.BLUE, marker=".")
     for share in (50, 90):
-        shares.axhline(share, color=BLACK, linestyle=":", linewidth=1)
+        shares.axhline(share, color=style.BLACK, linestyle=":", linewidth=1)
     shares.set_ylim(0, 103)
     bars.set(xlabel="channel, by rank", ylabel="bits of an image, estimated", xlim=(0, len(rank) + 1))
     shares.set(xlabel="number of channels, most expensive first", ylabel="% of all bits", xlim=(0, len(rank) + 1))
@@ -157,11 +153,11 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
     entropy = -torch.special.xlogy(share, share).sum() / np.log(2)
     symbols = latents.numel() / len(h_hat)
 
-    figure, axes = subplots((9.5, 3.3), columns=2)
+    figure, axes = style.subplots((9.5, 3.3), columns=2)
     for axis, scale in zip(axes, ("linear", "log"), strict=True):
-        axis.bar(integers.numpy(), share.numpy(), width=0.85, color=GREY, label="rounded latents, share")
-        axis.plot(grid, curve, color=VERMILION, label="learned density, with noise")
-        axis.plot(integers, dots, "o", color=VERMILION, markersize=4.5, label="probability of the integer")
+        axis.bar(integers.numpy(), share.numpy(), width=0.85, color=style.GREY, label="rounded latents, share")
+        axis.plot(grid, curve, color=style.VERMILION, label="learned density, with noise")
+        axis.plot(integers, dots, "o", color=style.VERMILION, markersize=4.5, label="probability of the integer")
         axis.set(xlim=(low - 0.5, high + 0.5), xlabel="value", yscale=scale)
     axes[0].set(
         ylabel="share, probability", ylim=(0, 1.45 * max(share.max(), curve.max()).item())
@@ -175,17 +171,13 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
 
 
 def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None = None, reach: float = 4.0) -> Figure:
-    """Bits and squared error of a latent as a function of its value: rounded, and with uniform noise.
+    """Bits and squared error of a latent over its value: rounded, with a sample of uniform noise, and their mean.
 
     Args:
         prior: of C channels.
         channel: 0 to C − 1.
         gain: (C,), of the rate.
         reach: values from −reach to reach.
-
-    Returns:
-        A figure of two panels, bits and squared error: rounded, with a sample of noise at each value (dots), and the
-        mean over the noise.
     """
     h = torch.linspace(-reach, reach, 801)
     noise = torch.linspace(-0.5, 0.5, 102)[:-1] + 0.5 / 101  # midpoints
@@ -198,11 +190,11 @@ def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None
         "bits, $-\\log_2 p$": (bits(h.round()), bits(h + sample), bits(h[:, None] + noise).mean(1)),
         "squared error, $(\\hat h - h)^2$": ((h.round() - h) ** 2, sample**2, (noise**2).mean().expand(len(h))),
     }
-    figure, axes = subplots((9.5, 3.3), columns=2)
+    figure, axes = style.subplots((9.5, 3.3), columns=2)
     for axis, (words, (rounded, noisy, mean)) in zip(axes, panels.items(), strict=True):
-        axis.plot(h, noisy, ".", color=SKY, markersize=2.5, label="with one sample of noise")
-        axis.plot(h, rounded, color=VERMILION, label="rounded")
-        axis.plot(h, mean, color=BLUE, label="mean over the noise")
+        axis.plot(h, noisy, ".", color=style.SKY, markersize=2.5, label="with one sample of noise")
+        axis.plot(h, rounded, color=style.VERMILION, label="rounded")
+        axis.plot(h, mean, color=style.BLUE, label="mean over the noise")
         top = 1.35 * max(rounded.max(), noisy.max()).item()
         axis.set(xlabel="latent h, before quantisation", ylabel=words, ylim=(0, top))
     axes[0].legend(fontsize=9, frameon=False, loc="upper center", ncols=3, markerscale=3, columnspacing=0.8)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import StreetPair
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
-from ndic_core.plots.style import BLACK, BLUE, DARK_GREY, MODEL_STYLE, VERMILION, label, show_image, show_map, subplots
+from ndic_core.plots import style
 
 _FURTHEST = 40.0  # upper end of the colour scale, in pixels of disparity
 
@@ -46,28 +46,28 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     figure = Figure(figsize=(9.0, 5.2), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
     top, left = i * stride - 0.5, j * stride - 0.5
-    show_image(axes["x"], pair.x, "x: the query position")
-    show_image(axes["y"], pair.y, "y: its row, largest weight, true match")
+    style.show_image(axes["x"], pair.x, "x: the query position")
+    style.show_image(axes["y"], pair.y, "y: its row, largest weight, true match")
     _frame(axes["x"], left, top, stride, "white", "-")
     first, last = max(0, left - reach * stride), min(pair.x.shape[-1], left + (reach + 1) * stride)
     rows = (2 * above + 1) * stride
     axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
-    _frame(axes["y"], left + best, top + best_row, stride, VERMILION, "-")
+    _frame(axes["y"], left + best, top + best_row, stride, style.VERMILION, "-")
     if not hidden:
-        _frame(axes["y"], left + truth, top, stride, BLUE, "--")
+        _frame(axes["y"], left + truth, top, stride, style.BLUE, "--")
 
     axis = axes["weight"]
-    axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=VERMILION, label="weight in y")
+    axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=style.VERMILION, label="weight in y")
     apart = offset[-1].item() + 12
-    axis.bar([apart], [no_match], width=0.8 * stride, color=DARK_GREY, label="no match")
+    axis.bar([apart], [no_match], width=0.8 * stride, color=style.DARK_GREY, label="no match")
     if not hidden:
-        axis.axvline(truth, color=BLUE, linestyle="--", label=f"true match, {truth:.1f} px")
+        axis.axvline(truth, color=style.BLUE, linestyle="--", label=f"true match, {truth:.1f} px")
     axis.set_ylim(0, 1)
     ticks = [tick for tick in range(-1600, 1601, 16 * max(1, round(offset[-1].item() / 80))) if abs(tick) <= offset[-1]]
     axis.set_xticks([*ticks, apart], [*map(str, ticks), "∅"])
     visible = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
     title = f"1/{stride}, pixel ({row}, {column}), {visible}; no match: {no_match:.2f}"
-    label(axis, title, "offset from the position in x to that in y, image pixels", "attention weight")
+    style.label(axis, title, "offset from the position in x to that in y, image pixels", "attention weight")
     axis.legend(fontsize=9, loc="upper left")
     return figure
 
@@ -84,15 +84,15 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Seque
         A figure, a row for each layer: disparity at the largest weight, the true one (white where the position is
         hidden from y), the weight of the no-match token, and the true occlusions. Pixels are those of the features.
     """
-    figure, axes = subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
+    figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
     for row, weights, stride in zip(axes, maps, strides, strict=True):
         truth, occluded = true_match(pair.disparity, pair.occluded, stride)
         offset, no_match = best_match(weights, tuple(truth.shape))
         for axis, values in zip(row[:2], (offset[1], truth), strict=True):
-            shown = show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")
+            shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")
         for axis, values in zip(row[2:], (no_match, occluded.float()), strict=True):
-            share = show_map(axis, values, frame=True, vmin=0, vmax=1, cmap="gray")
+            share = style.show_map(axis, values, frame=True, vmin=0, vmax=1, cmap="gray")
         row[0].set_ylabel(f"1/{stride}")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
@@ -113,30 +113,30 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         and a dashed one for the constant-shift baseline; and how well the weight of the no-match token separates hidden
         from visible positions.
     """
-    figure, (hits, occlusion) = subplots((9.0, 3.4), columns=2)
+    figure, (hits, occlusion) = style.subplots((9.0, 3.4), columns=2)
     bar = 0.8 / len(results)
     for n, (name, layers) in enumerate(results.items()):
         centres = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
         model, _, further = name.partition(",")
-        look = dict(color=MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
+        look = dict(color=style.MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
         hits.bar(centres, [100 * layer.accuracy_1px for layer in layers], bar, **look)
         occlusion.bar(centres, [layer.occlusion_auc for layer in layers], bar, **look)
         for i, (centre, layer) in enumerate(zip(centres, layers, strict=True)):
             words = "reachable" if n == i == 0 else None
             ends = (centre - bar / 2, centre + bar / 2)
-            hits.hlines(100 * layer.reachable, *ends, color=BLACK, linewidth=2.5, label=words)
+            hits.hlines(100 * layer.reachable, *ends, color=style.BLACK, linewidth=2.5, label=words)
     for i, layer in enumerate(layers):
         words = "constant shift" if i == 0 else None
-        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color=BLACK, linestyle="--", label=words)
-    occlusion.axhline(0.5, color=BLACK, linestyle="--", label="chance")
+        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color=style.BLACK, linestyle="--", label=words)
+    occlusion.axhline(0.5, color=style.BLACK, linestyle="--", label="chance")
     for axis in (hits, occlusion):
         axis.set_xticks(range(len(layers)), [f"1/{layer.stride}" for layer in layers])
         axis.legend(fontsize=9, loc="upper left", ncols=2)
     hits.set(ylim=(0, 145), yticks=range(0, 101, 20))  # room for the legends
     occlusion.set(ylim=(0, 1.45), yticks=[0, 0.25, 0.5, 0.75, 1])
     x = "scale of the features"
-    label(hits, "largest weight within one feature pixel of the true match", x, "visible positions, %")
-    label(occlusion, "hidden or visible, by the no-match token", x, "area under the ROC curve")
+    style.label(hits, "largest weight within one feature pixel of the true match", x, "visible positions, %")
+    style.label(occlusion, "hidden or visible, by the no-match token", x, "area under the ROC curve")
     return figure
 
 

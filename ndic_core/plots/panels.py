@@ -12,21 +12,7 @@ from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.published_points import POINTS
 from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
-from ndic_core.plots.style import (
-    CODEC_STYLE,
-    MODEL_STYLE,
-    PUBLISHED_STYLE,
-    QUALITY,
-    SIDE_INFO,
-    curve_style,
-    image_grid,
-    label,
-    legend_beside,
-    show_error,
-    show_image,
-    show_map,
-    subplots,
-)
+from ndic_core.plots import style
 
 _DPI = 120  # of figures with small type
 _RATE_TICKS = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]
@@ -49,9 +35,9 @@ def contact_sheet(
         colours: of the titles; black where None.
     """
     height, image_width = images[0].shape[-2:]
-    figure, axes = image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
+    figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
     for axis, image, title, colour in zip(axes, images, titles, colours or ["black"] * len(images), strict=False):
-        show_image(axis, image, title, 9, colour)
+        style.show_image(axis, image, title, 9, colour)
     return figure
 
 
@@ -97,15 +83,15 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
         most: upper end of the bit map's colour scale, in bits per pixel.
     """
     x, x_hat = x.detach().cpu(), sent["x_hat"]
-    figure, axes = subplots((7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), 2, 2)
+    figure, axes = style.subplots((7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), 2, 2)
     similarity = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f} ({sent['ms_ssim_db']:.2f} dB)"
     numbers = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured), PSNR {sent['psnr']:.2f} dB{similarity}"
     figure.suptitle(f"{sent['model']} at λ = {sent['lmbda']:.2e}\n{numbers}", fontsize=10)
-    show_image(axes[0, 0], x, "x, the image sent")
-    show_image(axes[0, 1], x_hat, "x̂, the reconstruction")
-    error = show_error(axes[1, 0], x, x_hat, limit)
+    style.show_image(axes[0, 0], x, "x, the image sent")
+    style.show_image(axes[0, 1], x_hat, "x̂, the reconstruction")
+    error = style.show_error(axes[1, 0], x, x_hat, limit)
     title = f"{bits.sum().item():,.0f} bits in total (estimated)"
-    spent = show_map(axes[1, 1], bits, title, cmap="inferno", vmin=0, vmax=most)
+    spent = style.show_map(axes[1, 1], bits, title, cmap="inferno", vmin=0, vmax=most)
     for axis, shown, unit in zip(axes[1], (error, spent), ("8-bit steps", "bits per pixel, estimated"), strict=True):
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", extend="max", fraction=0.07, pad=0.03)
         bar.set_label(unit, fontsize=9)
@@ -135,13 +121,13 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     height, width = mixed.shape[-2:]
     column = round(edge * width)
     mixed[..., :column] = first["x_hat"][..., :column]
-    figure, axis = subplots((8.0, 8.0 * height / width + 0.75))
-    show_image(axis, mixed)
+    figure, axis = style.subplots((8.0, 8.0 * height / width + 0.75))
+    style.show_image(axis, mixed)
     axis.axvline(column - 0.5, color="white", linewidth=2.4)
     axis.axvline(column - 0.5, color="black", linewidth=0.9)
     axis.set_xlim(-0.5, width - 0.5)
     for sent, side, arrow in ((first, "left", "◀ {}"), (second, "right", "{} ▶")):
-        colour, _ = MODEL_STYLE[sent["model"]]
+        colour, _ = style.MODEL_STYLE[sent["model"]]
         similarity = "" if sent["ms_ssim_db"] is None else f", MS-SSIM {sent['ms_ssim_db']:.2f} dB"
         numbers = f"{sent['bytes']} bytes, PSNR {sent['psnr']:.2f} dB{similarity}"
         words = f"{arrow.format(sent['model'])}\n{numbers}"
@@ -178,17 +164,18 @@ def rate_distortion(
         >>> [text.get_text() for text in rate_distortion(rows).axes[0].get_legend().get_texts()]
         ['bls17']
     """
-    figure, axis = subplots((9.0, 4.8))
+    figure, axis = style.subplots((9.0, 4.8))
     _draw_curves(axis, rows, metric, rate)
-    for name, (colour, marker) in PUBLISHED_STYLE.items() if published else ():
+    for name, (colour, marker) in style.PUBLISHED_STYLE.items() if published else ():
         if points := POINTS[metric].get(name):
             look = dict(color=colour, marker=marker, markersize=8, markerfacecolor="none", markeredgewidth=1.3)
             words = f"{name}, published (estimated)"
             axis.plot(*zip(*points, strict=True), linestyle="none", zorder=4, label=words, **look)
     _rate_axis(axis)
     source = "bytes of whole files" if rate == "measured" else "by likelihoods"
-    label(axis, title, f"rate of x, {rate} ({source}), in bits per pixel, logarithmic", QUALITY[metric], grid=True)
-    legend_beside(axis, handlelength=3.2)
+    x = f"rate of x, {rate} ({source}), in bits per pixel, logarithmic"
+    style.label(axis, title, x, style.QUALITY[metric], grid=True)
+    style.legend_beside(axis, handlelength=3.2)
     return figure
 
 
@@ -223,9 +210,9 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bits per pixel (measured)"
     title = f"{sent['model']} at λ = {sent['lmbda']:.2e}: {rate}"
     figure.text(0.5, 1 - 0.05 / height, title, fontsize=11, weight="bold", ha="center", va="top")
-    show_image(axes["x"], x, "x, the image sent")
-    show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}")
-    error = show_error(axes["error"], x, x_hat, limit)
+    style.show_image(axes["x"], x, "x, the image sent")
+    style.show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}")
+    error = style.show_error(axes["error"], x, x_hat, limit)
     bar = figure.colorbar(error, cax=axes["scale"], orientation="horizontal", extend="max")
     bar.set_label("8-bit steps, one scale for all rates", fontsize=9)
     bar.ax.tick_params(labelsize=9)
@@ -233,10 +220,10 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     axis = axes["curves"]
     _draw_curves(axis, curves, "ms_ssim_db", "measured")
     look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, zorder=5)
-    axis.plot(sent["bpp"], sent["ms_ssim_db"], "o", label="_here", color=MODEL_STYLE[sent["model"]][0], **look)
+    axis.plot(sent["bpp"], sent["ms_ssim_db"], "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look)
     _rate_axis(axis)
     title = f"ring: MS-SSIM {sent['ms_ssim_db']:.2f} dB at {sent['bpp']:.3f} bits per pixel"
-    label(axis, title, "measured rate of this image (bits per pixel)", "MS-SSIM (dB)", fontsize=9, grid=True)
+    style.label(axis, title, "measured rate of this image (bits per pixel)", "MS-SSIM (dB)", fontsize=9, grid=True)
     axis.tick_params(labelsize=9)
     axis.legend(fontsize=8, handlelength=2.4)
     return figure
@@ -251,13 +238,13 @@ def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) ->
         points[name, (uses_y and row.get("side_info")) or "matching_y"].append((row["bpp"], row[metric]))
     if not points:
         raise NDICError("there is no point to draw: give rows with model, bpp and the metric")
-    styles = {name: curve_style(name) for name, _ in points}
-    order = [(name, side_info) for name in MODEL_STYLE | CODEC_STYLE for side_info in SIDE_INFO]
+    styles = {name: style.curve_style(name) for name, _ in points}
+    order = [(name, side_info) for name in style.MODEL_STYLE | style.CODEC_STYLE for side_info in style.SIDE_INFO]
     for name, side_info in sorted(points, key=order.index):
         look = dict(linewidth=1.6) | styles[name]
         words = name
-        if name in MODEL_STYLE:
-            line, condition = SIDE_INFO[side_info]
+        if name in style.MODEL_STYLE:
+            line, condition = style.SIDE_INFO[side_info]
             look |= dict(linestyle=line, markersize=6 if side_info == "matching_y" else 4, zorder=3)
             words += "" if side_info == "matching_y" else f", {condition}"
         elif rate == "estimated":

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.metrics import psnr
-from ndic_core.plots.style import BLACK, show_image, show_map
+from ndic_core.plots import style
 
 
 def anaglyph(x: Tensor, y: Tensor) -> Tensor:
@@ -40,15 +40,15 @@ def stereo_pair(
     """
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
-    show_image(axes["x"], x, "x, the left view")
-    show_image(axes["y"], y, "y, the right view")
-    show_image(axes["both"], anaglyph(x.cpu(), y.cpu()), "anaglyph: red of x, green and blue of y")
+    style.show_image(axes["x"], x, "x, the left view")
+    style.show_image(axes["y"], y, "y, the right view")
+    style.show_image(axes["both"], anaglyph(x.cpu(), y.cpu()), "anaglyph: red of x, green and blue of y")
     shown = disparity.cpu().float()
     title = f"disparity, {how}"
     if hidden is not None:
         shown, title = shown.masked_fill(hidden.cpu(), torch.nan), f"{title}; white: hidden from y"
     colours = dict(cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=furthest)
-    image = show_map(axes["disparity"], shown, title, frame=True, **colours)
+    image = style.show_map(axes["disparity"], shown, title, frame=True, **colours)
     figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", shrink=0.9)
     return figure
 
@@ -62,18 +62,16 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
         predicted: x as predicted from y, likewise.
         hidden: (H, W) bool, positions that are not visible in y, outlined in the last error; nothing where None.
         limit: end of the error's colour scale; the error is the mean of the channels.
-
-    Returns:
-        A figure of four panels: y and the prediction above, their errors below.
     """
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["y", "predicted"], ["apart", "left"]])
-    show_image(axes["y"], y, "y")
-    show_image(axes["predicted"], predicted, "y, warped by the disparity")
+    style.show_image(axes["y"], y, "y")
+    style.show_image(axes["predicted"], predicted, "y, warped by the disparity")
     for name, image, words in (("apart", y, "x − y"), ("left", predicted, "x − warped y")):
         title = f"{words}: {psnr(x[None], image[None]).item():.1f} dB"
-        shown = show_map(axes[name], (x - image).mean(0), title, frame=True, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        colours = dict(cmap="RdBu_r", vmin=-limit, vmax=limit)
+        shown = style.show_map(axes[name], (x - image).mean(0), title, frame=True, **colours)
     if hidden is not None and hidden.any():
-        axes["left"].contour(hidden.cpu().float(), levels=[0.5], colors=BLACK, linewidths=0.6)
+        axes["left"].contour(hidden.cpu().float(), levels=[0.5], colors=style.BLACK, linewidths=0.6)
     figure.colorbar(shown, ax=[axes["apart"], axes["left"]], label="error", extend="both", shrink=0.8)
     return figure

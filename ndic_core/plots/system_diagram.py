@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from torch import Tensor
 
-from ndic_core.plots.style import BLUE, DARK_GREY, GREEN, VERMILION, pixels
+from ndic_core.plots import style
 
 _INK = "#222222"
 _DPI = 120
@@ -39,8 +39,8 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
 
     low, high = 0.5, 1.2 + tall  # bottom of the two rows of images
     middle = high + tall / 2
-    _box(axis, "SENDER", 0.08, high - 0.4, 3.2, tall + 1.1, BLUE)
-    _box(axis, "RECEIVER", 5.2, 0.05, 3.72, height - 0.15, GREEN)
+    _box(axis, "SENDER", 0.08, high - 0.4, 3.2, tall + 1.1, style.BLUE)
+    _box(axis, "RECEIVER", 5.2, 0.05, 3.72, height - 0.15, style.GREEN)
 
     _image(axis, x, 0.2, high, "x, the left camera's image")
     _image(axis, x_hat, 6.68, high, "x̂, the reconstruction")
@@ -48,8 +48,8 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
     _camera(axis, 0.36, high + tall + 0.17)
     _camera(axis, 6.84, low + tall + 0.17)
 
-    _funnel(axis, 2.48, middle, 0.62, 0.30, 0.7, "encoder", BLUE)
-    _funnel(axis, 5.35, middle, 0.30, 0.62, 1.13, "decoder", GREEN)
+    _funnel(axis, 2.48, middle, 0.62, 0.30, 0.7, "encoder", style.BLUE)
+    _funnel(axis, 5.35, middle, 0.30, 0.62, 1.13, "decoder", style.GREEN)
     _arrow(axis, [(0.2 + _WIDE, middle), (2.48, middle)])
     _arrow(axis, [(6.48, middle), (6.68, middle)])
 
@@ -61,12 +61,12 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
     axis.text(4.24, middle - 0.25, f"{raw / len(stream):.0f} times smaller", fontsize=10.5, **centre)
 
     beside = low + tall / 2
-    _arrow(axis, [(6.68, beside), (5.915, beside), (5.915, middle - 0.46)], GREEN, 2.4)
-    axis.text(5.84, beside + 0.12, "side information", fontsize=10.5, color=GREEN, ha="right")
-    _arrow(axis, [(5.8, beside), (2.83, beside), (2.83, middle - 0.56)], VERMILION, 1.6, dashed=True)
+    _arrow(axis, [(6.68, beside), (5.915, beside), (5.915, middle - 0.46)], style.GREEN, 2.4)
+    axis.text(5.84, beside + 0.12, "side information", fontsize=10.5, color=style.GREEN, ha="right")
+    _arrow(axis, [(5.8, beside), (2.83, beside), (2.83, middle - 0.56)], style.VERMILION, 1.6, dashed=True)
     axis.plot(4.0, beside, "s", markersize=24, color="white", zorder=4)  # gap of the line
-    axis.plot(4.0, beside, "x", markersize=14, markeredgewidth=3.5, color=VERMILION, zorder=5)
-    axis.text(4.0, beside - 0.42, "the encoder never sees y", fontsize=11, color=VERMILION, ha="center")
+    axis.plot(4.0, beside, "x", markersize=14, markeredgewidth=3.5, color=style.VERMILION, zorder=5)
+    axis.text(4.0, beside - 0.42, "the encoder never sees y", fontsize=11, color=style.VERMILION, ha="center")
     return figure
 
 
@@ -79,7 +79,7 @@ def _box(axis: Axes, name: str, left: float, bottom: float, width: float, height
 def _image(axis: Axes, image: Tensor, left: float, bottom: float, title: str) -> None:
     tall = _WIDE * image.shape[1] / image.shape[2]
     box = (left, left + _WIDE, bottom, bottom + tall)
-    axis.imshow(pixels(image), extent=box, interpolation="antialiased", zorder=2)
+    axis.imshow(style.pixels(image), extent=box, interpolation="antialiased", zorder=2)
     axis.add_patch(Rectangle((left, bottom), _WIDE, tall, fill=False, edgecolor=_INK, linewidth=0.8, zorder=3))
     axis.text(left, bottom - 0.07, title, fontsize=10.5, color=_INK, va="top")
     axis.set(xlim=(0, 9), ylim=(0, axis.figure.get_figheight()))  # imshow moves the limits
@@ -87,8 +87,8 @@ def _image(axis: Axes, image: Tensor, left: float, bottom: float, title: str) ->
 
 def _camera(axis: Axes, x: float, y: float) -> None:
     """A video camera from the side, looking right."""
-    axis.add_patch(Rectangle((x - 0.15, y - 0.09), 0.26, 0.18, color=DARK_GREY))
-    axis.add_patch(Polygon([(x + 0.11, y), (x + 0.24, y + 0.09), (x + 0.24, y - 0.09)], color=DARK_GREY))
+    axis.add_patch(Rectangle((x - 0.15, y - 0.09), 0.26, 0.18, color=style.DARK_GREY))
+    axis.add_patch(Polygon([(x + 0.11, y), (x + 0.24, y + 0.09), (x + 0.24, y - 0.09)], color=style.DARK_GREY))
     axis.add_patch(Circle((x - 0.02, y), 0.05, color="white"))
 
 

@@ -6,18 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from ndic_core.plots.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    legend_beside,
-    subplots,
-)
+from ndic_core.plots import style
 from ndic_core.theory.common_information import gaussian_mutual, wyner_flipped_bit, wyner_gaussian
 from ndic_core.theory.entropy import binary_entropy, entropies
 from ndic_core.theory.wyner_ziv import (
@@ -29,7 +18,7 @@ from ndic_core.theory.wyner_ziv import (
     ideal_quantiser,
 )
 
-_BINS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK, GREY)
+_BINS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION, style.BLACK, style.GREY)
 
 
 def slepian_wolf_region(joint, title: str = "") -> Figure:
@@ -38,29 +27,26 @@ def slepian_wolf_region(joint, title: str = "") -> Figure:
     Args:
         joint: (values of x, values of y), probabilities.
         title: of the figure.
-
-    Returns:
-        A figure: the region shaded, its two corners, the point of separate coding, and the sum rate.
     """
     both = entropies(joint)
     # Axes extend a fifth beyond the rates of separate coding, and do not move with the region's corner.
     right, top = 1.2 * max(both.x, 0.1), 1.2 * max(both.y, 0.1)
-    figure, axis = subplots((7.2, 4.4))
+    figure, axis = style.subplots((7.2, 4.4))
     corners = [(both.x_given_y, both.y), (both.x, both.y_given_x)]
     outline = [(both.x_given_y, top), *corners, (right, both.y_given_x)]
-    axis.fill(*zip(*outline, (right, top), strict=True), color=SKY, alpha=0.35, label="lossless coding is possible")
-    axis.plot(*zip(*outline, strict=True), color=BLUE)
-    axis.plot(*corners[0], "o", color=VERMILION, markersize=9, label="y sent whole, x binned", clip_on=False)
-    axis.plot(*corners[1], "s", color=ORANGE, markersize=8, label="x sent whole, y binned", clip_on=False)
-    axis.plot(both.x, both.y, "D", color=BLACK, markersize=7, label="separate coding")
+    axis.fill(*zip(*outline, (right, top), strict=True), color=style.SKY, alpha=0.35, label="achievable rates")
+    axis.plot(*zip(*outline, strict=True), color=style.BLUE)
+    axis.plot(*corners[0], "o", color=style.VERMILION, markersize=9, label="y sent whole, x binned", clip_on=False)
+    axis.plot(*corners[1], "s", color=style.ORANGE, markersize=8, label="x sent whole, y binned", clip_on=False)
+    axis.plot(both.x, both.y, "D", color=style.BLACK, markersize=7, label="separate coding")
     axis.plot([], [], " ", label=f"sum rate H(X,Y) = {both.pair:.4f}")
     axis.set(xlabel="rate of x, bits per symbol", ylabel="rate of y, bits per symbol", title=title)
     axis.set(xlim=(0, right), ylim=(0, top), aspect="equal")
     for value, text in ((both.x_given_y, "H(X|Y)"), (both.x, "H(X)")):
         aside = dict(xytext=(-5, 6), ha="right") if text == "H(X|Y)" and value > right / 4 else dict(xytext=(5, 6))
         axis.annotate(f"{text}\n{value:.4f}", (value, 0), textcoords="offset points", fontsize=9, **aside)
-        axis.axvline(value, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-    legend_beside(axis)
+        axis.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
+    style.legend_beside(axis)
     return figure
 
 
@@ -76,15 +62,15 @@ def waterfall(
         limit: the Slepian–Wolf limit of this rate.
         title: of the figure.
     """
-    figure, axis = subplots((7.2, 3.8))
-    looks = zip(curves.items(), (BLUE, ORANGE, GREEN), ("o-", "s--", "^:"), strict=False)
+    figure, axis = style.subplots((7.2, 3.8))
+    looks = zip(curves.items(), (style.BLUE, style.ORANGE, style.GREEN), ("o-", "s--", "^:"), strict=False)
     for (label, lost), colour, look in looks:
         axis.plot(flips, lost, look, color=colour, label=label)
-    axis.axvline(threshold, color=VERMILION, linestyle="-.", label=f"threshold of infinite blocks, {threshold:.3f}")
-    axis.axvline(limit, color=BLACK, linestyle=":", label=f"Slepian–Wolf limit, {limit:.3f}")
+    axis.axvline(threshold, color=style.VERMILION, linestyle="-.", label=f"threshold, infinite blocks, {threshold:.3f}")
+    axis.axvline(limit, color=style.BLACK, linestyle=":", label=f"Slepian–Wolf limit, {limit:.3f}")
     axis.set(xlabel="crossover probability p", ylabel="block error rate", title=title, ylim=(-0.04, 1.04))
     axis.grid(alpha=0.25)
-    legend_beside(axis)
+    style.legend_beside(axis)
     return figure
 
 
@@ -106,7 +92,7 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
     sent = int(np.rint(y / step)) + 1
     x = np.linspace(-3, 3, 1201)
     index, density = np.rint(x / step).astype(int), norm.pdf(x, mean, deviation)
-    figure, axis = subplots((8.4, 3.3))
+    figure, axis = style.subplots((8.4, 3.3))
     top = 1.25 * norm.pdf(0, 0, deviation)
     for i in range(index[0], index[-1] + 1):
         left, right = np.clip([(i - 0.5) * step, (i + 0.5) * step], -3, 3)
@@ -118,8 +104,8 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
         if (i - sent) % bins == 0:
             here = index == i
             axis.fill_between(x[here], density[here], color=colour, alpha=0.55, linewidth=0)
-    axis.plot(x, density, color=BLACK, label="density of x given y")
-    axis.axvline(y, color=VERMILION, linestyle="--", label=f"y = {y:g}")
+    axis.plot(x, density, color=style.BLACK, label="density of x given y")
+    axis.axvline(y, color=style.VERMILION, linestyle="--", label=f"y = {y:g}")
     cells = np.arange(sent - 40 * bins, sent + 40 * bins + 1, bins)
     share = norm.cdf((cells + 0.5) * step, mean, deviation) - norm.cdf((cells - 0.5) * step, mean, deviation)
     likeliest = share.max() / share.sum()
@@ -133,30 +119,27 @@ def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
 
 
 def gaussian_rates(noise: float, measured: Sequence[tuple[float, float]] = ()) -> Figure:
-    """Rate–distortion bounds of a Gaussian x, with and without y at the decoder.
+    """Rate–distortion bounds of a Gaussian x, and scalar quantisers with ideal coding, with and without y.
 
     Args:
         noise: variance of y's noise.
         measured: points (mean squared error, measured bits per sample) of a codec.
-
-    Returns:
-        A figure with the bounds, and the points of scalar quantisers with ideal coding of their index.
     """
     variance = conditional_variance(noise)
     distortion = np.geomspace(1e-3, 1, 200)
-    figure, axis = subplots((8.4, 4.2))
+    figure, axis = style.subplots((8.4, 4.2))
     cases = (
-        (1.0, np.inf, BLACK, "without side information", "entropy"),
-        (variance, noise, BLUE, "with y at the decoder, and with y at both", "Slepian–Wolf"),
+        (1.0, np.inf, style.BLACK, "without side information", "entropy"),
+        (variance, noise, style.BLUE, "with y at the decoder, and with y at both", "Slepian–Wolf"),
     )
     for power, side, colour, bound, code in cases:
         rate, error = zip(*(ideal_quantiser(step, side) for step in np.geomspace(0.1, 8, 60)), strict=True)
         axis.plot(distortion, gaussian_rate(distortion, power), color=colour, label=f"bound {bound}")
         axis.plot(error, rate, color=colour, linestyle=":", label=f"scalar quantiser, ideal {code} code")
-    axis.axvline(variance, color=GREY, linewidth=0.9, zorder=0)
+    axis.axvline(variance, color=style.GREY, linewidth=0.9, zorder=0)
     axis.annotate("var(X|Y)", (variance, 5.0), xytext=(4, 0), textcoords="offset points", fontsize=9, color="#555555")
     if len(measured):
-        axis.plot(*zip(*measured, strict=True), "o", color=VERMILION, label="our codec, measured (bytes of the file)")
+        axis.plot(*zip(*measured, strict=True), "o", color=style.VERMILION, label="our codec, measured bytes")
     axis.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 5.3), ylabel="rate, bits per sample")
     axis.set_xlabel("distortion D, mean squared error (x has variance 1), logarithmic")
     axis.set_title(f"noise of variance {noise:g}, correlation {(1 + noise) ** -0.5:.3f}")
@@ -168,19 +151,17 @@ def gaussian_rates(noise: float, measured: Sequence[tuple[float, float]] = ()) -
 def binary_rates(p: float) -> Figure:
     """Rate–distortion functions of a fair bit x, where y is x flipped with probability p.
 
-    Returns:
-        A figure: the Wyner–Ziv function, the same with y also at the encoder, and the critical distortion, where the
-        straight line starts.
+    The Wyner–Ziv function is a straight line from the critical distortion on.
     """
     critical = critical_distortion(p)
     distortion = np.linspace(1e-6, p, 300)
-    figure, axis = subplots((7.2, 3.8))
+    figure, axis = style.subplots((7.2, 3.8))
     wyner_ziv, conditional = binary_rate(distortion, p), binary_conditional_rate(distortion, p)
-    axis.plot(distortion, wyner_ziv, color=BLUE, label="y at the decoder (Wyner–Ziv)")
-    axis.plot(distortion, conditional, color=GREEN, linestyle="--", label="y at both")
-    axis.fill_between(distortion, conditional, wyner_ziv, color=SKY, alpha=0.3, label="rate loss", linewidth=0)
+    axis.plot(distortion, wyner_ziv, color=style.BLUE, label="y at the decoder (Wyner–Ziv)")
+    axis.plot(distortion, conditional, color=style.GREEN, linestyle="--", label="y at both")
+    axis.fill_between(distortion, conditional, wyner_ziv, color=style.SKY, alpha=0.3, label="rate loss", linewidth=0)
     label = f"critical distortion {critical:.3f},\nrate {binary_rate(critical, p):.3f}"
-    axis.plot(critical, binary_rate(critical, p), "o", color=VERMILION, label=label)
+    axis.plot(critical, binary_rate(critical, p), "o", color=style.VERMILION, label=label)
     axis.set(xlim=(0, 0.5), ylim=(0, 1), xlabel="distortion D, share of wrong bits", ylabel="rate, bits per bit of x")
     axis.set_title(f"y is x flipped with probability {p:g}")
     axis.grid(alpha=0.25)
@@ -189,31 +170,28 @@ def binary_rates(p: float) -> Figure:
 
 
 def common_informations(p: float, rho: float) -> Figure:
-    """Common information of a bit and its flipped copy, and of two Gaussian variables, by three measures.
+    """Gács–Körner, mutual and Wyner's information of a bit and its flipped copy, and of two Gaussian variables.
 
     Args:
         p: crossover probability that is marked, 0 to 1/2.
         rho: correlation that is marked, 0 or more and below 1.
-
-    Returns:
-        A figure of two panels: Gács–Körner, mutual and Wyner's information in bits, over p and over ρ.
     """
     flips, correlations = np.linspace(0, 0.5, 200), np.linspace(0, 0.99, 200)
-    figure, (bits, gaussian) = subplots((9.0, 3.6), columns=2)
+    figure, (bits, gaussian) = style.subplots((9.0, 3.6), columns=2)
     measures = (
         (bits, flips, p, wyner_flipped_bit, lambda p: 1 - binary_entropy(p)),
         (gaussian, correlations, rho, wyner_gaussian, gaussian_mutual),
     )
     for axis, x, marked, wyner, mutual in measures:
-        axis.plot(x, wyner(x), color=BLUE, label="C, Wyner's common information")
-        axis.plot(x, mutual(x), color=BLACK, label="I, mutual information")
-        axis.plot(x, 0 * x, color=VERMILION, linewidth=2.5, clip_on=False, label="K, Gács–Körner common information")
+        axis.plot(x, wyner(x), color=style.BLUE, label="C, Wyner's common information")
+        axis.plot(x, mutual(x), color=style.BLACK, label="I, mutual information")
+        axis.plot(x, 0 * x, color=style.VERMILION, linewidth=2.5, clip_on=False, label="K, Gács–Körner information")
         axis.plot([marked] * 3, (wyner(marked), mutual(marked), 0), "o", color="#555555", clip_on=False, zorder=3)
         axis.set_ylim(bottom=0)
         axis.margins(x=0)
         axis.grid(alpha=0.25)
         axis.set_ylabel("bits")
-    bits.plot(0, 1, "o", color=VERMILION, markerfacecolor="none", clip_on=False, zorder=4)  # K is 1 where y is x
+    bits.plot(0, 1, "o", color=style.VERMILION, markerfacecolor="none", clip_on=False, zorder=4)  # K is 1 where y is x
     bits.set(xlabel="crossover probability p", title="a fair bit and its flipped copy")
     bits.legend(fontsize=9, frameon=False)
     gaussian.set(xlabel="correlation ρ", title="two Gaussian variables")

@@ -9,19 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.errors import NDICError
-from ndic_core.plots.style import (
-    BLACK,
-    BLUE,
-    MODEL_STYLE,
-    VERMILION,
-    label,
-    plain_log_ticks,
-    plot_running_mean,
-    show_image,
-    subplots,
-)
+from ndic_core.plots import style
 
-_PRECISIONS = {"float32": (VERMILION, "s"), "bf16": (BLUE, "o")}
+_PRECISIONS = {"float32": (style.VERMILION, "s"), "bf16": (style.BLUE, "o")}
 # Published peaks of dense matrix products in bf16, 10¹² operations per second, from NVIDIA's data sheets: H100 SXM,
 # A100, L4 (its sheet's 242 are with sparsity). A T4 has no bf16, so a ratio to it would compare different work.
 PEAK_TFLOPS = {"H100": 989, "A100": 312, "L4": 121}
@@ -51,22 +41,22 @@ def learning_curves(
     upper, lower = figure.subfigures(2, 1, height_ratios=(2.9, 2.0)) if images else (figure, None)
     losses, rates, qualities = upper.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
-    losses.plot(epochs, [row["loss"] for row in history], ":", color=VERMILION, label="training (noise)")
-    losses.plot(epochs, [row["val_loss"] for row in history], color=BLUE, label="validation (rounded)")
+    losses.plot(epochs, [row["loss"] for row in history], ":", color=style.VERMILION, label="training (noise)")
+    losses.plot(epochs, [row["val_loss"] for row in history], color=style.BLUE, label="validation (rounded)")
     _log_y_axis(losses)
     losses.legend(fontsize=8, frameon=False)
-    rates.plot(epochs, [row["bpp"] for row in history], color=BLUE)
+    rates.plot(epochs, [row["bpp"] for row in history], color=style.BLUE)
     rates.set_ylim(bottom=0)
-    qualities.plot(epochs, [row["psnr"] for row in history], color=BLUE)
+    qualities.plot(epochs, [row["psnr"] for row in history], color=style.BLUE)
     titles = ("loss, logarithmic", "rate, estimated (bits per pixel)", "PSNR (dB)")
     for axis, title in zip((losses, rates, qualities), titles, strict=True):
-        label(axis, title, "epoch", fontsize=9, grid=True)
+        style.label(axis, title, "epoch", fontsize=9, grid=True)
         axis.tick_params(labelsize=9)
         if epoch is not None:
-            axis.axvline(epoch, color=BLACK, linestyle="--", linewidth=1)
+            axis.axvline(epoch, color=style.BLACK, linestyle="--", linewidth=1)
     if images:
         for axis, (title, image) in zip(lower.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True):
-            show_image(axis, image, title, fontsize=9)
+            style.show_image(axis, image, title, fontsize=9)
     return figure
 
 
@@ -82,14 +72,14 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
     Returns:
         A figure of two panels: the rate, and 255² λ D on a logarithmic axis; single steps pale, running means bold.
     """
-    figure, axes = subplots((9.5, 3.2), columns=2)
+    figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (
-        ("R: bits per pixel, estimated", BLUE, np.asarray(rates)),
-        ("255² λ D, logarithmic", VERMILION, 255**2 * lmbda * np.asarray(distortions)),
+        ("R: bits per pixel, estimated", style.BLUE, np.asarray(rates)),
+        ("255² λ D, logarithmic", style.VERMILION, 255**2 * lmbda * np.asarray(distortions)),
     )
     for axis, (words, colour, values) in zip(axes, terms, strict=True):
         axis.plot(values, color=colour, alpha=0.3, linewidth=0.8, label="batch of one step")
-        plot_running_mean(axis, values, window, color=colour, linewidth=2, label=f"mean of {window} steps")
+        style.plot_running_mean(axis, values, window, color=colour, linewidth=2, label=f"mean of {window} steps")
         axis.set(xlabel="step", ylabel=words)
         axis.legend(fontsize=9, frameon=False, loc="upper right")
     axes[0].set_ylim(bottom=0)
@@ -114,7 +104,7 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
         NDICError: the rows are of several models.
     """
     _check_one_model(rows)
-    figure, axes = subplots((9.0, 3.2), columns=3)
+    figure, axes = style.subplots((9.0, 3.2), columns=3)
     widths = sorted({row["num_filters"] for row in rows})
     series: dict[tuple, list[Mapping]] = {}
     for row in sorted(rows, key=lambda row: row["batch"]):
@@ -140,7 +130,7 @@ def throughput_curves(rows: Sequence[Mapping]) -> Figure:
             axis.set_ylim(bottom=0)
         else:
             _log_y_axis(axis)
-        label(axis, title, "images per batch", fontsize=9)
+        style.label(axis, title, "images per batch", fontsize=9)
         axis.tick_params(labelsize=9)
         axis.grid(alpha=0.25, which="both")
     axes[0].legend(fontsize=8, frameon=False)
@@ -165,7 +155,7 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
     if not rows:
         raise NDICError("no row has activation_mb: measure without compile")
     _check_one_model(rows)
-    figure, axis = subplots((7.0, 3.3))
+    figure, axis = style.subplots((7.0, 3.3))
     batches = np.array([2**i for i in range(13)])
     for width, precision in dict.fromkeys((row["num_filters"], row["precision"]) for row in rows):
         points = [row for row in rows if (row["num_filters"], row["precision"]) == (width, precision)]
@@ -180,14 +170,14 @@ def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
         line = "-" if width == min(row["num_filters"] for row in rows) else "--"
         look = dict(color=_PRECISIONS[precision][0], linestyle=line)
         axis.plot(batches, (fixed + batches * each) / 1000, label=words, **look)
-    axis.axhline(gigabytes, color=BLACK, linestyle=":", label=f"{gigabytes:g} GB")
+    axis.axhline(gigabytes, color=style.BLACK, linestyle=":", label=f"{gigabytes:g} GB")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(batches[::2])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_major_formatter("{x:g}")
     title = f"memory of a training, and {gigabytes:g} GB"
-    label(axis, title, "images per batch", "GB, state and activations", grid=True)
+    style.label(axis, title, "images per batch", "GB, state and activations", grid=True)
     axis.legend(fontsize=9, frameon=False)
     return figure
 
@@ -220,8 +210,8 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
         if name != "H100":
             hours = images / known["images_per_second"] / 3600
             bars.append((f"{name}, not measured: an estimate", hours, hours * PEAK_TFLOPS["H100"] / peak))
-    figure, axis = subplots((9.0, 1.1 + 0.42 * len(bars)))
-    colour, _ = MODEL_STYLE[model]
+    figure, axis = style.subplots((9.0, 1.1 + 0.42 * len(bars)))
+    colour, _ = style.MODEL_STYLE[model]
     for i, (name, low, high) in enumerate(bars):
         ends = [low] if low == high else [low, high]
         if low == high:
@@ -240,14 +230,14 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     axis.xaxis.set_major_formatter("{x:g}")
     note = "\nhatched: from the H100's hours to those of a fully used H100, scaled by the peaks" if known else ""
     title = f"{model}: {images:,.0f} images; {price:g} per hour on a GPU"
-    label(axis, title, f"hours, logarithmic{note}", fontsize=9)
+    style.label(axis, title, f"hours, logarithmic{note}", fontsize=9)
     axis.tick_params(labelsize=9)
     return figure
 
 
 def _log_y_axis(axis: Axes) -> None:
     axis.set_yscale("log")
-    plain_log_ticks(axis.yaxis)
+    style.plain_log_ticks(axis.yaxis)
 
 
 def _megabytes(row: Mapping) -> float | None:
