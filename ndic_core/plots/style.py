@@ -1,7 +1,6 @@
 """Colours, markers, line styles and drawing helpers that all figures share."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -10,12 +9,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, NullFormatter
+from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # Okabe–Ito: distinguishable with all common kinds of colour blindness.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -72,7 +69,7 @@ def curve_style(name: str) -> dict:
     raise NDICError(f"{name!r} has no style: choose from {', '.join([*MODEL_STYLE, *CODEC_STYLE])}")
 
 
-def pixels(image: "Tensor") -> np.ndarray:
+def pixels(image: Tensor) -> np.ndarray:
     """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU.
 
     Example:
@@ -98,7 +95,7 @@ def image_grid(count: int, columns: int, width: float, cell_height: float) -> tu
     return figure, list(axes.flat)
 
 
-def show_image(axis: Axes, image: "Tensor", title: str = "", fontsize: float = 10, colour: str = "black") -> None:
+def show_image(axis: Axes, image: Tensor, title: str = "", fontsize: float = 10, colour: str = "black") -> None:
     """Draw an image (3, H, W) in [0, 1] without axes and without interpolation; size and colour are the title's."""
     axis.imshow(pixels(image), interpolation="none")
     axis.set_title(title, fontsize=fontsize, color=colour)
@@ -106,7 +103,7 @@ def show_image(axis: Axes, image: "Tensor", title: str = "", fontsize: float = 1
 
 
 def show_map(
-    axis: Axes, values: "Tensor", title: str = "", fontsize: float = 10, frame: bool = False, **options
+    axis: Axes, values: Tensor, title: str = "", fontsize: float = 10, frame: bool = False, **options
 ) -> AxesImage:
     """Draw a map (H, W) without ticks and without interpolation.
 
@@ -125,7 +122,7 @@ def show_map(
     return axis.imshow(values.detach().cpu().numpy(), interpolation="none", **options)
 
 
-def show_error(axis: Axes, x: "Tensor", x_hat: "Tensor", limit: float, title: str = "") -> AxesImage:
+def show_error(axis: Axes, x: Tensor, x_hat: Tensor, limit: float, title: str = "") -> AxesImage:
     """Draw |x − x̂|, averaged over the channels, in 8-bit steps up to `limit`."""
     title = title or "error |x − x̂|, mean of the channels"
     return show_map(axis, 255 * (x - x_hat).abs().mean(0), title, cmap="magma", vmin=0, vmax=limit)
