@@ -62,7 +62,7 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
 
     beside = low + tall / 2
     _arrow(axis, [(6.68, beside), (5.915, beside), (5.915, middle - 0.46)], style.GREEN, 2.4)
-    axis.text(5.84, beside + 0.12, "side information", fontsize=10.5, color=style.GREEN, ha="right")
+    axis.text(5.84, beside + 0.12, "side info", fontsize=9.5, color=style.GREEN, ha="right")
     _arrow(axis, [(5.8, beside), (2.83, beside), (2.83, middle - 0.56)], style.VERMILION, 1.6, dashed=True)
     axis.plot(4.0, beside, "s", markersize=24, color="white", zorder=4)  # gap of the line
     axis.plot(4.0, beside, "x", markersize=14, markeredgewidth=3.5, color=style.VERMILION, zorder=5)
