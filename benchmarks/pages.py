@@ -1,0 +1,143 @@
+"""Write every generated part of the documents from files of the repository; nothing is measured.
+
+    python benchmarks/pages.py
+
+Tables of results come from `benchmarks/results/*.csv`, the table of keys from the fields of `Config`, the table of
+models from the catalogue, model cards from the weights. Run it after new measurements, new weights, or a change of
+`Config`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ablations
+import equal_steps
+import gpu_merge
+import optimizers
+from cards import card, card_file
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from readme import known, markdown, write_between
+from results import BENCHMARKS, REPORTS, reported, summary, tables
+
+from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
+from ndic_core.config import Config, read_yaml
+from ndic_core.io import shipped_weights, write_whole
+from ndic_core.models.factory import build_model
+
+ROOT = BENCHMARKS.parent
+RESULTS = BENCHMARKS / "results"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A generated part of a document.
+
+    Attributes:
+        file: the document.
+        begin, end: the marks around the part.
+        text: returns its Markdown.
+    """
+
+    file: Path
+    begin: str
+    end: str
+    text: Callable[[], str]
+
+
+def _part(file: str, name: str, text: Callable[[], str]) -> Part:
+    return Part(ROOT / file, f"<!-- {name}: written by benchmarks/pages.py -->", f"<!-- end of {name} -->", text)
+
+
+def models_table() -> str:
+    """The models of the catalogue, with the parameters that they have at the published 192 filters."""
+    rows = []
+    for name, info in CATALOGUE.items():
+        source = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", info.source)
+        sides = f"multiples of {info.multiple_of}" + (", one size" if name == "cross_attention" else "")
+        parameters = sum(parameter.numel() for parameter in build_model(name).parameters())
+        weights = ", ".join(metric for metric in METRICS if shipped_weights(name, metric))
+        used = "yes" if info.side_info else "no"
+        rows.append([f"`{name}`", info.title, source, used, sides, f"{parameters / 1e6:.1f} M", weights])
+    head = ["model", "design", "source", "uses y", "image sides", "parameters (192 filters)", "shipped weights"]
+    return markdown(head, rows)
+
+
+def keys_tables() -> str:
+    """Every key of a configuration: default, meaning and accepted values, from the descriptions of the fields."""
+    published = read_yaml("config")
+    rows = {True: [], False: []}
+    for name, field in Config.model_fields.items():
+        key = field.alias or name
+        rows[key in published] += _key_rows(key, field)
+    head = ["key", "default", "meaning", "accepted values"]
+    return f"""### Published keys
+
+{markdown(head, rows[True])}
+
+### Further keys
+
+{markdown(head, rows[False])}"""
+
+
+def _key_rows(key: str, field: FieldInfo) -> list[list[str]]:
+    """The line of a key; of a key that holds keys, a line for each of these."""
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        inner = field.annotation.model_fields.items()
+        return [row for name, own in inner for row in _key_rows(f"{key}.{own.alias or name}", own)]
+    default = "none" if field.default is None else f"`{field.get_default(call_default_factory=True)}`"
+    accepted = (field.json_schema_extra or {}).get("accepts")
+    meaning, accepted = (field.description, accepted) if accepted else ("", field.description)
+    return [[f"`{key}`", default, *(text.replace("|", "\\|") for text in (meaning, accepted))]]
+
+
+def throughput_table() -> str:
+    """Training throughput on two CPU cores at the shipped size."""
+    kinds = [(batch, precision) for batch in (1, 8) for precision in ("float32", "bf16")]
+    rows = known(RESULTS / "training_cpu.csv")
+    lines = []
+    for name in MODELS:
+        found = {
+            (row["batch"], row["precision"]): f"{row['images_per_second']:.1f}; {row['activation_mb']:.0f} MB"
+            for row in rows
+            if row["model"] == name
+        }
+        lines.append([f"`{name}`", *(found.get(kind, "") for kind in kinds)])
+    return markdown(["model", *(f"{precision}, batch {batch}" for batch, precision in kinds)], lines)
+
+
+PARTS = {
+    "summary": _part("README.md", "results", lambda: summary(RESULTS)),
+    "models": _part("README.md", "models", models_table),
+    "keys": _part("docs/training.md", "keys", keys_tables),
+    "throughput": _part("benchmarks/README.md", "throughput", throughput_table),
+    **{
+        metric: Part(
+            BENCHMARKS / "README.md",
+            report.begin,
+            report.end,
+            lambda metric=metric, report=report: tables(reported(RESULTS, metric), report),
+        )
+        for metric, report in REPORTS.items()
+    },
+    **{
+        module.__name__: Part(
+            BENCHMARKS / "README.md", module.BEGIN, module.END, lambda module=module: module.table(known(module.TABLE))
+        )
+        for module in (ablations, equal_steps, optimizers)
+    },
+    "gpu": Part(BENCHMARKS / "README.md", gpu_merge.BEGIN, gpu_merge.END, lambda: gpu_merge.tables(RESULTS)),
+}
+
+
+def main() -> None:
+    for part in PARTS.values():
+        write_between(part.file, part.begin, part.end, part.text())
+    for name in MODELS:
+        write_whole(card_file(name), card(name).encode())
+
+
+if __name__ == "__main__":
+    main()
