@@ -17,7 +17,6 @@ import equal_steps
 import gpu_merge
 import optimizers
 from cards import card, card_file
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from readme import known, markdown, write_between
 from results import BENCHMARKS, REPORTS, reported, summary, tables
@@ -56,7 +55,7 @@ def models_table() -> str:
     rows = []
     for name, info in CATALOGUE.items():
         source = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", info.source)
-        sides = f"multiples of {info.multiple_of}" + (", one size" if name == "cross_attention" else "")
+        sides = f"multiples of {info.multiple_of}" + (", one size" if info.fixed_size else "")
         parameters = sum(parameter.numel() for parameter in build_model(name).parameters())
         weights = ", ".join(metric for metric in METRICS if shipped_weights(name, metric))
         used = "yes" if info.side_info else "no"
@@ -66,31 +65,28 @@ def models_table() -> str:
 
 
 def keys_tables() -> str:
-    """Every key of a configuration: default, meaning and accepted values, from the descriptions of the fields."""
-    published = read_yaml("config")
-    rows = {True: [], False: []}
-    for name, field in Config.model_fields.items():
-        key = field.alias or name
-        rows[key in published] += _key_rows(key, field)
+    """Every key of a configuration: default, meaning and accepted values, from the fields of `Config`."""
+    fields = {field.alias or name: field for name, field in Config.model_fields.items()}
+    published = list(read_yaml("config"))
+    of_model = {key: name for name, info in CATALOGUE.items() for key in info.own_keys}
+    further = [key for key in fields if key not in published and key not in of_model]
     head = ["key", "default", "meaning", "accepted values"]
     return f"""### Published keys
 
-{markdown(head, rows[True])}
+{markdown(head, [_key_row(key, fields[key]) for key in published])}
 
 ### Further keys
 
-{markdown(head, rows[False])}"""
+{markdown(head, [_key_row(key, fields[key]) for key in further])}
+
+### Keys of one model
+
+{markdown(["model", *head], [[f"`{name}`", *_key_row(key, fields[key])] for key, name in of_model.items()])}"""
 
 
-def _key_rows(key: str, field: FieldInfo) -> list[list[str]]:
-    """The line of a key; of a key that holds keys, a line for each of these."""
-    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-        inner = field.annotation.model_fields.items()
-        return [row for name, own in inner for row in _key_rows(f"{key}.{own.alias or name}", own)]
-    default = "none" if field.default is None else f"`{field.get_default(call_default_factory=True)}`"
-    accepted = (field.json_schema_extra or {}).get("accepts")
-    meaning, accepted = (field.description, accepted) if accepted else ("", field.description)
-    return [[f"`{key}`", default, *(text.replace("|", "\\|") for text in (meaning, accepted))]]
+def _key_row(key: str, field: FieldInfo) -> list[str]:
+    default = "none" if field.default in (None, "") else f"`{field.default}`"
+    return [f"`{key}`", default, field.description, field.json_schema_extra["accepts"]]
 
 
 def throughput_table() -> str:
