@@ -69,7 +69,7 @@ How to use the weights, training data, recipes, limits and licence: [README](REA
 
 ## Rate and distortion
 
-How these numbers were measured: [README](README.md#how-the-curves-were-measured).
+Qualities are in dB. How they were measured: [README](README.md#how-the-curves-were-measured).
 
 {_curves(name)}
 """
@@ -121,9 +121,9 @@ def _curves(name: str) -> str:
             curve = points[data, SIDE_INFO[0]]
             for i in range(len(curve)) if data == KITTI else [len(curve) // 2]:
                 cells = [metric, data, f"{curve[i]['lmbda']:.2g}", f"{curve[i]['bpp']:.3f}"]
-                cells += [f"{curve[i][column]:.2f} dB" for column in ("psnr", "ms_ssim_db")]
+                cells += [f"{curve[i][column]:.2f}" for column in ("psnr", "ms_ssim_db")]
                 for column in ("psnr", "ms_ssim_db") if sided else ():
                     others = [points[data, kind] for kind in SIDE_INFO[1:]]
-                    cells += [f"{other[i][column]:.2f} dB" if other else "" for other in others]
+                    cells += [f"{other[i][column]:.2f}" if other else "" for other in others]
                 lines.append(cells)
     return markdown(head, lines)

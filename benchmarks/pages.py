@@ -21,9 +21,9 @@ from pydantic.fields import FieldInfo
 from readme import known, markdown, write_between
 from results import BENCHMARKS, REPORTS, reported, summary, tables
 
-from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
+from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.config import Config, read_yaml
-from ndic_core.io import shipped_weights, write_whole
+from ndic_core.io import write_whole
 from ndic_core.models.factory import build_model
 
 ROOT = BENCHMARKS.parent
@@ -54,14 +54,12 @@ def models_table() -> str:
     """The models of the catalogue, with the parameters that they have at the published 192 filters."""
     rows = []
     for name, info in CATALOGUE.items():
-        source = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", info.source)
-        sides = f"multiples of {info.multiple_of}" + (", one size" if info.fixed_size else "")
+        source = re.sub(r"(.*), arXiv (\d{4}\.\d{5})", r"[\1](https://arxiv.org/abs/\2)", info.source)
         parameters = sum(parameter.numel() for parameter in build_model(name).parameters())
-        weights = ", ".join(metric for metric in METRICS if shipped_weights(name, metric))
+        sides = f"{info.multiple_of} · n" + (", one size" if info.fixed_size else "")
         used = "yes" if info.side_info else "no"
-        rows.append([f"`{name}`", info.title, source, used, sides, f"{parameters / 1e6:.1f} M", weights])
-    head = ["model", "design", "source", "uses y", "image sides", "parameters (192 filters)", "shipped weights"]
-    return markdown(head, rows)
+        rows.append([f"`{name}`", f"{info.title} ({source})", used, sides, f"{parameters / 1e6:.1f} M"])
+    return markdown(["model", "design", "uses y", "image sides", "parameters (192 filters)"], rows)
 
 
 def keys_tables() -> str:

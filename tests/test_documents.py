@@ -125,6 +125,12 @@ def test_python_examples_run(path, photographs):
         exec(compile(block, path.name, "exec"), {})
 
 
+def test_the_yaml_of_the_training_page_is_accepted(tmp_path):
+    for block in blocks(ROOT / "docs" / "training.md", "yaml"):
+        (tmp_path / "block.yaml").write_text(block, encoding="utf-8")
+        ndic.load_config(tmp_path / "block.yaml")
+
+
 def test_the_readmes_commands_run(photographs):
     lines = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("ndic ")]
