@@ -1,6 +1,6 @@
 """What each part of `cross_attention` is worth: small models trained alike but for one thing, then measured on bytes.
 
-    python benchmarks/ablations.py data/kitti_train --readme benchmarks/README.md     # an hour on one core; resumes
+    python benchmarks/ablations.py data/kitti_train --readme README.md     # an hour on one core; goes on where it was
 
 All have 24 filters, see images of 64 × 128 (real pairs and the street's, as the shipped weights' recipes mix them),
 start from one `bmshj18_factorized` that was trained for 20,000 of them, and go on for equally many steps of 4 for MSE

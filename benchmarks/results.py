@@ -9,10 +9,10 @@ measurements are kept: `--models` measures some again.
                                                             # each with image_2/ and image_3/, original pixels
     python benchmarks/results.py DATA --models ndic_bls17   # only these again
     python benchmarks/results.py DATA --metric MSE          # the weights trained for MSE; classical codecs only once
+    python benchmarks/pages.py                              # then: tables and model cards
 """
 
 import argparse
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from readme import markdown, marked, write_between
+from readme import markdown
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_pretrained, stored_fingerprint
@@ -151,8 +151,7 @@ def saving(rows: list[dict], data: str, model: str, anchor: str, column: str, ra
     try:
         return f"{bd_rate(anchor_points, points, column):+.1f} %"
     except NDICError as error:
-        reason = re.split(r" \(|[:;]", str(error))[0]
-        return f"none: {reason}"
+        return "no quality in common" if "in common" in str(error) else "a curve that does not rise"
 
 
 def quality(points: list[dict], bpp: float, column: str) -> str:
@@ -230,7 +229,7 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
     column = REPORTS[metric].column
     figures = {column.removesuffix("_db"): rate_distortion(right, column, published=True, title=published)}
     if sided and metric == METRICS[0]:
-        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nWhat y is worth")
+        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nDecoded with matching y, mismatched y and no y")
     for name, figure in figures.items():
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=110)
@@ -243,7 +242,6 @@ def main() -> None:
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "results")
-    parser.add_argument("--readme", type=Path, default=BENCHMARKS / "README.md", help="with the marks to write between")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
     report, default = REPORTS[args.metric], args.metric == METRICS[0]
@@ -252,7 +250,6 @@ def main() -> None:
         parser.error(
             f"--models classical: these codecs have no training metric; their rows are in {REPORTS[METRICS[0]].table}"
         )
-    marked(args.readme, report.begin, report.end)
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / report.table
@@ -270,9 +267,7 @@ def main() -> None:
     write_table(rows, table)
     rows = reported(args.out, args.metric)
     draw(rows, args.metric, args.out)
-    text = tables(rows, report)
-    print(text)
-    write_between(args.readme, report.begin, report.end, text)
+    print(tables(rows, report))
 
 
 if __name__ == "__main__":
