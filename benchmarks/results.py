@@ -229,7 +229,8 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
     column = REPORTS[metric].column
     figures = {column.removesuffix("_db"): rate_distortion(right, column, published=True, title=published)}
     if sided and metric == METRICS[0]:
-        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nDecoded with matching y, mismatched y and no y")
+        title = f"{title}\nDecoded with matching y, mismatched y and no y"
+        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=title)
     for name, figure in figures.items():
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=110)

@@ -335,6 +335,12 @@ def test_tables_say_what_was_measured(bench, tmp_path):
     assert "| bls17 | 64 | 16 | bf16 | False | 1234 | 13 |  |" in text
 
 
+def test_the_table_is_that_of_the_results(bench):
+    page = bench.merge.marked(BENCHMARKS / "README.md", bench.merge.BEGIN, bench.merge.END)
+    found = page.search((BENCHMARKS / "README.md").read_text(encoding="utf-8"))[0]
+    assert found == f"{bench.merge.BEGIN}\n{bench.merge.tables(BENCHMARKS / 'results')}\n{bench.merge.END}"
+
+
 def test_the_project_fits_beside_its_pack(bench):
     """What travels must stay below 60 MiB: images and wheels take 40 of them."""
     if not (BENCHMARKS.parent / ".git").exists():
