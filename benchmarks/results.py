@@ -1,14 +1,15 @@
-"""What the shipped weights earn, on real bytes: the tables and figures of the README.
+"""Rate–distortion performance of the shipped weights on real bytes: tables and figures of the documents.
 
-Measured are KITTI 2015 pairs that no training saw, in both orders, every file decoded with the right y, with another
-scene's and with a grey picture; pairs of different moments of one drive, cameras that are not synchronised, as in KITTI
-General; and the generated street. Beside them JPEG, JPEG 2000, WebP and AVIF, as whole files and less what a file of a
-plain grey picture takes. What was measured before is kept: `--models` measures some anew.
+Data: KITTI 2015 pairs that no training used, in both orders, every file decoded with the matching y, with a mismatched
+y and with no y (grey); pairs of different moments of one drive (unsynchronised cameras, as in KITTI General); and the
+generated street. Classical codecs are measured as whole files, and less the size of a grey image's file. Earlier
+measurements are kept: `--models` measures some again.
 
     python benchmarks/results.py DATA                       # DATA holds kitti2015_test/ and kitti_sequence/,
                                                             # each with image_2/ and image_3/, original pixels
-    python benchmarks/results.py DATA --models ndic_bls17   # only these anew
+    python benchmarks/results.py DATA --models ndic_bls17   # only these again
     python benchmarks/results.py DATA --metric MSE          # the weights trained for MSE; classical codecs only once
+    python benchmarks/pages.py                              # then: tables and model cards
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from readme import marked, write_between
+from readme import markdown
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_pretrained, stored_fingerprint
@@ -37,12 +38,21 @@ from ndic_core.evaluation.published_points import POINTS as PUBLISHED
 from ndic_core.io import make_folder, shipped_weights, write_whole
 from ndic_core.plots.panels import rate_distortion
 
+BENCHMARKS = Path(__file__).parent
 SIZE = (128, 256)
 KITTI, SEQUENCE, STREET = "KITTI 2015", "unsynchronised", "street"
 POINTS = 7  # lambdas of each model
 RATES = (0.07, 0.22)  # bpp, where qualities are compared
 APART = (1, 2, 3)  # moments between x and y of an unsynchronised pair
-COMPARED = ("parallax_attention", "cross_attention", "bmshj18_factorized")  # with the classical codecs
+ANCHOR = "bmshj18_factorized"  # the matched baseline without side information
+COMPARED = ("parallax_attention", "cross_attention", ANCHOR)  # with the classical codecs
+COMPARISONS = (  # model and anchor of the BD-rates between models
+    ("ndic_bls17", ANCHOR),
+    ("cross_attention", "ndic_bls17"),
+    ("cross_attention", "bmshj18"),
+    ("parallax_attention", "cross_attention"),
+)
+SUMMARY = ("WebP", "bmshj18", "ndic_bls17", "cross_attention", "parallax_attention")  # the rows of the README's table
 
 
 @dataclass(frozen=True)
@@ -53,15 +63,13 @@ class Report:
         column: of the quality that they are trained for.
         words: for it.
         other: column and words of the other quality.
-        targets: (model, against, BD-rate in that quality that is aimed at, percent).
         table: the file's name.
-        begin, end: what stands around the tables in the README.
+        begin, end: marks around the tables in `benchmarks/README.md`.
     """
 
     column: str
     words: str
     other: tuple[str, str]
-    targets: tuple[tuple[str, str, float], ...]
     table: str
     begin: str
     end: str
@@ -72,12 +80,6 @@ REPORTS = {
         "ms_ssim_db",
         "MS-SSIM",
         ("psnr", "PSNR"),
-        (
-            ("ndic_bls17", "bmshj18_factorized", -20.0),
-            ("cross_attention", "ndic_bls17", -35.6),
-            ("cross_attention", "bmshj18", -57.0),
-            ("parallax_attention", "cross_attention", -20.0),
-        ),
         "results.csv",
         "<!-- results: written by benchmarks/results.py -->",
         "<!-- end of results -->",
@@ -86,11 +88,6 @@ REPORTS = {
         "psnr",
         "PSNR",
         ("ms_ssim_db", "MS-SSIM"),
-        (
-            ("ndic_bls17", "bmshj18_factorized", -15.0),
-            ("cross_attention", "ndic_bls17", -20.0),
-            ("parallax_attention", "cross_attention", -20.0),
-        ),
         "results_mse.csv",
         "<!-- results for MSE: written by benchmarks/results.py --metric MSE -->",
         "<!-- end of results for MSE -->",
@@ -164,44 +161,60 @@ def quality(points: list[dict], bpp: float, column: str) -> str:
 
 
 def tables(rows: list[dict], report: Report) -> str:
-    """All tables, in Markdown."""
+    """All tables of one report, in Markdown."""
     column, words = report.column, report.words
     other_column, other_words = report.other
-    models = [name for name in MODELS if chosen(rows, KITTI, name)]
-    rates = " | ".join(f"at {rate} bpp" for rate in RATES)
-    lines = [
-        f"| KITTI 2015, {words} in dB | rates offered | {rates} | another scene's y | no y |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name in models:
-        points = chosen(rows, KITTI, name)
-        bpp = [row["bpp"] for row in points]
-        cells = [f"`{name}`", f"{min(bpp):.3f} to {max(bpp):.3f}", *(quality(points, rate, column) for rate in RATES)]
+    offered = []
+    for name in (name for name in MODELS if chosen(rows, KITTI, name)):
+        cells = [f"`{name}`", *_rates_and_qualities(chosen(rows, KITTI, name), column)]
         for kind in SIDE_INFO[1:]:
             other = chosen(rows, KITTI, name, kind)
             cells.append(" and ".join(quality(other, rate, column) for rate in RATES) if other else "")
-        lines.append(f"| {' | '.join(cells)} |")
+        offered.append(cells)
     for name, points in PUBLISHED[column].items():
         points = [{"bpp": bpp, column: db} for bpp, db in points]
-        bpp = [row["bpp"] for row in points]
-        cells = [f"{name}, published: KITTI Stereo, estimated rate", f"{min(bpp):.3f} to {max(bpp):.3f}"]
-        lines.append(f"| {' | '.join([*cells, *(quality(points, rate, column) for rate in RATES), '', ''])} |")
-    head = (
-        f"| BD-rate in {words}, negative: bits saved | aim | KITTI 2015 | in {other_words} | unsynchronised | street |"
-    )
-    lines += ["", head, "|---|---|---|---|---|---|"]
-    for model, anchor, aim in report.targets:
-        cells = [f"`{model}` against `{anchor}`", f"{aim:+.1f} %", saving(rows, KITTI, model, anchor, column)]
+        cells = [f"{name}, published: KITTI Stereo, estimated rate", *_rates_and_qualities(points, column)]
+        offered.append([*cells, "", ""])
+    between = []
+    for model, anchor in COMPARISONS:
+        cells = [f"`{model}` against `{anchor}`", saving(rows, KITTI, model, anchor, column)]
         cells.append(saving(rows, KITTI, model, anchor, other_column))
-        cells += [saving(rows, data, model, anchor, column) for data in (SEQUENCE, STREET)]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"| KITTI 2015, BD-rate in {words} against | {' | '.join(f'`{name}`' for name in COMPARED)} |"]
-    lines.append("|---" * (len(COMPARED) + 1) + "|")
+        between.append(cells + [saving(rows, data, model, anchor, column) for data in (SEQUENCE, STREET)])
+    classics = []
     for codec in classical.CODECS:
         for rate, what in (("bpp", "whole files"), ("bpp_less_header", "less a grey image's file")):
             cells = [saving(rows, KITTI, model, codec, column, rate) for model in COMPARED]
-            lines.append(f"| {codec}, {what} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            classics.append([f"{codec}, {what}", *cells])
+    head = [f"KITTI 2015, {words} in dB", "rates offered", *(f"at {rate} bpp" for rate in RATES)]
+    bd_head = [f"BD-rate in {words}, negative: bits saved", "KITTI 2015", f"in {other_words}", SEQUENCE, STREET]
+    classical_head = [f"KITTI 2015, BD-rate in {words} against", *(f"`{name}`" for name in COMPARED)]
+    return "\n\n".join(
+        [
+            markdown([*head, "mismatched y", "no y"], offered),
+            markdown(bd_head, between),
+            markdown(classical_head, classics),
+        ]
+    )
+
+
+def _rates_and_qualities(points: list[dict], column: str) -> list[str]:
+    bpp = [row["bpp"] for row in points]
+    return [f"{min(bpp):.3f} to {max(bpp):.3f}", *(quality(points, rate, column) for rate in RATES)]
+
+
+def summary(folder: Path) -> str:
+    """The README's table in Markdown: BD-rates against the matched baseline, and PSNR with and without y."""
+    reports = {metric: reported(folder, metric) for metric in METRICS}
+    lines = []
+    for name in SUMMARY:
+        cells = [f"`{name}`" if name in MODELS else f"{name}, whole files"]
+        cells += [saving(reports[metric], KITTI, name, ANCHOR, REPORTS[metric].column) for metric in ("MSE", "MS-SSIM")]
+        for kind in SIDE_INFO:
+            points = chosen(reports["MSE"], KITTI, name, kind)
+            cells.append(quality(points, RATES[-1], "psnr") if points else "")
+        lines.append(cells)
+    head = ["KITTI 2015, 128 × 256", "BD-rate, PSNR", "BD-rate, MS-SSIM", f"PSNR (dB) at {RATES[-1]} bpp"]
+    return markdown([*head, "with mismatched y", "with no y"], lines)
 
 
 def draw(rows: list[dict], metric: str, out: Path) -> None:
@@ -216,7 +229,8 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
     column = REPORTS[metric].column
     figures = {column.removesuffix("_db"): rate_distortion(right, column, published=True, title=published)}
     if sided and metric == METRICS[0]:
-        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=f"{title}\nWhat y is worth")
+        title = f"{title}\nDecoded with matching y, mismatched y and no y"
+        figures["side_info"] = rate_distortion(sided, "ms_ssim_db", title=title)
     for name, figure in figures.items():
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=110)
@@ -228,18 +242,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--readme", type=Path, help="also write the tables into this file, between its marks")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "results")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
     report, default = REPORTS[args.metric], args.metric == METRICS[0]
     names = [*MODELS, *["classical"] * default] if args.models is None else args.models
     if "classical" in names and not default:
         parser.error(
-            f"--models classical: these codecs know no metric; their lines stand in {REPORTS[METRICS[0]].table}"
+            f"--models classical: these codecs have no training metric; their rows are in {REPORTS[METRICS[0]].table}"
         )
-    if args.readme:
-        marked(args.readme, report.begin, report.end)
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / report.table
@@ -257,10 +268,7 @@ def main() -> None:
     write_table(rows, table)
     rows = reported(args.out, args.metric)
     draw(rows, args.metric, args.out)
-    text = tables(rows, report)
-    print(text)
-    if args.readme:
-        write_between(args.readme, report.begin, report.end, text)
+    print(tables(rows, report))
 
 
 if __name__ == "__main__":
