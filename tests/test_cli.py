@@ -92,7 +92,7 @@ def test_shipped_weights_for_either_metric(metric, pair, ndic_command):
 def test_a_file_by_none_of_the_shipped_weights(pair, ndic_command):
     write_image(pair[0], "x.png")
     ndic_command("encode", "x.png", "x.ndic", "--model", "bls17", "--untrained")
-    assert refused(ndic_command("decode", "x.ndic", "o.png"), "x.ndic: this stream was made by weights of one rate")
+    assert refused(ndic_command("decode", "x.ndic", "o.png"), "x.ndic: this stream was made with single-rate weights")
     ndic.save_checkpoint(lively("bls17", lmbda=(1e-4, 1e-2)), "w.safetensors")
     ndic_command("encode", "x.png", "y.ndic", "--weights", "w.safetensors")
     assert refused(
@@ -111,7 +111,7 @@ def test_errors_of_the_work(pair, ndic_command, tmp_path):
         ndic_command("encode", "no.png", "a.ndic", "--model", "bls17", "--untrained"), "there is no file no.png"
     )
     assert refused(ndic_command("encode", "x.ndic", "a.ndic", "--model", "bls17", "--untrained"), "is no picture")
-    assert refused(ndic_command("encode", "x.png", "a.ndic", "--weights", "x.png"), "no known checkpoint")
+    assert refused(ndic_command("encode", "x.png", "a.ndic", "--weights", "x.png"), "is not a checkpoint")
     assert refused(
         ndic_command("encode", "x.png", "a.ndic", "--model", "bls17", *with_weights), "weights of ndic_bls17"
     )

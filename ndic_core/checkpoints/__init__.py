@@ -1,1 +1,1 @@
-"""Weights on disk: our own files, the published ones, and starting a training from either."""
+"""Checkpoints: files of this package, the authors' released files, and warm starts from simpler models."""

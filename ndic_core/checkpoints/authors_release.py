@@ -1,7 +1,7 @@
-"""Published checkpoints (the authors' PyTorch releases of NDIC and NDIC-CAM) in terms of our models.
+"""Import of the authors' checkpoints (PyTorch releases of NDIC and NDIC-CAM).
 
-Every parameter of ours is looked up by the name it has in the published file, and cut or transposed where the published
-layout differs; what the published files hold beyond that is dead weight that no output depends on.
+Every parameter of a model is looked up by its name in the published file, and sliced or transposed where the published
+layout differs. Further tensors in the published files have no effect on any output.
 """
 
 import math
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 
-PUBLISHED_HEADS = 8  # neither heads nor patch grid can be read off a checkpoint; all published ones have these
+PUBLISHED_HEADS = 8  # heads and patch grid do not follow from the shapes; all published checkpoints have these
 PUBLISHED_GRID = 4
 PUBLISHED_SIZE = (128, 256)
 
 # A parameter that only this model has, most specific first.
-_TELLTALES = {
+_UNIQUE_PARAMETER = {
     "cross_attention": "ca1.attn.to_qkv_x.weight",
     "ndic_bmshj18": "entropy_bottleneck_sigma_x.matrix0",
     "ndic_bls17": "entropy_bottleneck_hx.matrix0",
@@ -25,7 +25,7 @@ _TELLTALES = {
     "bls17": "conv3.weight",
 }
 
-# Where our modules are found in the published files: (ours, theirs), regular expressions in order.
+# Names of modules here and in the published files: (ours, theirs), regular expressions in order.
 _SYNTHESIS = [
     (r"synthesis_x\.stage(\d)\.deconv", r"deconv\1"),
     (r"synthesis_x\.stage(\d)\.igdn", r"igdn\1"),
@@ -94,26 +94,26 @@ _MODULES = {
 
 def recognise(tensors: dict[str, Tensor]) -> str | None:
     """Which model a published state dict belongs to, or None."""
-    for name, telltale in _TELLTALES.items():
-        if telltale in tensors and (name != "bls17" or "conv4.weight" not in tensors):
+    for name, parameter in _UNIQUE_PARAMETER.items():
+        if parameter in tensors and (name != "bls17" or "conv4.weight" not in tensors):
             return name
     return None
 
 
 def modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Older bls17 files call their layers `conv1_z` or `conv1_w` where newer ones say `conv1`."""
+    """The tensors under the newer names: in older bls17 files `conv1` is `conv1_z` or `conv1_w`."""
     older = {re.sub(r"_[zw](?=\.)", "", key): value for key, value in tensors.items()}
     return older if recognise(tensors) is None and recognise(older) == "bls17" else tensors
 
 
 def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] | None) -> dict:
-    """Arguments for `build_model`, read off the shapes of a published state dict.
+    """Arguments for `build_model`, from the shapes of a published state dict.
 
     Raises:
-        NDICError: the image size of a `cross_attention` checkpoint cannot be told, or the one given does not fit.
+        NDICError: the image size of a `cross_attention` checkpoint is unknown, or the one given does not fit.
     """
     num_filters, same, *_ = tensors["conv2.weight"].shape
-    if num_filters != same:  # a model grows with the square of its width: the file must hold such a layer
+    if num_filters != same:  # the model's size follows from this layer
         raise ValueError(f"conv2.weight has {num_filters} and {same} channels")
     found = {"num_filters": num_filters}
     if name != "cross_attention":
@@ -123,7 +123,7 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
     if image_size is None:
         if area != math.prod(PUBLISHED_SIZE):
             raise NDICError(
-                f"this cross_attention checkpoint fits images of {area} pixels but does not tell their height and "
+                f"this cross_attention checkpoint fits images of {area} pixels but does not determine their height and "
                 f"width: pass image_size=(height, width), or --image-size HEIGHT WIDTH"
             )
         image_size = PUBLISHED_SIZE
@@ -142,14 +142,14 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
 
 
 def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """Where a parameter of ours is found in a published file.
+    """The source of a parameter in a published file.
 
     Args:
         name: of the model.
-        parameter: of our model, as in `named_parameters`.
+        parameter: its name in our model, as in `named_parameters`.
 
     Returns:
-        The published name, and what turns the published tensor into ours.
+        The published name, and a function from the published tensor to ours.
 
     Example:
         >>> source_of("bls17", "synthesis_x.igdn1.beta")[0]
@@ -177,7 +177,7 @@ def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor
 
 
 def _split(parameter: str) -> tuple[str, str]:
-    """Module and leaf of a parameter's name; the leaf of a prior's lists has two parts."""
+    """Module and leaf of a parameter's name; the leaf of a prior's list has two parts."""
     match = re.fullmatch(r"(.*?)\.((?:matrices|biases|factors)\.\d|[^.]*)", parameter)
     return match[1], match[2]
 

@@ -1,4 +1,4 @@
-"""A richer model that starts from a simpler one's weights: it does at first what the simpler one does."""
+"""Warm starts: a model is initialised with the weights of a simpler one and at first computes the same output."""
 
 import math
 
@@ -8,31 +8,30 @@ from torch import Tensor, nn
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 
-# Transforms of the side image start as those of x: features of both are then comparable. Those for its own picture do
-# so even where the simpler model has them, which need not have trained them (alpha = 0); w's only where it has none.
-_AS_OF_X = {"analysis_y": "analysis_x", "synthesis_y": "synthesis_x"}
-_WHERE_NEW = {"analysis_w": "analysis_x"}
-SHARPNESS = 2.0  # of a CAM's first attention: with much less, all of y's tokens count nearly alike
+# Transforms of y are initialised with those of x, so that the features of both are comparable: those of its own image
+# always, as with alpha = 0 the simpler model's are not trained; that of w only where the simpler model has none.
+_FROM_X = {"analysis_y": "analysis_x", "synthesis_y": "synthesis_x"}
+_FROM_X_IF_MISSING = {"analysis_w": "analysis_x"}
+SHARPNESS = 2.0  # of a CAM's initial attention; with much less it is nearly uniform
 
 
 @torch.no_grad()
 def start_from(model: Codec, simpler: Codec) -> None:
-    """Fill what both models have with the simpler one's weights; the rest stays fresh.
+    """Initialise the parameters that both models have with the simpler one's weights.
 
-    Layers that take more channels here, for common information and aligned features, do not hear these at first: their
-    weights for them are 0. So the picture of x is the same as the simpler model's, and learning goes on from there. A
-    CAM looks at first for what is alike: see `init_as_patch_matching`.
+    Weights for additional input channels, of common information and aligned features, are set to 0, so that the image
+    of x is at first that of the simpler model. A CAM is initialised by `init_as_patch_matching`.
 
     Args:
-        model: to be filled; of as many filters.
+        model: receives the weights; has the same number of filters.
         simpler: one of the models in `model.info.warm_starts`.
     """
     given = simpler.state_dict()
     for name, parameter in model.named_parameters():
         part, _, rest = name.partition(".")
-        if part in _AS_OF_X:
-            name = f"{_AS_OF_X[part]}.{rest}"
-        source = given.get(name, given.get(f"{_WHERE_NEW.get(part)}.{rest}"))
+        if part in _FROM_X:
+            name = f"{_FROM_X[part]}.{rest}"
+        source = given.get(name, given.get(f"{_FROM_X_IF_MISSING.get(part)}.{rest}"))
         if source is not None and (source.shape == parameter.shape or _widened(parameter, source)):
             parameter.zero_()
             parameter[: len(source)] = source
@@ -43,16 +42,16 @@ def start_from(model: Codec, simpler: Codec) -> None:
 
 @torch.no_grad()
 def init_as_patch_matching(cam: CrossAttentionModule, sharpness: float = SHARPNESS) -> None:
-    """Let a CAM start as a search: each patch of x looks for patches of y that look like it, and brings what it finds.
+    """Initialise a CAM as patch matching: each patch of x attends to similar patches of y and returns them.
 
-    Both embeddings become the same low frequencies of a patch (all of them where the width allows), turned at random,
-    since the norm that follows takes their mean away. Queries and keys project them alike, so that attention follows
-    their cosine; values, `to_out` and `unpack` about undo all this: what attention has found arrives as a patch again.
-    With fresh weights q and k have nothing to do with each other, attention is even, and brings the mean of y.
+    Both embeddings are the low frequencies of a patch (all of them where the width allows) after the same random
+    rotation, as the norm that follows removes their mean. Queries and keys have the same projection, so that attention
+    depends on their cosine similarity; values, `to_out` and `unpack` approximately invert the embedding. With random
+    weights q and k are unrelated, attention is uniform, and the output is the mean of y.
 
     Args:
-        cam: to be filled.
-        sharpness: how much attention prefers what is alike; 0 would be even attention.
+        cam: receives the weights.
+        sharpness: scale of the logits; 0 is uniform attention.
     """
     width, (rows, columns) = cam.embed_x.out_features, cam.patch_size
     basis = torch.kron(_cosines(rows), _cosines(columns))
@@ -77,12 +76,12 @@ def init_as_patch_matching(cam: CrossAttentionModule, sharpness: float = SHARPNE
 
 def _cosines(size: int) -> Tensor:
     """The orthonormal cosine transform (DCT-II), (frequency, position)."""
-    place = torch.arange(size) + 0.5
-    waves = torch.cos(math.pi / size * torch.arange(size)[:, None] * place) * math.sqrt(2 / size)
+    position = torch.arange(size) + 0.5
+    waves = torch.cos(math.pi / size * torch.arange(size)[:, None] * position) * math.sqrt(2 / size)
     waves[0] /= math.sqrt(2)
     return waves
 
 
 def _widened(parameter: Tensor, source: Tensor) -> bool:
-    """Whether it is the same transposed convolution, but for more input channels, which come first in its shape."""
+    """Whether it is the same transposed convolution with more input channels, the first dimension of its shape."""
     return parameter.ndim == 4 and parameter.shape[1:] == source.shape[1:] and len(parameter) > len(source)

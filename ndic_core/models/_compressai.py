@@ -1,8 +1,8 @@
-"""The one place where CompressAI is imported: its range coder, GDN and entropy models, and nothing else of it.
+"""Imports from CompressAI: its range coder, GDN and entropy models, without the rest of the package.
 
-`import compressai` loads point clouds, torch-geometric, torchvision and pandas too: nine seconds,
-every time a command or a notebook starts. The parts used here need none of that. So the package is entered without
-running its `__init__`, which runs later if anybody asks for something it defines.
+`import compressai` also imports torch-geometric, torchvision and pandas, which takes nine seconds at the start of every
+command and notebook. The parts used here need none of these. So the package is registered without running its
+`__init__`, which runs when something that it defines is first used.
 """
 
 import importlib.util
@@ -18,14 +18,14 @@ def _enter_without_init(name: str) -> None:
     package = importlib.util.module_from_spec(spec)
 
     def run_init(attribute: str):
-        if attribute.startswith("__") and attribute != "__version__":  # tools that look at any module ask for these
+        if attribute.startswith("__") and attribute != "__version__":  # inspection tools look these up in any module
             raise AttributeError(attribute)
         del package.__getattr__
         spec.loader.exec_module(package)
         return getattr(package, attribute)
 
     package.__getattr__ = run_init
-    # All that an entropy model asks of the package; `__init__` replaces both by its own.
+    # All that an entropy model uses of the package; `__init__` replaces both.
     package.get_entropy_coder = lambda: "ans"
     package.available_entropy_coders = lambda: ["ans"]
     sys.modules[name] = package

@@ -1,4 +1,4 @@
-"""Codecs whose two decoders run in step, so that y's features can be aligned with x's on the way."""
+"""Codecs with feature alignment: the decoders of x and y run stage by stage, and y's features are aligned with x's."""
 
 import math
 
@@ -33,17 +33,17 @@ class AlignedNDIC(NDIC):
         self.synthesis_x = synthesis_4(2 * num_filters, num_filters, joined=num_filters)
 
     def synthesise(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        t, u = self._in_step(h_x, h_y, w)
+        t, u = self._decode_stages(h_x, h_y, w)
         return self.synthesis_x.stage4(t), self.synthesis_y.stage4(u)
 
     def reconstruct(self, h_x: Tensor, y: Tensor, inverse: Tensor | None = None) -> Tensor:
         y = channels_last(y)
-        t, _ = self._in_step(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y))
+        t, _ = self._decode_stages(scaled(h_x, inverse), self.analysis_y(y), self.common_information(y))
         return self.synthesis_x.stage4(t)
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
-        """Where x looks in y, per layer; computed only here, never in `forward`.
+        """The attention weights of each layer; computed only here, never in `forward`.
 
         Args:
             x, y: images, (B, 3, H, W) in [0, 1].
@@ -53,7 +53,7 @@ class AlignedNDIC(NDIC):
             Three tensors, at 1/8, 1/4 and 1/2 of the image size; see `CrossAttentionModule.attention`.
 
         Raises:
-            NDICError: `x` or `y` has a shape or size that the model does not take.
+            NDICError: `x` or `y` has a shape or size that the model does not accept.
         """
         maps: list[Tensor] = []
         hooks = [
@@ -68,7 +68,7 @@ class AlignedNDIC(NDIC):
                 hook.remove()
         return maps
 
-    def _in_step(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode_stages(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Features of both decoders after three stages."""
         t, u = join(h_x, w), join(h_y, w)
         for stage_x, stage_y, cam in zip(self.synthesis_x, self.synthesis_y, self.cams, strict=False):
@@ -78,15 +78,15 @@ class AlignedNDIC(NDIC):
 
 
 class CrossAttention(AlignedNDIC):
-    """Alignment by cross-attention between patches, wherever they lie (Mital et al. 2022, "... with Cross-Attention
-    Feature Alignment", arXiv 2207.08489, figure 2).
+    """Alignment by cross-attention between patches (Mital et al. 2022, "Neural Distributed Image Compression with
+    Cross-Attention Feature Alignment", arXiv 2207.08489, figure 2).
 
-    The CAMs see patches of a fixed size, so the weights fit images of one size; `encode` and `decode`
-    work in tiles of it.
+    The CAMs have patches of a fixed size, so the weights fit images of one size; `encode` and `decode` divide other
+    images into tiles of it.
 
     Args:
         num_filters: channels of every layer and of each latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
         image_size: height and width of the images, multiples of 16 and of 8 * `patch_grid`.
         embed_dim, heads, head_dim, patch_grid, dropout: see `CrossAttentionModule`.
 
@@ -137,9 +137,18 @@ class CrossAttention(AlignedNDIC):
             for stride in STRIDES
         )
 
+    @classmethod
+    def key_shapes(cls, config: dict) -> dict[str, tuple[int, ...]]:
+        shapes, width = super().key_shapes(config), config["embed_dim"]
+        for i, stride in enumerate(STRIDES):
+            rows, columns = (side // stride // config["patch_grid"] for side in config["image_size"])
+            shapes[f"cams.{i}.embed_x.weight"] = (width, rows * columns)
+            shapes[f"cams.{i}.to_q.weight"] = (config["heads"] * config["head_dim"], width)
+        return shapes
+
     def tiling(self, height: int, width: int) -> Tiling:
         return Tiling(height, width, self.config["image_size"])
 
     def _sizes_allowed(self) -> str:
         height, width = self.config["image_size"]
-        return f"with these weights takes images of exactly {height} × {width}"
+        return f"with these weights accepts images of exactly {height} × {width}"

@@ -1,4 +1,4 @@
-"""Codecs without side information: what the distributed models must beat."""
+"""Codecs without side information: the baselines."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, s
 
 
 class Baseline(Codec):
-    """Transform, quantise, code; no side information.
+    """An analysis, a prior and a synthesis; no side information.
 
     x ── analysis_x ── h ── prior_x ── ĥ ── synthesis_x ── x̂
     """
@@ -29,7 +29,7 @@ class Baseline(Codec):
             `x_hat` (B, 3, H, W), not clipped, and `likelihoods`, a dict with the keys in `transmitted`.
 
         Raises:
-            NDICError: `x` has a shape or size that the model does not take, or `lmbda` is not offered.
+            NDICError: `x` has a shape or size that the model does not accept, or `lmbda` is outside its range.
         """
         self.check(x, y)
         gain, inverse = self.gains(lmbda, len(x))
@@ -49,7 +49,7 @@ class BLS17(Baseline):
 
     Args:
         num_filters: channels of every layer and of the latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch
@@ -74,7 +74,7 @@ class BMSHJ18Factorized(Baseline):
 
     Args:
         num_filters: channels of every layer and of the latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch
@@ -94,11 +94,12 @@ class BMSHJ18Factorized(Baseline):
 
 class BMSHJ18(Baseline):
     """Four layers and a scale hyperprior: Ballé, Minnen, Singh, Hwang & Johnston, "Variational image compression with a
-    scale hyperprior", ICLR 2018, arXiv 1802.01436, figure 4.
+    scale hyperprior", ICLR 2018, arXiv 1802.01436, figure 4, but for two layers of the hyper-analysis (see
+    `ScaleHyperprior`).
 
     Args:
         num_filters: channels of every layer, of the latent and of the hyper-latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch

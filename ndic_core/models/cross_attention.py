@@ -1,4 +1,4 @@
-"""The cross-attention module (CAM) that aligns the side image's features with the sent image's."""
+"""The cross-attention module (CAM): aligns features of the side image with those of the image sent."""
 
 import torch
 import torch.nn.functional as F
@@ -6,23 +6,23 @@ from torch import Tensor, nn
 
 
 class CrossAttentionModule(nn.Module):
-    """Features of `y` rearranged to lie where `x` has theirs (Mital et al. 2022, arXiv 2207.08489, section 3).
+    """Features of `y` aligned with those of `x` (Mital et al. 2022, arXiv 2207.08489, section 3).
 
     Tokens are single-channel patches: a feature map of N channels on a grid of P × P patches makes N·P·P
-    tokens of (h/P)·(w/P) values each. Every token of `x` asks, every token of `y` answers:
+    tokens of (h/P)·(w/P) values each. Tokens of `x` are queries, tokens of `y` keys and values:
 
         t ─ tokens ─ embed_x ─ norm ─ to_q ──────────┐
                                                      ├─ softmax(q kᵀ/√d) v ─ to_out ─ unpack ─ features
         u ─ tokens ─ embed_y ─ norm ─ to_kv ─ k, v ──┘
 
-    No residual connection and no positional encoding, as published. Only the projections that matter are
-    here (the published module also computes k and v of `x` and q of `y`, which nothing uses).
+    No residual connection and no positional encoding, as published. Only the projections with an effect are
+    computed (the published module also computes k and v of `x` and q of `y`, which nothing uses).
 
     Args:
         feature_size: height and width of the feature maps; both multiples of `patch_grid`.
-        width: of the embedding.
+        width: embedding dimension.
         heads: number of attention heads.
-        head_dim: width of a head; `width` where None, as published.
+        head_dim: dimension of a head; `width` where None, as published.
         patch_grid: patches per side, P.
         dropout: after `to_out`, in training.
     """
@@ -60,7 +60,7 @@ class CrossAttentionModule(nn.Module):
 
     @torch.no_grad()
     def attention(self, t: Tensor, u: Tensor) -> Tensor:
-        """Where each patch of x looks in y, averaged over x's channels and summed over y's.
+        """The attention weight of each patch of y for each patch of x, averaged over x's channels and summed over y's.
 
         Args:
             t, u: features of x and y, (B, N, h, w).

@@ -1,4 +1,4 @@
-"""Codecs with side information at the decoder only: common information, drawn from it alone."""
+"""Codecs with side information at the decoder: common information w is extracted from y alone."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from ndic_core.models.entropy_models import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.gain import scaled
 from ndic_core.models.transforms import analysis_4, channels_last, synthesis_4
 
-W_NOISE = 0.001**0.5  # standard deviation of what is added to w in training
+W_NOISE = 0.001**0.5  # standard deviation of the noise that is added to w in training
 
 
 class NDIC(Codec):
@@ -18,8 +18,8 @@ class NDIC(Codec):
         receiver   y ── analysis_w ── w ─────────────────────┤
                    y ── analysis_y ── h_y ───────────────────┴─ synthesis_y ── ŷ
 
-    Both syntheses take their latent with w appended. Only ĥ_x is sent; `prior_y` and `prior_w` judge the
-    likelihoods of h_y and w for the loss.
+    Both syntheses take their latent with w appended. Only ĥ_x is sent; `prior_y` and `prior_w`
+    estimate the rates of h_y and w for the loss.
     """
 
     prior_y: nn.Module
@@ -42,16 +42,16 @@ class NDIC(Codec):
             x: the images to send.
             y: the side images, one for each.
             lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
-            side: also what no receiver needs: `y_hat` and the likelihoods of y and w. Training for x alone
-                (alpha = beta = 0) leaves them out.
+            side: whether to compute `y_hat` and the likelihoods of y and w too, which the loss needs unless
+                alpha = beta = 0, and decoding does not.
 
         Returns:
             `x_hat` and `y_hat` (B, 3, H, W), not clipped, and `likelihoods` with keys "x" ("z"), "y"
             ("z_y") and "w". Only those named in `transmitted` cost bits on the channel.
 
         Raises:
-            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not take, or `lmbda` is
-                not offered.
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not accept, or `lmbda` is
+                outside its range.
         """
         self.check(x, y)
         gain, inverse = self.gains(lmbda, len(x))
@@ -68,7 +68,7 @@ class NDIC(Codec):
         return {"x_hat": x_hat, "y_hat": y_hat, "likelihoods": likelihoods}
 
     def common_information(self, y: Tensor) -> Tensor:
-        """w, (B, N, H/16, W/16), drawn from the side image alone; with a little noise in training."""
+        """w, (B, N, H/16, W/16), computed from the side image alone; with noise in training."""
         w = self.analysis_w(y)
         return w + W_NOISE * torch.randn_like(w) if self.training else w
 
@@ -86,7 +86,7 @@ class NDICBls17(NDIC):
 
     Args:
         num_filters: channels of every layer and of each latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch
@@ -108,7 +108,7 @@ class NDICBmshj18(NDIC):
 
     Args:
         num_filters: channels of every layer, of each latent and hyper-latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch
@@ -126,5 +126,5 @@ class NDICBmshj18(NDIC):
 
 
 def join(features: Tensor, others: Tensor) -> Tensor:
-    """Side by side along channels, in the layout that convolutions are fastest in."""
+    """Concatenation along channels, in the memory format that convolutions are fastest in."""
     return channels_last(torch.cat([features, others], dim=1))

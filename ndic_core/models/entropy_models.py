@@ -1,8 +1,8 @@
-"""What the decoder expects of a latent before it has seen a bit: the two entropy models, with their coding.
+"""Entropy models and their coding tables.
 
 A prior that is `transmitted` quantises its latent (uniform noise in training, rounding in evaluation) and can
-write and read it. One that is not evaluates the likelihood of the latent as it stands: `y`'s own latent and the common
-information stay at the decoder, are never quantised and cost nothing to send.
+write and read it. Another evaluates the likelihood of the unquantised latent: y's own latent and the common
+information are not sent.
 """
 
 import copy
@@ -30,18 +30,17 @@ def quantise(values: Tensor, training: bool) -> Tensor:
     return values + torch.rand_like(values) - 0.5 if training else values.round()
 
 
-def exactly(values: Tensor) -> torch.autocast:
-    """No autocast in the block: bf16's three digits are too few for a likelihood's logarithm, and for a rounded latent
-    beyond 256."""
+def no_autocast(values: Tensor) -> torch.autocast:
+    """Disables autocast: bf16 has too few digits for the logarithm of a likelihood and for latents beyond 256."""
     return torch.autocast(values.device.type, enabled=False)
 
 
 class FactorizedPrior(EntropyBottleneck):
     """One learned density per channel (Ballé et al. 2018, appendix 6.1), with hidden widths (3, 3, 3).
 
-    CompressAI's density, with two changes: latents are rounded to plain integers (as the published checkpoints
-    expect), and the likelihood is taken in the tail where the sigmoid has digits left. The quantiles that bound the
-    coding tables are solved for from the density when they are needed, so there is no auxiliary loss to train.
+    CompressAI's density, with two changes: latents are rounded to integers without a median (as the published
+    checkpoints expect), and the likelihood is evaluated in the left tail, where the sigmoid keeps its precision. The
+    quantiles that bound the coding tables are solved for when the tables are computed, so there is no auxiliary loss.
 
     Args:
         channels: of the latent.
@@ -55,18 +54,18 @@ class FactorizedPrior(EntropyBottleneck):
         self.register_buffer("quantiles", torch.zeros(channels, 1, 3), persistent=False)
 
     def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor]]:
-        """`h` (B, C, H, W) as the decoder gets it, and its likelihoods (at least 1e-9) in the same shape.
+        """`h` (B, C, H, W) as the decoder receives it, and its likelihoods (at least 1e-9) in the same shape.
 
-        The density is that of the latent without its `gain` (B, C), which is a matter of the quantiser's step: one
+        The density is that of the latent without its `gain` (B, C), which acts as the quantiser's step size: one
         density serves all rates.
         """
-        with exactly(h):
-            return self._judge(h.float() if h.dtype == torch.bfloat16 else h, gain)
+        with no_autocast(h):
+            return self._likelihoods(h.float() if h.dtype == torch.bfloat16 else h, gain)
 
-    def _judge(self, h: Tensor, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor]]:
+    def _likelihoods(self, h: Tensor, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor]]:
         h_hat = quantise(h, self.training) if self.transmitted else h
         lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
-        # Two sigmoids near 1 differ by rounding noise; mirrored to the left tail they keep all their digits.
+        # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
         sign = torch.where(lower + upper > 0, -1.0, 1.0)
         p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
         b, c, height, width = h.shape
@@ -79,14 +78,15 @@ class FactorizedPrior(EntropyBottleneck):
 
     @torch.no_grad()
     def tables(self, gain: Tensor | None = None) -> Tables:
-        """Coding tables of all channels at a `gain` (C,), in float64 so that every machine rounds them alike."""
+        """Coding tables of all channels at a `gain` (C,), in float64 for the same rounding on every machine."""
         exact = copy.deepcopy(self).to("cpu", torch.float64)
-        tail = torch.tensor(math.log(2 / TAIL_MASS - 1), dtype=torch.float32)  # not from a model in 16 bits, which is
-        exact.target = torch.stack([-tail, 0 * tail, tail]).double()  # another number: the same tables in any precision
+        # Not the model's own target, which has other values in 16 bits: the tables are the same in any precision.
+        tail = torch.tensor(math.log(2 / TAIL_MASS - 1), dtype=torch.float32)
+        exact.target = torch.stack([-tail, 0 * tail, tail]).double()
         if gain is not None:  # F(v / gain): the first layer's slope, kept positive by a softplus, takes the factor
             slope = F.softplus(exact.matrices[0]) / gain.to("cpu", torch.float64)[:, None, None]
             exact.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))
-        exact.quantiles.zero_()  # medians stay 0: rounding is to plain integers
+        exact.quantiles.zero_()  # the medians stay 0
         radius = torch.full((self.channels, 1, 1), float(TABLE_RADIUS), dtype=torch.float64)
         for i in (0, 2):
             solved = self._search_target(
@@ -99,7 +99,7 @@ class FactorizedPrior(EntropyBottleneck):
         return Tables([row[:n] for row, n in zip(rows, sizes, strict=True)], exact._offset.tolist())
 
     def coding_tables(self, gain: Tensor | None = None) -> "FactorizedTables":
-        """What is needed to write and read this latent, computed once for given weights (and a rate's gain (C,))."""
+        """Tables that write and read this latent, at a rate's gain (C,)."""
         return FactorizedTables(self, gain)
 
 
@@ -114,11 +114,11 @@ class FactorizedTables:
         return torch.arange(shape[1], dtype=torch.int32).reshape(1, -1, 1, 1).expand(shape)
 
     def symbols(self, shape: torch.Size) -> int:
-        """How many symbols a latent of `shape` takes."""
+        """Number of symbols in a latent of `shape`."""
         return math.prod(shape)
 
     def fewest_bits(self, shape: torch.Size) -> float:
-        """No latent of `shape` codes in fewer bits than this."""
+        """Lower bound of the bits of any latent of `shape`."""
         return self._bits_per_position * shape[0] * shape[2] * shape[3]
 
     def write(self, encoder: SymbolEncoder, h: Tensor) -> None:
@@ -129,10 +129,13 @@ class FactorizedTables:
 
 
 class ScaleHyperprior(nn.Module):
-    """A zero-mean Gaussian per latent whose scale is sent too, as hyper-latent z (Ballé et al. 2018, section 3).
+    """A zero-mean Gaussian per latent whose scale is sent as hyper-latent z (Ballé et al. 2018, section 3).
 
         h ──|·|── hyper_analysis ── z ── quantise ── ẑ ── hyper_synthesis ── sigma
         h ─────── quantise ── ĥ ~ N(0, max(sigma, 0.11)²) over unit bins
+
+    The hyper-analysis follows the published release of NDIC-CAM (Mital et al. 2022, arXiv 2207.08489), not Ballé et al.
+    2018 (figure 4): it has no ReLU between its first two convolutions, and its third convolution has no bias.
 
     Args:
         channels: of the latent; its sides must be multiples of 4.
@@ -143,7 +146,7 @@ class ScaleHyperprior(nn.Module):
         super().__init__()
         n = channels
         self.transmitted = transmitted
-        self.hyper_analysis = nn.Sequential(  # no non-linearity between the first two, as published
+        self.hyper_analysis = nn.Sequential(
             OrderedDict(conv1=conv(n, n, 3, 1), conv2=conv(n, n, 5, 2), relu=nn.ReLU(), conv3=conv(n, n, 5, 2, False))
         )
         self.hyper_synthesis = nn.Sequential(
@@ -159,13 +162,13 @@ class ScaleHyperprior(nn.Module):
         self.gaussian = GaussianConditional(None, scale_bound=SMALLEST_SCALE)
 
     def forward(self, h: Tensor, gain: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`h` (B, C, H, W) as the decoder gets it, its likelihoods, and those of z (B, C, H/4, W/4).
+        """`h` (B, C, H, W) as the decoder receives it, its likelihoods, and those of z (B, C, H/4, W/4).
 
-        A `gain` needs no account here: z is drawn from the scaled latent and tells its scales.
+        `gain` is not used: z is computed from the scaled latent and determines its scales.
         """
         z_hat, (p_z,) = self.prior_z(self.hyper_analysis(h.abs()))
         sigma = self.hyper_synthesis(z_hat)
-        with exactly(h):
+        with no_autocast(h):
             h, sigma = (v.float() if v.dtype == torch.bfloat16 else v for v in (h, sigma))
             h_hat = quantise(h, self.training) if self.transmitted else h
             p = self.likelihood(h_hat, sigma)
@@ -176,12 +179,12 @@ class ScaleHyperprior(nn.Module):
         return self.gaussian.likelihood_lower_bound(self.gaussian._likelihood(h_hat, sigma))
 
     def coding_tables(self, gain: Tensor | None = None) -> "HyperpriorTables":
-        """What is needed to write and read this latent, computed once for given weights; the same at every gain."""
+        """Tables that write and read this latent; the same at every gain."""
         return HyperpriorTables(self)
 
 
 class HyperpriorTables:
-    """Writes and reads a latent with a `ScaleHyperprior`: first z, then h with the scales that z tells."""
+    """Writes and reads a latent with a `ScaleHyperprior`: first z, then h with the scales computed from z."""
 
     def __init__(self, prior: ScaleHyperprior):
         self._hyper_analysis = prior.hyper_analysis
@@ -200,11 +203,11 @@ class HyperpriorTables:
         return torch.Size((*shape[:2], shape[2] // 4, shape[3] // 4))
 
     def symbols(self, shape: torch.Size) -> int:
-        """How many symbols a latent of `shape` takes, z's included."""
+        """Number of symbols in a latent of `shape`, with those of z."""
         return math.prod(shape) + self._z.symbols(self._z_shape(shape))
 
     def fewest_bits(self, shape: torch.Size) -> float:
-        """No latent of `shape` codes in fewer bits than this."""
+        """Lower bound of the bits of any latent of `shape`."""
         return self._bits_per_symbol * math.prod(shape) + self._z.fewest_bits(self._z_shape(shape))
 
     def write(self, encoder: SymbolEncoder, h: Tensor) -> None:
@@ -218,25 +221,25 @@ class HyperpriorTables:
 
 
 def scale_table() -> list[float]:
-    """Scales that have a coding table, in equal ratios from 0.11 to 256."""
+    """Scales with a coding table, in equal ratios from 0.11 to 256."""
     ratio = LARGEST_SCALE / SMALLEST_SCALE
     return [SMALLEST_SCALE * ratio ** (i / (SCALE_LEVELS - 1)) for i in range(SCALE_LEVELS)]
 
 
 def scale_thresholds() -> Tensor:
-    """Where one scale of the table gives way to the next (their geometric mean), in the units of `IntegerSynthesis`."""
+    """Boundaries between the scales of the table (geometric means), in the units of `IntegerSynthesis`."""
     table = scale_table()
     middles = [math.sqrt(a * b) for a, b in pairwise(table)]
     return torch.tensor([round(m * 2**FRACTION_BITS) for m in middles], dtype=torch.float64)
 
 
 def gaussian_tables() -> Tables:
-    """A coding table per scale, in float64 so that every machine rounds them alike."""
+    """A coding table per scale, in float64 for the same rounding on every machine."""
     cdfs, offsets = [], []
     for scale in scale_table():
         radius = math.ceil(-scale * torch.special.ndtri(torch.tensor(TAIL_MASS / 2, dtype=torch.float64)).item())
         edges = (torch.arange(-radius, radius + 2, dtype=torch.float64) - 0.5) / scale
-        below = torch.special.ndtr(-edges.abs())  # the tail keeps its digits
+        below = torch.special.ndtr(-edges.abs())  # precise in the tail
         pmf = torch.where(edges[1:] <= 0, below.diff(), -below.diff())
         straddle = (edges[:-1] < 0) & (edges[1:] > 0)
         pmf[straddle] = 1 - below[:-1][straddle] - below[1:][straddle]

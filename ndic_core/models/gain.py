@@ -1,11 +1,11 @@
-"""One model for every rate: gain units scale the latent before quantisation, and back after it."""
+"""Gain units of variable-rate models: they scale the latent before quantisation and back after it."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-ANCHORS = 8  # rates with learned gains of their own; between them logarithms are interpolated
+ANCHORS = 8  # rates with learned gains; between them logarithms are interpolated
 
 
 class GainUnits(nn.Module):
@@ -14,9 +14,9 @@ class GainUnits(nn.Module):
 
         h ── × gain ── quantise, code ── × inverse ── ĥ
 
-    A larger gain means finer steps, more bits and a better picture. Gain and inverse are learned apart, as there; they
-    start as each other's reciprocals, with the square root of lambda, which is how the best step of a uniform quantiser
-    grows at high rate.
+    A larger gain means finer steps, more bits and a better image. Gain and inverse gain are learned separately, as
+    there. They are initialised as reciprocals, the gain proportional to the square root of lambda, as the optimal step
+    of a uniform quantiser requires at high rate.
 
     Args:
         channels: of the latent.
@@ -44,5 +44,5 @@ class GainUnits(nn.Module):
 
 
 def scaled(latent: Tensor, gain: Tensor | None) -> Tensor:
-    """`latent` (B, C, h, w) times `gain` (B, C); as it is where there is none (weights of one rate)."""
+    """`latent` (B, C, h, w) times `gain` (B, C); unchanged without a gain (single-rate weights)."""
     return latent if gain is None else latent * gain[:, :, None, None]

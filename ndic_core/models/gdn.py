@@ -1,4 +1,4 @@
-"""GDN as CompressAI has it, with its arithmetic fused: fewer passes over the features, forward and backward."""
+"""Generalised divisive normalisation (GDN): CompressAI's, with fused arithmetic."""
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ class GDN(_compressai.GDN):
 
         out_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j²)        inverse: times instead of divided by
 
-    Parameters and their bounds are CompressAI's. A pixel's channels lie side by side (see `channels_last`), so the sum
-    is one matrix product.
+    Parameters and their bounds are CompressAI's. In the channels-last memory format (see `channels_last`) the sum is
+    one matrix product.
 
     Args:
         in_channels: C, of features (B, C, H, W).
@@ -33,11 +33,11 @@ class GDN(_compressai.GDN):
 
 
 class _Normalise(torch.autograd.Function):
-    """On (B, H, W, C); what autograd would keep of every intermediate result is not kept."""
+    """On (B, H, W, C); saves fewer intermediate results than autograd would."""
 
     @staticmethod
     def forward(ctx, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # shapes alone know no autocast
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # there is no autocast for meta
             squares = x * x
             norm = F.linear(squares, gamma.to(x.dtype), beta.to(x.dtype))
             root = norm.sqrt_() if inverse else norm.rsqrt_()

@@ -1,4 +1,4 @@
-"""Where features of x have their match in y: a wide search along the row, then refined scale by scale."""
+"""Stereo matching of features by attention: a search along the row, then refinement scale by scale."""
 
 import math
 from collections import OrderedDict
@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from ndic_core.models.resampling import channels_begin, channels_end, mirrored, read_at, shifted
 from ndic_core.models.transforms import conv
 
-SHARE = 3 / 16  # of the image's width that the search covers, where that is more than `search_range`
-BACK = 3  # it covers a third as much to the other side
-REACH = 2  # columns to either side of the offset found so far that the finer scales compare
-OUTSIDE = -1e4  # logit of a place beyond y's border
-FAR = 1e6  # offset of what lies beyond x's
+SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
+BACKWARD = 3  # the search to the right covers the range to the left divided by this
+REACH = 2  # columns to either side of the coarser offset that the finer scales compare
+OUTSIDE = -1e4  # logit of a position outside y
+FAR = 1e6  # offset of a position outside x
 
 
 class Match(NamedTuple):
-    """Where the positions of x's features have their match in y, at one scale and in positions of it, in float32.
+    """The match in y of each position of x's features, at one scale, in positions of that scale and float32.
 
     Attributes:
         offset: (B, 2, h, w), rows and columns from a position of x to its match.
-        places: (B or 1, K, 2, h or 1, w or 1), the offsets that were compared.
-        weights: (B, K + 1, h, w), attention: one weight for each of these, and last that of the no-match token. They
-            add up to 1.
+        places: (B or 1, K, 2, h or 1, w or 1), the candidate offsets.
+        weights: (B, K + 1, h, w), attention weights of the candidates and, last, of the no-match token; they add up
+            to 1.
     """
 
     offset: Tensor
@@ -37,23 +37,22 @@ class Match(NamedTuple):
     def none(cls, like: Tensor) -> "Match":
         """No match anywhere for features such as `like`, (B, N, h, w)."""
         b, _, h, w = like.shape
-        nowhere = torch.zeros(b, 2, h, w, device=like.device)
-        return cls(nowhere, nowhere[:, None], torch.stack([nowhere[:, 0], nowhere[:, 0] + 1], 1))
+        zero = torch.zeros(b, 2, h, w, device=like.device)
+        return cls(zero, zero[:, None], torch.stack([zero[:, 0], zero[:, 0] + 1], 1))
 
     @property
     def confidence(self) -> Tensor:
-        """Weight of all that is not the no-match token, (B, h, w)."""
+        """1 minus the weight of the no-match token, (B, h, w)."""
         return 1 - self.weights[:, -1]
 
     def finer(self) -> tuple[Tensor, Tensor]:
-        """For the next scale, twice as fine: the offset, (B, 2, 2h, 2w), and the confidence's logit, (B, 2h, 2w)."""
-        sure = self.confidence.clamp(1e-4, 1 - 1e-4)
-        both = torch.cat([2 * self.offset, (sure / (1 - sure)).log()[:, None]], 1)
+        """At the next scale, twice as fine: the offset, (B, 2, 2h, 2w), and the confidence's logit, (B, 2h, 2w)."""
+        both = torch.cat([2 * self.offset, self.confidence.logit(1e-4)[:, None]], 1)
         both = F.interpolate(both, scale_factor=2, mode="bilinear", align_corners=False)
         return both[:, :2], both[:, 2]
 
     def mirrored(self, which: Tensor | bool) -> "Match":
-        """The same, mirrored left for right in all images, in none, or in those that `which` (B,) names."""
+        """The same, mirrored left for right in all images, in none, or in those where `which` (B,) is true."""
         if which is False:
             return self
         offset, places, weights = (mirrored(part, which) for part in self)
@@ -62,7 +61,7 @@ class Match(NamedTuple):
         return Match(offset * turn[:, 0], places * turn, weights)
 
     def of(self, images: Tensor) -> "Match":
-        """The matches of some images of the batch, by their numbers."""
+        """The matches of some images of the batch, by index."""
         return Match(
             self.offset[images],
             self.places.expand(len(self.offset), *self.places.shape[1:])[images],
@@ -70,10 +69,10 @@ class Match(NamedTuple):
         )
 
     def window(self, rows: int, columns: int) -> Tensor:
-        """The weights on whole offsets, shared between the nearest ones: (B, 1, h, w, 2·rows + 1, 2·columns + 1).
+        """The weights distributed to the nearest integer offsets: (B, 1, h, w, 2·rows + 1, 2·columns + 1).
 
         Args:
-            rows, columns: how far the window reaches; what lies beyond it is left out.
+            rows, columns: the largest offsets; weights outside are left out.
         """
         weights = self.weights[:, :-1]
         b, _, h, w = weights.shape
@@ -90,7 +89,7 @@ class Match(NamedTuple):
 
 
 class _Alignment(nn.Module):
-    """What both alignment modules have in common: the no-match token."""
+    """Base of both alignment modules: the no-match token."""
 
     def __init__(self, channels: int, out: int):
         super().__init__()
@@ -98,29 +97,29 @@ class _Alignment(nn.Module):
         self.no_match_value = nn.Parameter(torch.zeros(out))
 
     def without(self, t: Tensor) -> tuple[Tensor, Match]:
-        """What `forward` would return if nothing of y matched."""
+        """The result of `forward` if no position of y matched."""
         b, _, h, w = t.shape
         return self.no_match_value[:, None, None].expand(b, -1, h, w), Match.none(t)
 
 
 class RowSearch(_Alignment):
-    """Finds every position's match in the same row of y, anywhere in a wide window: the coarsest scale.
+    """Searches the match of every position in a wide window along the row of y, at the coarsest scale.
 
         t ─ norm ─ to_q ─ q ─┐
                              ├─ q·k, group by group ─ cost volume ─ + refine(·) ─ softmax ─ weights ─┐
         u ─ norm ─ to_k ─ k ─┘                                                                       ├─ aligned
         u ─ norm ─ to_v ─ v ─────────────────────────────────────────────────────────────────────────┘
 
-    One position's products cannot tell the pickets of a fence apart. Convolutions over offset, row and column let
-    neighbours agree, as stereo matching does with its cost volume (Kendall et al., ICCV 2017, arXiv 1703.04309, section
-    3.3; products in groups of channels: Guo et al., CVPR 2019, arXiv 1903.04025, section 3.2). A softmax over the
-    offsets and a no-match token, whose logit is computed from t, gives the weights: parallax attention (Wang et al.,
-    CVPR 2019, arXiv 1903.05784, section 3.2).
+    In repeated structures the products of one position are ambiguous. Convolutions of the cost volume over offset, row
+    and column use the neighbours too (Kendall et al., ICCV 2017, arXiv 1703.04309, section 3.3; products in groups of
+    channels: Guo et al., CVPR 2019, arXiv 1903.04025, section 3.2). The weights are a softmax over the offsets and a
+    no-match token, whose logit is computed from t: parallax attention (Wang et al., CVPR 2019, arXiv 1903.05784,
+    section 3.2).
 
     Args:
         channels: of the features of x and of y.
-        reach: rows up and down, and columns to the left, at this scale, that a position looks at least; the columns
-            follow the width of the features, to `SHARE` of it, and a `BACK`th as many to the right are looked at, too.
+        reach: rows up and down, and columns to the left, that are searched at least; with wide features `SHARE` of
+            their width is searched. The range to the right is that to the left divided by `BACKWARD`.
         out: channels of the aligned features.
         groups, group_width: of the products.
         hidden: channels between the convolutions of the cost volume.
@@ -139,15 +138,15 @@ class RowSearch(_Alignment):
         self.reach, self.groups = reach, groups
         of_x, of_y = channels
         self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
-        self.to_q = conv(of_x, groups * group_width, 3, 1)  # with its neighbours a position is easier to recognise
+        self.to_q = conv(of_x, groups * group_width, 3, 1)
         self.to_k = conv(of_y, groups * group_width, 3, 1)
         self.to_v = conv(of_y, out, 1, 1)
         self.refine = _convolutions(nn.Conv3d(groups, hidden, 3, padding=1), nn.Conv3d(hidden, 1, 3, padding=1))
-        columns = reach[1] + math.ceil(reach[1] / BACK) + 1
-        self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, columns))  # what to expect of each offset
+        columns = reach[1] + math.ceil(reach[1] / BACKWARD) + 1
+        self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, columns))  # a learned prior of each offset
 
     def forward(self, t: Tensor, u: Tensor, before: None = None) -> tuple[Tensor, Match]:
-        """The match of x, from `t` (B, N, h, w), in y, from `u` (B, M, h, w); and u moved by it, (B, out, h, w)."""
+        """Aligned features of y, (B, out, h, w), and the match, from t (B, N, h, w) of x and u (B, M, h, w) of y."""
         rows, left, right = self.window(t.shape[-1])
         t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
         q, k, v = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_k, u), (self.to_v, u)))
@@ -160,13 +159,13 @@ class RowSearch(_Alignment):
         return _weighted(weights, shifted(v, rows, left, right), self.no_match_value), match
 
     def window(self, width: int) -> tuple[int, int, int]:
-        """Rows up and down, columns to the left and to the right that are searched in features of a width."""
+        """Rows up and down, columns to the left and to the right that are searched in features of this width."""
         rows, columns = self.reach
         left = min(max(columns, math.ceil(SHARE * width)), width - 1)
-        return rows, left, math.ceil(left / BACK)
+        return rows, left, math.ceil(left / BACKWARD)
 
     def _bias(self, left: int, right: int) -> Tensor:
-        """(K,); beyond the offsets that have a bias, that of the furthest."""
+        """(K,); offsets outside the range of the learned biases have the bias of the nearest."""
         furthest = self.reach[1]
         columns = torch.arange(-left, right + 1, device=self.bias.device)
         columns = columns.clamp(-furthest, self.bias.shape[1] - 1 - furthest) + furthest
@@ -174,16 +173,16 @@ class RowSearch(_Alignment):
 
 
 class RowRefinement(_Alignment):
-    """Follows a match to the next finer scale: compares a few offsets around the one found so far.
+    """Refines a match at the next finer scale: compares a few offsets around the upsampled one.
 
-    y's features are read at the upsampled offsets, between positions where these are no whole numbers, and each
-    position of x is compared with what its own row holds there within ± `REACH` columns. The offset that comes out is
-    the mean of those compared, by their weights. As in `RowSearch` convolutions let neighbours agree; there being few
-    offsets, these are channels here. The logit of the no-match token begins with the confidence at the scale before.
+    y's features are read at the upsampled offsets by bilinear interpolation, and each position of x is compared with
+    those read for its neighbours within ± `REACH` columns. The new offset is the weighted mean of the candidates.
+    Convolutions use the neighbours' products, as in `RowSearch`; the few offsets are channels here. The logit of the
+    no-match token starts from the confidence at the coarser scale.
 
     Args:
         channels: of the features of x and of y.
-        rows: that a position looks up and down at this scale.
+        rows: up and down that are compared.
         out: channels of the aligned features.
         kernel: of the projections to queries, keys and values.
         groups, group_width: of the products.
@@ -209,13 +208,13 @@ class RowRefinement(_Alignment):
         self.to_kv = conv(of_y, width + out, kernel, 1)
         self.refine = _convolutions(conv(groups * places + 1, hidden, 3, 1), conv(hidden, places + 1, 3, 1))
         self.bias = nn.Parameter(torch.zeros(places))
-        self.belief = nn.Parameter(torch.ones(()))  # in the scale before
+        self.belief = nn.Parameter(torch.ones(()))  # weight of the coarser scale's confidence
 
     def forward(self, t: Tensor, u: Tensor, before: Match) -> tuple[Tensor, Match]:
-        """As of `RowSearch`; `before` is the match at half this scale."""
+        """As of `RowSearch`; `before` is the match at the coarser scale."""
         offset, belief = before.finer()
-        q, no_match = self._asked(t)
-        k, v = self._offered(u, offset)
+        q, no_match = self._queries(t)
+        k, v = self._keys_values(u, offset)
         moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
         places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
         volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
@@ -229,13 +228,13 @@ class RowRefinement(_Alignment):
         match = Match(mean.where(known.any(1)[:, None], offset), places, weights)
         return _weighted(weights, shifted(v, self.rows, REACH, REACH), self.no_match_value), match
 
-    def _asked(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, h, w, width) and the no-match token's logits (B, h, w, 1), as far as they follow from x."""
+    def _queries(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, h, w, width) and the part of the no-match token's logits that depends on x, (B, h, w, 1)."""
         t = self.norm_x(channels_end(t))
         return channels_end(self.to_q(channels_begin(t))), self.no_match(t).float()
 
-    def _offered(self, u: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B, h, w, width) and values (B, h, w, out) of y, as read at the offset."""
+    def _keys_values(self, u: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, h, w, width) and values (B, h, w, out) of y, read at the offset."""
         kv = channels_end(self.to_kv(channels_begin(self.norm_y(channels_end(u)))))
         width = self.to_q.out_channels
         return read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
@@ -246,26 +245,26 @@ def _convolutions(first: nn.Module, second: nn.Module) -> nn.Sequential:
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """The layer with weights of 0: what it adds must be learned."""
+    """The layer with all weights set to 0."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
-    """The volume (B, G, K, h, w) after convolutions over the columns offset, row and column: (B, K, h, w), float32."""
+    """The cost volume (B, G, K, h, w) after convolutions over column offset, row and column: (B, K, h, w), float32."""
     volume = volume.unflatten(2, (rows, -1)).transpose(1, 2)
     return convolutions(volume.flatten(0, 1))[:, 0].unflatten(0, (-1, rows)).flatten(1, 2).float()
 
 
 def _products(q: Tensor, keys: Sequence[Tensor], groups: int) -> Tensor:
-    """Scaled products of queries and each key, in groups of channels: (B, groups, K, h, w), groups side by side."""
+    """Scaled products of queries and each key, in groups of channels: (B, groups, K, h, w)."""
     q = q * (q.shape[-1] / groups) ** -0.5
     return torch.stack([(q * k).unflatten(-1, (groups, -1)).sum(-1) for k in keys], 1).movedim(-1, 1)
 
 
 def _attention(logits: Tensor, places: Tensor, no_match: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (B, K + 1, h, w) of the places (B, K, h, w) and the token (B, h, w, 1); and the logits as they count."""
+    """Weights (B, K + 1, h, w) from logits of the places (B, K, h, w) and the token (B, h, w, 1); and masked logits."""
     logits = logits.where(inside(places, logits), OUTSIDE)
     return torch.cat([logits, no_match.float().movedim(-1, 1)], 1).softmax(1), logits
 
@@ -280,20 +279,20 @@ def _weighted(weights: Tensor, values: Sequence[Tensor], of_token: Tensor) -> Te
 
 
 def _peak(logits: Tensor, places: Tensor) -> Tensor:
-    """The mean of the places around the best one, (B, 2, h, w): an average over all would lie between two matches."""
+    """The mean of the places around the best one, (B, 2, h, w); the mean of all would be between two matches."""
     near = places - places[0, :, :, 0, 0][logits.detach().argmax(1)].movedim(-1, 1)[:, None]
     near = (near[:, :, 0].abs() <= 1) & (near[:, :, 1].abs() <= REACH)
     return (logits.where(near, OUTSIDE).softmax(1)[:, :, None] * places).sum(1)
 
 
 def _grid(rows: int, left: int, right: int, device: torch.device) -> Tensor:
-    """Whole offsets, row by row: (1, K, 2, 1, 1)."""
+    """Integer offsets, row by row: (1, K, 2, 1, 1)."""
     steps = (torch.arange(-first, last + 1.0, device=device) for first, last in ((rows, rows), (left, right)))
     return torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(1, -1, 2, 1, 1)
 
 
 def inside(places: Tensor, like: Tensor) -> Tensor:
-    """Whether each position of features such as `like` finds y's image at the places (B, K, 2, h, w): (B, K, h, w)."""
+    """Whether the places (B, K, 2, h, w) of each position are within y, of the same size as `like`: (B, K, h, w)."""
     h, w = like.shape[-2:]
     row = torch.arange(h, device=like.device)[:, None] + places[:, :, 0]
     column = torch.arange(w, device=like.device) + places[:, :, 1]

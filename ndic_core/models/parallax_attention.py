@@ -1,5 +1,6 @@
-"""`parallax_attention`: y's features, and y itself, aligned with x along the row: ours."""
+"""The parallax-attention codec: features of y, and y itself, are aligned with x along the image row."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,23 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndic_core.catalogue import STRIDES
 from ndic_core.models.codec import Codec, Lambda, evaluating
 from ndic_core.models.distributed import join
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
-from ndic_core.models.matching import REACH, Match, RowRefinement, RowSearch, inside, zeroed
+from ndic_core.models.matching import BACKWARD, REACH, Match, RowRefinement, RowSearch, inside, zeroed
 from ndic_core.models.resampling import channels_begin, channels_end, chosen, mirrored, read_at
 from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
 
 
-class Met(NamedTuple):
-    """What meets at one scale, 1/8, 1/4 or 1/2 of the image's size.
+class ScaleFeatures(NamedTuple):
+    """Features and match at one scale, 1/8, 1/4 or 1/2 of the image's size.
 
     Attributes:
         t: features of x, (B, N, h, w).
         u: features of y, (B, M, h, w).
-        aligned: features of y where x has theirs, (B, N/2, h, w).
-        match: where these were found.
+        aligned: features of y aligned with x, (B, N/2, h, w).
+        match: the match of x in y.
     """
 
     t: Tensor
@@ -35,7 +37,7 @@ class Met(NamedTuple):
 
 
 class Pyramid(nn.Module):
-    """Features of y at 1/2, 1/4 and 1/8 of its size: lighter than an analysis, for y is whole at the receiver.
+    """Features of y at 1/2, 1/4 and 1/8 of its size; smaller than an analysis, as nothing is to be compressed.
 
     Args:
         channels: of the features at 1/2, 1/4 and 1/8.
@@ -49,7 +51,7 @@ class Pyramid(nn.Module):
         self.conv3 = conv(quarter, eighth, 3, 2)
 
     def forward(self, y: Tensor) -> list[Tensor]:
-        """The features, the coarsest first, of y (B, 3, H, W)."""
+        """The features of y (B, 3, H, W), the coarsest first."""
         found = []
         for layer in (self.conv1, self.conv2, self.conv3):
             y = F.leaky_relu(layer(y), 0.1)
@@ -58,12 +60,13 @@ class Pyramid(nn.Module):
 
 
 class Retouch(nn.Module):
-    """Improves x̂ at full resolution: y itself, moved to where x shows the same, lends its texture.
+    """Refines x̂ at full resolution with y, warped to x by the match.
 
-    Convolutions see x̂, the confidence, and what y has other than x̂, times the confidence: nothing of y where it is 0.
+    The input of the convolutions is x̂, the confidence, and the difference between the warped y and x̂ times the
+    confidence: where this is 0, y has no effect.
 
     Args:
-        vertical: whether matches may lie in other rows.
+        vertical: whether matches may be located in other rows.
         hidden: channels of its convolutions.
     """
 
@@ -81,41 +84,42 @@ class Retouch(nn.Module):
         )
 
     def forward(self, x_hat: Tensor, y: Tensor | None, match: Match) -> Tensor:
-        """x̂ (B, 3, H, W), improved by y and the match at half its size; without y by itself."""
-        seen = [channels_end(x_hat)]
+        """x̂ (B, 3, H, W), refined with y and the match at half its size; y may be None."""
+        inputs = [channels_end(x_hat)]
         if y is None:
             b, _, h, w = x_hat.shape
-            seen.append(x_hat.new_zeros(b, h, w, 4))
+            inputs.append(x_hat.new_zeros(b, h, w, 4))
         else:
-            offset, belief = match.finer()
-            sure = (belief.sigmoid() * inside(offset[:, None], offset)[:, 0])[..., None]
-            moved = sure * (read_at(channels_end(y), offset, self.vertical) - seen[0])
-            seen += [part.to(x_hat) for part in (moved, sure)]
-        return x_hat + self.layers(channels_begin(torch.cat(seen, -1)))
+            offset, logit = match.finer()
+            confidence = (logit.sigmoid() * inside(offset[:, None], offset)[:, 0])[..., None]
+            difference = confidence * (read_at(channels_end(y), offset, self.vertical) - inputs[0])
+            inputs += [part.to(x_hat) for part in (difference, confidence)]
+        return x_hat + self.layers(channels_begin(torch.cat(inputs, -1)))
 
 
 class ParallaxAttention(Codec):
-    """Alignment by attention along the row, where a second camera has what the first one sees: ours.
+    """Alignment by attention along the image row, where the second camera of a stereo pair shows the same point; an
+    architecture of this project, after parallax attention (Wang et al. 2019, arXiv 1903.05784).
 
         sender     x ── analysis_x ── h_x ── prior_x ── ĥ_x
         receiver   ĥ_x ── stage1 ─┬──────── stage2 ─┬──────────── stage3 ─┬──────────── stage4 ─── retouch ── x̂
                              RowSearch 1/8 ── RowRefinement 1/4 ── RowRefinement 1/2 ────────────────┤
                    y ── pyramid_y ───┴─────────────────┴──────────────────────┴──────────────────────┘
 
-    y takes part only through the alignment, and passes no bottleneck on the way. The alignment always looks to one side
-    first: where the right camera took x, features are mirrored for it, and what it finds is mirrored back.
+    y is used only through the alignment, without a bottleneck. The alignment searches mainly to the left: where the
+    right camera took x, features are mirrored before it, and aligned features are mirrored back.
 
-    Takes images of any size whose sides are multiples of 16.
+    Accepts images whose sides are multiples of 16.
 
     Args:
         num_filters: N, channels of every layer and of the latent.
-        lmbda: the lambda the weights are trained for; a pair (lowest, highest) makes one model for all between.
-        search_range, search_rows: columns and rows of the image that a match may be away from its place in x: columns
-            to the left in y (where the right camera took x, to the right), rows up or down. search_range is the least:
-            images wider than 16/3 of it are searched as far as 3/16 of their width; a third as far is searched to the
-            other side. search_rows is 0 for rectified cameras that shoot at one time, a few otherwise; rounded up at
-            each scale.
-        robust: whether it is trained for a y that does not belong to x, or is missing: then y may be None.
+        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
+        search_range: pixels that a match may be located to the left in y (to the right, where the right camera took x),
+            at least: images wider than 16/3 of it are searched over 3/16 of their width. A third as far is searched in
+            the other direction.
+        search_rows: pixels that it may be located up or down: 0 for rectified, synchronised cameras, a few otherwise;
+            rounded up at each scale.
+        robust: whether it is trained with mismatched and missing y too; then y may be None.
 
     Example:
         >>> import torch
@@ -146,14 +150,20 @@ class ParallaxAttention(Codec):
         self.pyramid_y = Pyramid((out, n, n))
         self.cams = nn.ModuleList(
             [
-                RowSearch((n, n), (-(-search_rows // 8), -(-search_range // 8)), out),
+                RowSearch((n, n), (-(-search_rows // STRIDES[0]), -(-search_range // STRIDES[0])), out),
                 RowRefinement((n, n), int(search_rows > 0), out, kernel=3),
                 RowRefinement((n, out), int(search_rows > 0), out, groups=2),
             ]
         )
         self.synthesis_x = synthesis_4(n, n, joined=out)
         self.retouch = Retouch(vertical=search_rows > 0)
-        self._met: list[Met] | None = None  # where `watched` looks
+        self._recorded: list[ScaleFeatures] | None = None  # by `watched`
+
+    @classmethod
+    def key_shapes(cls, config: dict) -> dict[str, tuple[int, ...]]:
+        rows, left = (-(-config[key] // STRIDES[0]) for key in ("search_rows", "search_range"))
+        bias = (2 * rows + 1, left + math.ceil(left / BACKWARD) + 1)
+        return super().key_shapes(config) | {"cams.0.bias": bias}
 
     @property
     def y_optional(self) -> bool:
@@ -167,22 +177,22 @@ class ParallaxAttention(Codec):
         side: bool = True,
         right: bool | None = None,
     ) -> dict:
-        """The reconstruction and the likelihoods of what is sent, for images (B, 3, H, W) in [0, 1].
+        """The reconstruction and the likelihoods of the latent sent, for images (B, 3, H, W) in [0, 1].
 
         Args:
             x: the images to send.
-            y: the side images, one for each; None (of a robust model) where there are none.
+            y: the side images, one for each; may be None for a robust model.
             lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
-            side: has no meaning here: nothing is computed that a receiver does not need.
-            right: whether the right one of two cameras took all x, so that y has things further right. Where None, as
-                always in decoding, both are tried, and each image takes the one whose attention is sharper.
+            side: not used: only what decoding needs is computed.
+            right: whether the right camera took all x, so that matches are located further right in y. With None, as in
+                decoding, both directions are tried, and for each image the one with the sharper attention is used.
 
         Returns:
             `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
 
         Raises:
-            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not take, or `lmbda` is not
-                offered.
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not accept, or `lmbda` is
+                outside its range.
         """
         self.check(x, y)
         gain, inverse = self.gains(lmbda, len(x))
@@ -195,7 +205,7 @@ class ParallaxAttention(Codec):
     def reconstruct(
         self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | None = None
     ) -> Tensor:
-        """The receiver's work, see `Codec`; `right` as in `forward`."""
+        """The decoder's transforms, see `Codec`; `right` as in `forward`."""
         *stages, last = self.synthesis_x
         t, match, turn = scaled(h_x, inverse), None, right
         y = y if y is None else channels_last(y)
@@ -209,26 +219,26 @@ class ParallaxAttention(Codec):
             else:
                 aligned, match = cam(mirrored(t, turn), mirrored(u, turn), match)
             aligned = mirrored(aligned, turn).to(t)
-            if self._met is not None:
-                self._met.append(Met(t, u, aligned, match.mirrored(turn)))
+            if self._recorded is not None:
+                self._recorded.append(ScaleFeatures(t, u, aligned, match.mirrored(turn)))
             t = join(t, aligned)
         return self.retouch(last(t), y, match.mirrored(turn))
 
     def _either_way(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Match]:
-        """Which images of a batch are better mirrored, what is aligned in them, so mirrored, and the match."""
+        """Which images of a batch are to be mirrored, their aligned features, so mirrored, and the match."""
         found = []
         for pair in ((t, u), (t.flip(-1), u.flip(-1))):
             aligned, match = self.cams[0](*pair)
             found.append((aligned, *match))
-        # Where nothing matches attention spreads, whatever the token gets: looking the wrong way was never trained.
-        doubt = [torch.special.entr(weights).sum(1).mean((1, 2)) for *_, weights in found]
-        turn = doubt[1] < doubt[0]
+        # Entropy, not the no-match token's weight: the wrong direction was never trained. Without matches it is high.
+        entropy = [torch.special.entr(weights).sum(1).mean((1, 2)) for *_, weights in found]
+        turn = entropy[1] < entropy[0]
         aligned, *match = (chosen(turn, *both) for both in zip(*found, strict=True))
         return turn, aligned, Match(*match)
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
-        """Where x looks in y, per layer; computed only here, never in `forward`.
+        """The attention weights of each layer; computed only here, never in `forward`.
 
         Args:
             x, y: images, (B, 3, H, W) in [0, 1].
@@ -236,26 +246,26 @@ class ParallaxAttention(Codec):
 
         Returns:
             Three tensors, at 1/8, 1/4 and 1/2 of the image size, (B, 1, h, w, rows, columns): row and column in x, and
-            the whole offsets from there to y, [0, 0] the furthest up and left. Weights are in [0, 1]; what is missing
-            to a sum of 1 is the weight of the no-match token.
+            integer offsets from there to y, [0, 0] the furthest up and left. Weights are in [0, 1] and add up to 1
+            together with the weight of the no-match token.
 
         Raises:
-            NDICError: `x` or `y` has a shape or size that the model does not take.
+            NDICError: `x` or `y` has a shape or size that the model does not accept.
         """
-        with evaluating(self), self.watched() as met:
+        with evaluating(self), self.watched() as recorded:
             self(x, y, lmbda=lmbda)
-        rows, left, _ = self.cams[0].window(met[0].t.shape[-1])
+        rows, left, _ = self.cams[0].window(recorded[0].t.shape[-1])
         maps = []
-        for one in met:
+        for one in recorded:
             maps.append(one.match.window(rows, left))
             rows, left = 2 * rows + self.cams[1].rows, 2 * left + REACH
         return maps
 
     @contextmanager
-    def watched(self) -> Iterator[list[Met]]:
-        """Within it, every `forward` appends what happens at each scale, with its gradients, to the list it gives."""
-        self._met = []
+    def watched(self) -> Iterator[list[ScaleFeatures]]:
+        """Within the block, `forward` appends the features and the match of each scale, with gradients, to the list."""
+        self._recorded = []
         try:
-            yield self._met
+            yield self._recorded
         finally:
-            self._met = None
+            self._recorded = None

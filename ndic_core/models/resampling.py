@@ -1,4 +1,4 @@
-"""Features moved along the row and between positions: what matching is made of."""
+"""Resampling of features: bilinear reading at an offset, shifted views, and mirroring."""
 
 import torch
 import torch.nn.functional as F
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
-    """Features read at other places, between positions by bilinear weights.
+    """Features read at an offset from each position, by bilinear interpolation.
 
     Args:
         features: (B, h, w, C); beyond the border the last row or column is repeated.
-        offset: (B, 2, h, w), rows and columns from each position to where it reads, in float32.
-        vertical: whether the rows count.
+        offset: (B, 2, h, w), rows and columns, in float32.
+        vertical: whether the offset of the rows is used.
 
     Returns:
         (B, h, w, C) in float32.
@@ -28,24 +28,24 @@ def read_at(features: Tensor, offset: Tensor, vertical: bool) -> Tensor:
     first = (steps[0] * h)[:, None, None]
     corners = [((first + i) * w + j, share * part) for i, share in rows for j, part in columns]
     index, share = (torch.stack(parts, -1).flatten(0, 2) for parts in zip(*corners, strict=True))
-    # One pass over memory, where a gather for each corner and the products would take several.
+    # One pass over memory; a gather for each corner and the products would need several.
     read = F.embedding_bag(index, features.reshape(-1, c).float(), per_sample_weights=share, mode="sum")
     return read.reshape(b, h, w, c)
 
 
 def _neighbours(at: Tensor, side: int) -> list[tuple[Tensor, Tensor]]:
-    """The two whole places around each, and their shares, along a side."""
+    """The two integer positions around each, and their bilinear weights, along a side."""
     at = at.clamp(0, side - 1)
     below = at.detach().floor()
     return [(below.long(), 1 - (at - below)), ((below + 1).clamp(max=side - 1).long(), at - below)]
 
 
 def shifted(features: Tensor, rows: int, left: int, right: int, beyond: float = 0.0) -> list[Tensor]:
-    """Features as each position sees them at every offset, row by row: K times (B, h, w, C).
+    """The features at every integer offset from each position, row by row: K times (B, h, w, C).
 
     Args:
         features: (B, h, w, C).
-        rows, left, right: the furthest offsets, up and down, to the left and to the right.
+        rows, left, right: the largest offsets up and down, to the left and to the right.
         beyond: the value outside the features.
     """
     _, h, w, _ = features.shape
@@ -54,12 +54,12 @@ def shifted(features: Tensor, rows: int, left: int, right: int, beyond: float = 
 
 
 def chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """For each image of a batch `other` where `which` (B,) says so, else `one`."""
+    """For each image of a batch `other` where `which` (B,) is true, else `one`."""
     return torch.where(which.reshape(-1, *[1] * (one.ndim - 1)), other, one)
 
 
 def mirrored(features: Tensor, which: Tensor | bool) -> Tensor:
-    """Features (B, ..., w), mirrored left for right in all images, in none, or in those that `which` (B,) names."""
+    """Features (B, ..., w), mirrored left for right in all images, in none, or in those where `which` (B,) is true."""
     if isinstance(which, bool):
         return features.flip(-1) if which else features
     return chosen(which, features, features.flip(-1))

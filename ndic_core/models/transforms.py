@@ -1,4 +1,4 @@
-"""Analysis and synthesis transforms: convolutions with GDN between them, shared by all models."""
+"""Analysis and synthesis transforms: convolutions with GDN between them."""
 
 from collections import OrderedDict
 
@@ -9,11 +9,11 @@ from ndic_core.models.gdn import GDN
 
 
 def channels_last(features: Tensor) -> Tensor:
-    """(B, C, H, W) laid out pixel by pixel: convolutions on a CPU are several times faster so.
+    """(B, C, H, W) in the channels-last memory format, in which convolutions on a CPU are several times faster.
 
-    Two layouts of the same values can take two paths through a convolution and differ in the last bit. What
-    decodes must match what was encoded, so strides are made the same in every case, also where a side of 1 leaves them
-    free and `Tensor.contiguous` would keep what it finds.
+    Convolutions of the same values in two memory formats can differ in the last bit, and decoding must reproduce the
+    sender's values. So the strides are always the same, also where a side of 1 leaves them undetermined and
+    `Tensor.contiguous` would keep those it finds.
     """
     _, c, h, w = features.shape
     if features.stride() == (c * h * w, 1, c * w, c):
@@ -49,7 +49,7 @@ def analysis_3(num_filters: int) -> nn.Sequential:
 
 
 def synthesis_3(num_filters: int) -> nn.Sequential:
-    """Latent to image in three layers, the mirror image of `analysis_3`.
+    """Latent to image in three layers, the reverse of `analysis_3`.
 
     Shapes: (B, num_filters, h, w) → (B, 3, 16h, 16w).
     """
@@ -85,14 +85,14 @@ def analysis_4(num_filters: int) -> nn.Sequential:
 
 
 def synthesis_4(in_channels: int, num_filters: int, joined: int = 0) -> nn.Sequential:
-    """Latent to image in four stages, each a child of its own so that two decoders can run in step.
+    """Latent to image in four stages, each a child of its own so that two decoders can run stage by stage.
 
     Shapes: (B, in_channels, h, w) → (B, 3, 16h, 16w).
 
     Args:
         in_channels: channels of the latent (twice `num_filters` where common information is appended).
         num_filters: channels between the stages.
-        joined: channels that stages 2 to 4 take besides, for features of y.
+        joined: additional input channels of stages 2 to 4, for features of y.
     """
     n, wide = num_filters, num_filters + joined
 

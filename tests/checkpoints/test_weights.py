@@ -118,9 +118,9 @@ def test_damaged_weights_say_so(tmp_path, monkeypatch):
     bent[-1000] ^= 1
     for damaged, sentence in (
         (bytes(bent), "is damaged: its weights do not match their fingerprint; get the file again"),
-        (content[:-1000], "is truncated, damaged or no checkpoint"),
-        (content[:7], "is no known checkpoint"),
-        (b"", "is no known checkpoint"),
+        (content[:-1000], "is truncated, damaged or not a checkpoint"),
+        (content[:7], "is not a checkpoint"),
+        (b"", "is not a checkpoint"),
     ):
         file.write_bytes(damaged)
         with pytest.raises(ndic.NDICError, match=re.escape(sentence)) as caught:

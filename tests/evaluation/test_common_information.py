@@ -87,7 +87,7 @@ def test_a_lambda_that_is_not_offered_is_refused(views, lmbda):
 
 
 def test_an_image_that_the_model_does_not_take_is_refused(model, views):
-    with pytest.raises(NDICError, match="takes images whose sides are multiples"):
+    with pytest.raises(NDICError, match="accepts images whose sides are multiples"):
         sent_latent(model, views[0][..., :50])
     with pytest.raises(NDICError, match="float tensor of shape"):
         sent_latent(model, views[0][0])

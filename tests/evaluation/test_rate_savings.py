@@ -77,7 +77,7 @@ def test_files_and_pictures_that_do_not_belong_together_are_refused(pair):
     for level in (1.5, -1, 256):
         with pytest.raises(NDICError, match=f"from 0 to 255, not {level}"):
             send_at_levels(model, x, (0, level))
-    with pytest.raises(NDICError, match="takes images whose sides"):
+    with pytest.raises(NDICError, match="accepts images whose sides"):
         send_at_levels(model, x[..., :100], (0,))
 
 

@@ -1,4 +1,4 @@
-"""Our models return the published numbers: against the published outputs, and against a plain second writing."""
+"""Parity with the published outputs, and with a plain reference implementation."""
 
 import numpy as np
 import pytest
@@ -32,9 +32,7 @@ def test_published_outputs(name, shared, parity_weight, tmp_path):
         assert_same(model(x, y), expected)
 
 
-@pytest.mark.parametrize(
-    ("num_filters", "size", "seed"), [(5, (64, 64), 1), (12, (64, 192), 2), (24, (128, 128), 3), (7, (192, 128), 4)]
-)
+@pytest.mark.parametrize(("num_filters", "size", "seed"), [(5, (64, 64), 1), (12, (64, 192), 2)])
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_other_sizes_filters_and_seeds(name, num_filters, size, seed, tmp_path):
     sizes = {"image_size": size} if name == "cross_attention" else {}

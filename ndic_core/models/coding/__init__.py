@@ -1,1 +1,1 @@
-"""Real bits: range coding, the file format, tiles, and what a coder must know of the weights."""
+"""Entropy coding: range coder, file format, tiles, and the coding state of given weights."""

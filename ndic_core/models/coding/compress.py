@@ -1,4 +1,4 @@
-"""From an image to bytes at the sender, and back at the receiver, who has the side image."""
+"""`encode` and `decode`: from an image to the bytes of an `.ndic` file, and back with the side image."""
 
 from contextlib import contextmanager
 
@@ -17,21 +17,22 @@ from ndic_core.models.entropy_models import FactorizedTables, HyperpriorTables
 
 @torch.no_grad()
 def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool = False) -> bytes:
-    """Compress one image. The side image is not needed and never seen: that is distributed coding.
+    """Compress one image. The side image is not needed: the model only has it at the decoder.
 
     Args:
-        model: any of `ndic_core.MODELS`, with the weights that the receiver has too.
-        x: (3, H, W) in [0, 1], of any size. Sides are padded as the model needs; a model bound to one size
+        model: any of `ndic_core.MODELS`, with the weights that the receiver uses too.
+        x: (3, H, W) in [0, 1], of any size. Sides are padded as the model requires; a model of a fixed image size
             (`cross_attention`) codes the image in tiles of that size.
-        lmbda: the rate of variable-rate weights, within `model.lambdas`: larger, more bits. The file names one of 256
-            rates in equal ratios, the nearest is taken. None is the middle one, or the only one of other weights.
+        lmbda: the rate of variable-rate weights, within `model.lambdas`: the larger, the more bits. The nearest of 256
+            rates in equal ratios is used. None is the middle rate, or the only rate of single-rate weights.
         progress: show a bar on stderr.
 
     Returns:
         The bytes of an `.ndic` file (see `ndic_core.models.coding.container`).
 
     Raises:
-        NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is not offered, or memory runs out.
+        NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is outside `model.lambdas`, or there
+            is not enough memory.
 
     Example:
         >>> import torch
@@ -44,7 +45,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     """
     _check_model(model)
     _check_image(x, "x")
-    model.gains(lmbda, 1)  # refuses a lambda that is not offered
+    model.gains(lmbda, 1)  # raises for a lambda outside the range
     level = model.level(lmbda)
     height, width = x.shape[-2:]
     tiling = padded_layout(model, height, width)
@@ -62,32 +63,33 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
     """Decompress one image with the help of the side image.
 
     Args:
-        model: the model, with the weights, that made the stream.
+        model: the model, with the weights, that encoded the stream.
         stream: bytes from `encode`, or from anywhere.
         y: (3, H, W) in [0, 1], of the size of the image sent; models without side information ignore it, and a
-            `parallax_attention` that was trained so (`robust`) decodes without it, too.
+            `parallax_attention` trained with `robust` also decodes without it.
         progress: show a bar on stderr.
 
     Returns:
-        (3, H, W) in [0, 1], on the model's device; bit for bit what the sender's own `reconstruct` gives on the same
-        machine.
+        (3, H, W) in [0, 1], on the model's device; on the same machine bit-exact with `reconstruct` at the sender.
 
     Raises:
-        NDICError: the stream is damaged, was made by another model or other weights, `y` is missing or has another
-            size, or memory runs out.
+        NDICError: the stream is damaged or was encoded by another model or other weights, `y` is missing or has another
+            size, or there is not enough memory.
     """
     _check_model(model)
     if not isinstance(stream, (bytes, bytearray, memoryview)):
-        raise NDICError(f"a stream is bytes, as encode returns them; got {type(stream).__name__}")
+        raise NDICError(f"a stream must be bytes as encode returns them; got {type(stream).__name__}")
     header, payload = unpack(bytes(stream))
     if header.model != model.name:
         raise NDICError(f"this stream was made by {header.model}, not {model.name}: decode it with {header.model}")
     if (header.level is None) != (model.gain is None):
-        kinds = ["variable-rate weights", "weights of one rate"]
-        made, given = kinds if model.gain is None else kinds[::-1]
-        raise NDICError(f"this stream was made by {made}, these are {given} of {model.name}: load what encoded it")
+        kinds = ["variable-rate weights", "single-rate weights"]
+        used, given = kinds if model.gain is None else kinds[::-1]
+        raise NDICError(
+            f"this stream was made with {used}, these are {given} of {model.name}: load the weights that encoded it"
+        )
     if y is None and not model.y_optional:
-        raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated picture at the receiver")
+        raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated image at the receiver")
     if y is not None and model.info.side_info:
         _check_image(y, "y")
         if y.shape[-2:] != (header.height, header.width):
@@ -104,18 +106,18 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
             )
         latents = model.to_model(_read_latents(coding.tables, payload, _latent_shape(model, tiling)))
-        used = y is not None and model.info.side_info
-        sides = tiling.split(model.to_model(y)).split(1) if used else [None] * len(latents)
+        has_side = y is not None and model.info.side_info
+        sides = tiling.split(model.to_model(y)).split(1) if has_side else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
         tiles = [model.reconstruct(*pair, coding.inverse) for pair in _bar(pairs, "decode", progress, len(latents))]
         x_hat = tiling.join(torch.cat(tiles)).float()
         if not bool(x_hat.isfinite().all()):
-            raise NDICError("this stream decodes to a picture that is not finite: it was not made by an encoder")
+            raise NDICError("this stream decodes to an image that is not finite: it was not made by an encoder")
         return x_hat.clamp(0, 1)
 
 
 def padded_layout(model: Codec, height: int, width: int) -> Tiling:
-    """How an image is padded or tiled; `NDICError` if that makes more pixels than can be coded."""
+    """How an image is padded or divided into tiles; `NDICError` if that makes more pixels than can be coded."""
     tiling = model.tiling(height, width)
     padded = tiling.rows * tiling.tile[0], tiling.columns * tiling.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
@@ -129,13 +131,13 @@ def _latent_shape(model: Codec, tiling: Tiling) -> torch.Size:
 
 def _read_latents(tables: FactorizedTables | HyperpriorTables, payload: bytes, shape: torch.Size) -> Tensor:
     if len(payload) < fewest_bytes(tables.fewest_bits(shape)):
-        raise NDICError("this stream is too short for an image of the size it announces")
+        raise NDICError("this stream is too short for an image of the size in its header")
     return tables.read(SymbolDecoder(payload, tables.symbols(shape)), shape)
 
 
 def _check_model(model: Codec) -> None:
     if not isinstance(model, Codec):
-        raise NDICError(f"model must be a model, as build_model or load_checkpoint return; got {type(model).__name__}")
+        raise NDICError(f"model must be one that build_model or load_checkpoint returns; got {type(model).__name__}")
 
 
 def _check_image(image: Tensor, name: str) -> None:
@@ -148,7 +150,7 @@ def _check_image(image: Tensor, name: str) -> None:
 
 @contextmanager
 def _coding_conditions(model: Codec, height: int, width: int):
-    """The same arithmetic at sender and receiver, whatever surrounds the call; and a word when memory runs out."""
+    """The same arithmetic at sender and receiver, also within autocast; `NDICError` when there is not enough memory."""
     cudnn = torch.backends.cudnn
     exact = cudnn.flags(cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)  # a GPU's convolutions
     try:

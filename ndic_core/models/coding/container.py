@@ -1,6 +1,6 @@
-"""The `.ndic` file: a compact header, the range-coded payload, a checksum.
+"""The `.ndic` file format: a compact header, the range-coded payload, a checksum.
 
-| bytes  | what |
+| bytes  | content |
 |--------|------|
 | 2      | `ND` |
 | 1      | format version (3 bits), whether a rate level follows (1 bit), model (4 bits) |
@@ -11,9 +11,8 @@
 | n      | payload |
 | 4      | CRC-32 of everything before, least byte first |
 
-How the image is padded or tiled follows from its size and the model, so it takes no bytes; the decoder cuts the
-padding off. Nothing here needs PyTorch. A stream is untrusted input: whatever the bytes, `unpack` returns a header
-within bounds or raises `NDICError`.
+Padding and tiles follow from the image's size and the model; the decoder removes the padding. Nothing here needs
+PyTorch. A stream is untrusted input: for any bytes, `unpack` returns a header within bounds or raises `NDICError`.
 """
 
 import zlib
@@ -33,14 +32,14 @@ _NAMES = {info.code: name for name, info in CATALOGUE.items()}
 
 @dataclass(frozen=True)
 class Header:
-    """What a decoder must know before the first symbol.
+    """What the decoder needs before the first symbol.
 
     Attributes:
         model: name of the model, one of `ndic_core.MODELS`.
         fingerprint: first three bytes of the weights' fingerprint.
         height: of the original image, in pixels, before any padding.
         width: likewise.
-        level: rate level of a variable-rate model, 0 to 255; None where the weights have one rate.
+        level: rate level of a variable-rate model, 0 to 255; None for single-rate weights.
     """
 
     model: str
@@ -52,7 +51,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Field:
-    """Some bytes of a file and what they say.
+    """Some bytes of a file and their meaning.
 
     Attributes:
         name: of the field.
@@ -105,12 +104,12 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
         raise NDICError("this .ndic file is truncated or damaged (its checksum fails): get it again from its source")
     code, leveled = stream[2] & 15, stream[2] >> 4 & 1
     if code not in _NAMES:
-        raise NDICError(f"this .ndic file was made by model number {code}, which this release does not know")
+        raise NDICError(f"this .ndic file was made by model number {code}, which this release does not have")
     start = 3 + FINGERPRINT_BYTES
     fingerprint = body[3:start]
     height, start = _read_varint(body, start)
     width, start = _read_varint(body, start)
-    check_size(height, width, "this .ndic file announces an image that")
+    check_size(height, width, "the image in this .ndic file")
     level = None
     if leveled:
         if start >= len(body):
@@ -120,7 +119,7 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
 
 
 def fields(stream: bytes) -> list[Field]:
-    """A file taken apart, byte by byte and in order: what a person reads of it.
+    """The fields of a file, in order.
 
     Raises:
         NDICError: see `unpack`.
@@ -146,7 +145,7 @@ def fields(stream: bytes) -> list[Field]:
         "width": (width, f"{header.width} pixels"),
         "level": (level, f"rate {header.level} of 0 to 255"),
         "payload": (body, "the latent, as the range coder wrote it"),
-        "checksum": (crc, "CRC-32 of all before, least byte first"),
+        "checksum": (crc, "CRC-32 of everything before, least byte first"),
     }
     if header.level is None:
         del starts["level"]
@@ -158,7 +157,7 @@ def fields(stream: bytes) -> list[Field]:
 
 
 def check_size(height: int, width: int, what: str) -> None:
-    """Raise `NDICError` unless an image of this size, padding included, is one that can be coded."""
+    """Raise `NDICError` unless an image of this size, with its padding, can be coded."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise NDICError(f"{what} is {height} × {width} pixels; from 1 to {MAX_PIXELS} pixels can be coded")
 
@@ -172,10 +171,10 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(body: bytes, start: int) -> tuple[int, int]:
-    """The number at `start`, and where the next field begins."""
+    """The number at `start`, and the start of the next field."""
     value = 0
     for i, byte in enumerate(body[start : start + 4]):
         value |= (byte & 127) << 7 * i
         if byte < 128:
             return value, start + i + 1
-    raise NDICError("this .ndic file's header announces an image of an impossible size")
+    raise NDICError("this .ndic file's header has an impossible image size")

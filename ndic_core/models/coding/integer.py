@@ -1,10 +1,10 @@
-"""The hyper-synthesis in integers, so that encoder and decoder choose the same distributions everywhere.
+"""Integer arithmetic for the hyper-synthesis, so that encoder and decoder use the same distributions on every machine.
 
-Floating-point sums depend on their order, and the order on the device, the number of threads and the version of a
-library. A scale that falls on the other side of a table boundary at the receiver ruins everything after it. Ballé,
-Johnston & Minnen ("Integer Networks for Data Compression with Latent-Variable Models", ICLR 2019) compute that path in
-integers. Here integers are held in float64, in which sums and products below 2**53 have no rounding, whatever
-their order; rescaling is by powers of two, which is exact too.
+Floating-point sums depend on their order, and the order depends on the device, the number of threads and the version
+of a library. If the receiver selects another table for one scale, all further symbols are wrong. Ballé, Johnston &
+Minnen ("Integer Networks for Data Compression with Latent-Variable Models", ICLR 2019) compute them in integers. Here
+integers are stored in float64, in which sums and products below 2**53 are exact in any order; rescaling is by
+powers of two, which is exact too.
 """
 
 import math
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 FRACTION_BITS = 10  # of activations and of the result
 _LIMIT = 2.0**26  # activations are clamped to this (65,536 in real units)
-_WEIGHT_BITS = 16  # at most; fewer where weights are so large that sums could pass 2**53
+_WEIGHT_BITS = 16  # at most; fewer where weights are so large that sums could exceed 2**53
 
 
 class IntegerSynthesis:
-    """Fixed-point twin of a stack of transposed convolutions and ReLUs, on the CPU, exact in any order.
+    """Fixed-point version of a stack of transposed convolutions and ReLUs, on the CPU, exact in any order.
 
     Args:
         layers: `nn.ConvTranspose2d` and `nn.ReLU` modules in order.
@@ -35,7 +35,7 @@ class IntegerSynthesis:
 
     def __init__(self, layers):
         self._steps = []
-        fraction = 0  # the input is made of integers already
+        fraction = 0  # the input consists of integers
         for layer in layers:
             if isinstance(layer, nn.ReLU):
                 self._steps.append(F.relu)
@@ -64,7 +64,7 @@ def _integer_deconv(layer: nn.ConvTranspose2d, fraction: int):
     weight = layer.weight.detach().to("cpu", torch.float64)
     bias = layer.bias.detach().to("cpu", torch.float64)
     largest_sum = float(weight.abs().sum(dim=(0, 2, 3)).max())
-    # 2**bits * largest_sum * _LIMIT must stay below 2**52 (the other half is left for the bias).
+    # 2**bits * largest_sum * _LIMIT must stay below 2**52 (the rest is for the bias).
     _, exponent = math.frexp(largest_sum * _LIMIT)
     bits = min(_WEIGHT_BITS, 51 - exponent)
     weight = (weight * 2.0**bits).round()

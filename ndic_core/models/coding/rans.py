@@ -1,7 +1,7 @@
-"""Integers to bytes and back: CompressAI's range coder, made compact and safe against any input.
+"""Range coder: CompressAI's rANS with a compact state, safe for untrusted input.
 
-All latents of an image share one stream: the range coder (rANS, Duda 2013) is a stack of symbols in a 64-bit state, so
-one stream costs its state once, and what was put in first comes out first.
+All latents of an image share one stream, so that the 64-bit state of the coder (rANS, Duda 2013) is stored once.
+Symbols are read in the order in which they were written.
 """
 
 import math
@@ -17,17 +17,17 @@ from ndic_core.models._compressai import BufferedRansEncoder, RansDecoder
 PRECISION = 16  # bits of the coder's probabilities
 MAX_SYMBOL = 2**24  # integers up to here are exact in float32
 _STATE_BYTES = 8
-_LONGEST_SYMBOL = 8  # bytes; 16 bits to escape, one group for the count, seven for the value make 6
-_MIN_STATE_BYTES = 5  # with 5 to 8 bytes kept, the payload's length modulo 4 tells how many
+_LONGEST_SYMBOL = 8  # bytes; 16 bits to escape, one group for the count and seven for the value make 6
+_MIN_STATE_BYTES = 5  # of 5 to 8; the payload's length modulo 4 determines how many
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Cumulative distributions to code with: the rows are chosen by index, symbol by symbol.
+    """Cumulative distributions of a coder; each symbol selects one by its index.
 
     Attributes:
-        cdfs: a row per distribution, from 0 to 2**16, strictly increasing. The last interval stands for
-            "outside the table", after which the value follows in plain bits.
+        cdfs: a row per distribution, from 0 to 2**16, strictly increasing. The last interval is the
+            escape for values outside the table, which follow in plain bits.
         offsets: the value of each row's first interval.
     """
 
@@ -75,8 +75,8 @@ class SymbolEncoder:
 
     def finish(self) -> bytes:
         """The payload. Its first 5 to 8 bytes are the coder's state without its leading zeros."""
-        # The coder sizes its buffer by the number of symbols and writes beyond it when there are fewer than
-        # three; a few symbols at the end that nobody reads make room.
+        # The coder's buffer has the size of the number of symbols, and overflows with fewer than three of them: a few
+        # unused symbols at the end enlarge it.
         spare = Tables([[0, 65534, 65535, 65536]], [0])
         self._encoder.encode_with_indexes([0] * 4, [0] * 4, spare.cdfs, spare.sizes, spare.offsets)
         stream = self._encoder.flush()
@@ -88,15 +88,15 @@ class SymbolDecoder:
     """Reads back, in the order of writing, what a `SymbolEncoder` wrote.
 
     Args:
-        payload: bytes from `SymbolEncoder.finish`, or hostile ones.
-        count: how many symbols will be read in all.
+        payload: bytes from `SymbolEncoder.finish`, or untrusted ones.
+        count: number of symbols that will be read.
     """
 
     def __init__(self, payload: bytes, count: int):
         if len(payload) < _MIN_STATE_BYTES:
             raise NDICError("the stream's payload is too short to hold any image")
         if len(payload) > _LONGEST_SYMBOL * count + 2 * _STATE_BYTES:
-            raise NDICError("the stream's payload is longer than any image of the size it announces")
+            raise NDICError("the stream's payload is longer than any image of the size in its header")
         kept = state_bytes(payload)
         stream = payload[:kept].ljust(_STATE_BYTES, b"\0") + payload[kept:]
         self._decoder = RansDecoder()
@@ -106,18 +106,18 @@ class SymbolDecoder:
         """The next symbols, float32 in the shape of `indexes` (rows of `tables`).
 
         Raises:
-            NDICError: a symbol is larger than any encoder writes.
+            NDICError: a symbol is larger than 2**24 in magnitude.
         """
         rows = indexes.flatten().tolist()
         values = self._decoder.decode_stream(rows, tables.cdfs, tables.sizes, tables.offsets)
         symbols = torch.tensor(values, dtype=torch.int64).reshape(indexes.shape)
         if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
-            raise NDICError("the stream's payload is damaged: it holds values that no encoder writes")
+            raise NDICError("the stream's payload is damaged: it has values that no encoder writes")
         return symbols.to(torch.float32)
 
 
 def state_bytes(payload: bytes) -> int:
-    """How many bytes at the start of a payload (5 or more) are the coder's state; the others are words of 4 bytes.
+    """Number of bytes at the start of a payload that are the coder's state, 5 to 8; the others are words of 4 bytes.
 
     Example:
         >>> state_bytes(bytes(485))
@@ -127,17 +127,17 @@ def state_bytes(payload: bytes) -> int:
 
 
 def overrun(count: int, length: int) -> int:
-    """How many bytes beyond a stream of `length` bytes the range coder may read for `count` symbols, at most.
+    """Upper bound of the bytes that the range coder reads beyond a stream of `length` bytes for `count` symbols.
 
-    It does not look for the end of its input, so this many zeros must follow. Where a symbol escapes to plain bits,
-    groups of four bits tell how many more groups follow; a group of ones adds 15 and asks for another. Groups taken
-    from the stream itself can announce 15 times its length. Beyond it, zeros enter below what is left of the 63-bit
-    state: at most 9 groups of ones can follow each other, then at most 149 groups of value; with the symbol itself
-    that is 22 words of 4 bytes, for every symbol.
+    It does not check for the end of its input, so this many zeros must follow. After an escape, groups of four bits
+    give the number of groups of the value; a group of ones adds 15 and is followed by another. Groups from the
+    stream itself can give 15 times its length. Beyond the stream, zeros enter below the rest of the 63-bit state: at
+    most 9 groups of ones follow each other, then at most 149 groups of the value; with the symbol itself these are 22
+    words of 4 bytes, for every symbol.
     """
     return 96 * count + 16 * length + 256
 
 
 def fewest_bytes(bits: float) -> int:
-    """The shortest payload that can hold `bits` of information, allowing for the coder's rounding."""
+    """Lower bound of the length of a payload with `bits` of information, with a margin for the coder's rounding."""
     return max(_MIN_STATE_BYTES, math.floor(0.98 * bits / 8) - _STATE_BYTES)

@@ -1,4 +1,4 @@
-"""How an image of any size is laid out for a model that takes only some: padded at its edges, and tiled."""
+"""Padding and tiles for images of any size."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from torch import Tensor
 class Tiling:
     """An image of `height` × `width` on a grid of equal tiles.
 
-    A model that takes any multiple of some step has one tile, the image padded to the next multiple. A model bound
-    to one size gets as many tiles of that size as cover the image.
+    A model that accepts multiples of some step has one tile, the image padded to the next multiple. A model of a fixed
+    image size has as many tiles of that size as cover the image.
 
     Attributes:
         height, width: of the image.
@@ -51,7 +51,7 @@ class Tiling:
         return grid.permute(1, 3, 0, 2, 4).reshape(self.rows * self.columns, -1, h, w)
 
     def join(self, tiles: Tensor) -> Tensor:
-        """The inverse of `split`: what was added at the edges is cut off."""
+        """The inverse of `split`; the padding is removed."""
         h, w = self.tile
         grid = tiles.reshape(self.rows, self.columns, -1, h, w).permute(2, 0, 3, 1, 4)
         return grid.reshape(-1, self.rows * h, self.columns * w)[:, : self.height, : self.width]

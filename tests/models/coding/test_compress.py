@@ -1,7 +1,6 @@
 """Image → bytes → image: exact, cheap, the same wherever it is computed."""
 
 import copy
-import dataclasses
 import inspect
 import math
 import pickle
@@ -13,11 +12,9 @@ from fractions import Fraction
 
 import pytest
 import torch
-from conftest import PATIENCE, PUBLISHED, SIDE_INFO, lively, published_file, senders_reconstruction
+from conftest import PATIENCE, SIDE_INFO, lively, published_file, senders_reconstruction
 
 import ndic_core as ndic
-from ndic_core.catalogue import DOWNSAMPLING
-from ndic_core.models.coding.container import pack, unpack
 from ndic_core.models.coding.integer import FRACTION_BITS, _integer_deconv
 from ndic_core.models.entropy_models import FactorizedPrior
 
@@ -28,8 +25,17 @@ def estimated_bytes(model, x, y):
     return sum(-likelihoods[key].double().log2().sum().item() for key in model.transmitted) / 8
 
 
-@pytest.mark.parametrize("size", [(64, 64), (128, 256), (1, 1), (16, 16), (50, 70), (65, 129), (200, 90)])
-@pytest.mark.parametrize("name", ndic.MODELS)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, (50, 70)) for name in ndic.MODELS),
+        ("bls17", (1, 1)),
+        ("bmshj18", (64, 64)),
+        ("ndic_bmshj18", (65, 129)),
+        ("cross_attention", (200, 90)),
+        ("parallax_attention", (16, 16)),
+    ],
+)
 def test_decodes_bit_for_bit(name, size):
     model = lively(name)
     x, y = torch.rand(2, 3, *size)
@@ -39,8 +45,7 @@ def test_decodes_bit_for_bit(name, size):
     assert torch.equal(x_hat, senders_reconstruction(model, x, y))
 
 
-@pytest.mark.parametrize("num_filters", [1, 2, 3, 33])
-@pytest.mark.parametrize("name", ["bls17", "bmshj18", "ndic_bls17"])
+@pytest.mark.parametrize(("name", "num_filters"), [("bls17", 1), ("ndic_bls17", 2), ("bmshj18", 1), ("bmshj18", 33)])
 def test_any_number_of_filters(name, num_filters):
     """A single symbol codes as well as thousands."""
     model = lively(name, num_filters=num_filters)
@@ -48,15 +53,15 @@ def test_any_number_of_filters(name, num_filters):
     assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), senders_reconstruction(model, x, y))
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
+@pytest.mark.parametrize("layout", ["channels_last", "strided"])
 @pytest.mark.parametrize("name", ["ndic_bls17", "cross_attention", "parallax_attention"])
-def test_memory_layout_of_the_images_does_not_matter(name, tiling, pair):
+def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
     model = lively(name, num_filters=32, image_size=(128, 256))
     x, y = (view.clone() for view in pair)
     out = senders_reconstruction(model, x.contiguous(), y.contiguous())
-    if tiling == "channels_last":
+    if layout == "channels_last":
         y = y.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    if tiling == "strided":
+    if layout == "strided":
         y = torch.stack([y, y], dim=-1)[..., 0]
     assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), out)
     with torch.inference_mode():
@@ -64,7 +69,7 @@ def test_memory_layout_of_the_images_does_not_matter(name, tiling, pair):
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
-@pytest.mark.parametrize("name", ndic.MODELS)
+@pytest.mark.parametrize("name", ["bmshj18_factorized", "bmshj18"])
 def test_overhead(name, spread, real_images):
     """At most 20 bytes + 1 % above the estimate, averaged over real images, at low and high rates."""
     model = lively(name, num_filters=16, image_size=(128, 256), spread=spread)
@@ -89,39 +94,34 @@ def fit_prior(model, images):
     model.eval()
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", ["bls17", "ndic_bmshj18"])
 def test_overhead_with_reference_weights(name, parity_weight, pair, tmp_path):
     published_file(tmp_path / "weights.pt", name, parity_weight)
     model = ndic.load_checkpoint(tmp_path / "weights.pt")
     assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
 
 
-RECEIVERS = (
-    *("analysis_y", "analysis_w", "synthesis_x", "synthesis_y", "prior_y", "prior_w"),
-    *("cams", "pyramid_y", "retouch"),
-)
-
-
 @pytest.mark.parametrize("name", SIDE_INFO)
-def test_encoder_runs_in_a_process_that_has_no_y(name, pair, tmp_path):
+def test_encoding_runs_the_analysis_and_the_prior_alone(name):
+    model = lively(name)
+    used = set()
+    for part, module in model.named_modules():
+        module.register_forward_hook(lambda *_, part=part: used.add(part.partition(".")[0]))
+    ndic.encode(model, torch.rand(3, 64, 64))
+    assert used == {"analysis_x"} | {"prior_x" for key in model.transmitted if key == "z"}
+
+
+def test_another_process_encodes_without_y(pair, tmp_path):
     x, y = pair
-    model = lively(name, image_size=(128, 256))
+    model = lively("ndic_bmshj18")
     ndic.save_checkpoint(model, tmp_path / "model.safetensors")
     torch.save(x, tmp_path / "x.pt")
-    script = f"""
+    script = """
         import torch, ndic_core as ndic
-        model = ndic.load_checkpoint("model.safetensors")
-        touched = []
-        for part in {RECEIVERS!r}:
-            for module in getattr(model, part, torch.nn.Identity()).modules():
-                module.register_forward_hook(lambda *_: touched.append(part))
-        open("x.ndic", "wb").write(ndic.encode(model, torch.load("x.pt")))
-        assert touched == [], touched
-        print({name!r}, "encoded")
+        open("x.ndic", "wb").write(ndic.encode(ndic.load_checkpoint("model.safetensors"), torch.load("x.pt")))
     """
     run = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.stdout == f"{name} encoded\n", done.stderr
+    subprocess.run(run, cwd=tmp_path, check=True, timeout=PATIENCE)
     x_hat = ndic.decode(model, (tmp_path / "x.ndic").read_bytes(), y)
     assert torch.equal(x_hat, senders_reconstruction(model, x, y))
 
@@ -147,18 +147,6 @@ def test_scale_indexes_do_not_depend_on_threads_or_order(name):
     with torch.no_grad():
         first.weight.copy_(first.weight[order])
     assert torch.equal(model.coding().tables.scale_indexes(z_hat[:, order]), one_thread)
-
-
-def test_float_path_would_have_depended_on_order():
-    """Why the integers: the same sums in float32, in another order, are other numbers."""
-    model = lively("bmshj18", num_filters=48)
-    synthesis = model.prior_x.hyper_synthesis
-    z_hat = torch.randint(-30, 31, (1, 48, 6, 10)).float()
-    with torch.no_grad():
-        sigma = synthesis(z_hat)
-        order = torch.randperm(48)
-        synthesis.deconv1.weight.copy_(synthesis.deconv1.weight[order])
-        assert not torch.equal(synthesis(z_hat[:, order]), sigma)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e12])
@@ -202,7 +190,7 @@ def assert_exact(layer, values):
 
 def test_streams_of_one_thread_and_two_decode_alike(pair):
     x, y = pair
-    for name in ndic.MODELS:
+    for name in ("ndic_bmshj18", "cross_attention", "parallax_attention"):
         model = lively(name, image_size=(128, 256))
         stream = ndic.encode(model, x)
         torch.set_num_threads(2)
@@ -218,8 +206,12 @@ def fused_step(model, x):
     optimizer.step()
 
 
-def data_edit(model, _):
-    model.prior_x.biases[0].data.mul_(1.05)
+def loading(model, _):
+    model.load_state_dict(lively("bls17", seed=1).state_dict())
+
+
+def replacement(model, _):
+    model.prior_x.biases[0].data = 1.05 * model.prior_x.biases[0]
 
 
 def gradient_step(model, x):
@@ -229,7 +221,7 @@ def gradient_step(model, x):
     optimizer.step()
 
 
-@pytest.mark.parametrize("change", [gradient_step, fused_step, data_edit])
+@pytest.mark.parametrize("change", [gradient_step, fused_step, loading, replacement])
 def test_changed_weights_are_noticed(change):
     """No stale tables: weights that changed since the last stream, in whatever way, make other streams."""
     model = lively("bls17")
@@ -244,8 +236,10 @@ def test_changed_weights_are_noticed(change):
     assert torch.equal(ndic.decode(model, after), senders_reconstruction(model.eval(), x, x))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["bmshj18", "cross_attention", "parallax_attention"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("bmshj18", torch.float64), ("cross_attention", torch.float16), ("parallax_attention", torch.bfloat16)],
+)
 def test_other_precisions(name, dtype):
     """A model in another precision codes float32 images, and float32 models images of another precision."""
     model = lively(name, num_filters=4).to(dtype)
@@ -268,7 +262,7 @@ def test_the_same_densities_in_another_precision_give_the_same_tables(dtype):
     assert theirs.offsets == ours.offsets
 
 
-@pytest.mark.parametrize("name", ndic.MODELS)
+@pytest.mark.parametrize("name", ["ndic_bmshj18", "cross_attention", "parallax_attention"])
 def test_autocast_around_the_call_changes_nothing(name):
     model = lively(name)
     x, y = torch.rand(2, 3, 64, 64)
@@ -279,9 +273,8 @@ def test_autocast_around_the_call_changes_nothing(name):
         assert torch.equal(ndic.decode(model, stream, y), x_hat)
 
 
-@pytest.mark.parametrize("name", ["bls17", "bmshj18"])
-def test_models_can_be_copied_after_coding(name):
-    model = lively(name)
+def test_models_can_be_copied_after_coding():
+    model = lively("bmshj18")
     x = torch.rand(3, 64, 64)
     stream = ndic.encode(model, x)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -364,11 +357,6 @@ def test_latents_far_outside_the_tables(pair):
     assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
 
 
-def test_downsampling_is_what_the_transforms_do():
-    for name in ndic.MODELS:
-        assert lively(name).analyse(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // DOWNSAMPLING
-
-
 @pytest.mark.parametrize(
     ("x", "sentence"),
     [
@@ -385,18 +373,11 @@ def test_wrong_images(x, sentence):
         ndic.encode(lively("bls17"), x)
 
 
-def test_streams_of_variable_rate_weights_are_refused_by_others():
-    model = lively("bls17")
-    header, payload = unpack(ndic.encode(model, torch.rand(3, 16, 16)))
-    with pytest.raises(ndic.NDICError, match="made by variable-rate weights, these are weights of one rate"):
-        ndic.decode(model, pack(dataclasses.replace(header, level=9), payload))
-
-
 def test_pictures_that_are_not_finite_are_refused():
     model = lively("bls17")
     with torch.no_grad():
         model.synthesis_x.deconv1.weight.mul_(1e30)
-    with pytest.raises(ndic.NDICError, match="decodes to a picture that is not finite"):
+    with pytest.raises(ndic.NDICError, match="decodes to an image that is not finite"):
         ndic.decode(model, ndic.encode(model, torch.rand(3, 32, 32)))
 
 
@@ -408,9 +389,9 @@ def test_wrong_lambda_side_image_and_model():
         ndic.encode(model, x, lmbda=0.01)
     with pytest.raises(ndic.NDICError, match="lmbda = high is not offered"):
         ndic.encode(model, x, lmbda="high")
-    with pytest.raises(ndic.NDICError, match="a stream is bytes, as encode returns them; got str"):
+    with pytest.raises(ndic.NDICError, match="a stream must be bytes as encode returns them; got str"):
         ndic.decode(model, "x.ndic", y)
-    with pytest.raises(ndic.NDICError, match="pass y, the correlated picture"):
+    with pytest.raises(ndic.NDICError, match="pass y, the correlated image"):
         ndic.decode(model, stream)
     with pytest.raises(ndic.NDICError, match=r"size of the image sent, 32 × 32 .* it is 32 × 48"):
         ndic.decode(model, stream, torch.rand(3, 32, 48))
