@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
-from zips import make_zip, pictures
+from zips import kitti_images, make_zip
 
 import ndic_core as ndic
 from data_prep import common
 from ndic_core.catalogue import CATALOGUE
+from ndic_core.data.photographs import embedded_pair
 from ndic_core.data.street import Street
-from ndic_core.demo import embedded_pair
 from ndic_core.io import read_image
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
@@ -259,11 +259,11 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def both(tmp_path) -> list[Path]:
-    """The two archives, under other names than the official ones; 2012 as it comes, with grey pictures."""
-    old = pictures(("image_0", "image_1", "colored_0", "colored_1")) | {"testing/calib/000000.txt": b"P0"}
+    """Both KITTI archives under unofficial names; 2012 with grey images, as in the official one."""
+    old = kitti_images(("image_0", "image_1", "colored_0", "colored_1")) | {"testing/calib/000000.txt": b"P0"}
     return [
         make_zip(tmp_path / "a.zip", old),
-        make_zip(tmp_path / "b.zip", pictures(training=(0, 199), testing=(29, 30))),
+        make_zip(tmp_path / "b.zip", kitti_images(training=(0, 199), testing=(29, 30))),
     ]
 
 
