@@ -92,11 +92,11 @@ class Config(BaseModel):
     test: bool = Field(True, description="true or false")
     save_image: bool = Field(True, description="true or false")
 
-    # Beyond the published keys. The generated street: how many pairs of each split, and its knobs
+    # Beyond the published keys. The generated street: how many pairs of each split, and its parameters
     street_pairs: Annotated[list[Annotated[int, Field(ge=1, le=10_000_000)]], Field(min_length=3, max_length=3)] = (
         Field([512, 64, 64], description="three whole numbers from 1 to 10 million, [train, val, test]")
     )
-    street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
+    street: dict[str, int | float] = Field({}, description="parameters of ndic_core.data.street.Street, name: number")
 
     # Of dataset_name Mixed: how much of an epoch is the street's, and real pairs that are not to be trained on
     synthetic_fraction: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
@@ -164,10 +164,10 @@ class Config(BaseModel):
         if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
             needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
             raise ValueError(f"matching_loss_weight: got {self.matching_loss_weight}; it needs {needs}")
-        for knob in ("time_offset", "vertical_misalignment"):
-            if self.street.get(knob):
+        for name in ("time_offset", "vertical_misalignment"):
+            if self.street.get(name):
                 raise ValueError(
-                    f"matching_loss_weight: got {self.matching_loss_weight}; street's {knob} falsifies the disparity"
+                    f"matching_loss_weight: got {self.matching_loss_weight}; street's {name} falsifies the disparity"
                 )
         if self.compile:
             raise ValueError(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
@@ -99,7 +99,7 @@ def disparity_found(pair: StreetPair, maps: Sequence[Tensor], shrinks: Sequence[
     axes = figure.subplots(len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", '"nothing matches", weight', "truly hidden from y")
     for row, weights, stride in zip(axes, maps, shrinks, strict=True):
-        truth, occluded = true_match(pair.disparity, pair.occluded, stride)
+        truth, occluded = true_offsets(pair.disparity, pair.occluded, stride)
         offset, nothing = best_match(weights, tuple(truth.shape))
         colours = dict(vmin=0, vmax=_FURTHEST, cmap="viridis", interpolation="none")
         shown = row[0].imshow((-stride * offset[1]).numpy(), **colours)

@@ -1,4 +1,4 @@
-"""`find_pairs` tells from a folder's content what it is."""
+"""`find_pairs` recognises a data set by the content of its folder."""
 
 from pathlib import Path
 

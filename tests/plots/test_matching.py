@@ -6,7 +6,7 @@ from attention_maps import pointing
 from conftest import lively
 from matplotlib.colors import to_rgba
 
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import Alignment, measure_alignment
@@ -21,7 +21,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def truth(scene):
-    return [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
+    return [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
 def drawn(figure, label: str):
@@ -49,7 +49,7 @@ def test_weights_stand_at_their_offsets_and_the_truth_beside_them(scene, truth):
 
 
 def test_a_hidden_position_has_no_true_match(scene, truth):
-    _, hidden = true_match(scene.disparity, scene.occluded, 4)
+    _, hidden = true_offsets(scene.disparity, scene.occluded, 4)
     i, j = hidden.nonzero()[0].tolist()
     figure = look_along_row(scene, pointing(truth[1], 12), 4, 4 * i, 4 * j)
     with pytest.raises(AssertionError, match="true match"):
