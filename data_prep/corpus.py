@@ -185,8 +185,8 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
                 _add(raw, (f"kitti_raw/{match[3]}", int(match[5])), match[4], View(archive, match[0]))
     if unknown := sorted(wanted - there):
         raise NDICError(f"--drives: no archive has {', '.join(unknown)}; check the names")
-    if lonely := [view.name for sides in (scenes | raw).values() if len(sides) == 1 for view in sides.values()]:
-        raise NDICError(f"images without a partner of the other camera: {', '.join(sorted(lonely))}; get both cameras")
+    if single := [view.name for sides in (scenes | raw).values() if len(sides) == 1 for view in sides.values()]:
+        raise NDICError(f"images without a partner of the other camera: {', '.join(sorted(single))}; get both cameras")
     if not scenes and not raw:
         raise NDICError(f"{', '.join(map(str, archives))}: no pair is left to train on; add other scenes or drives")
     left_out = [] if wanted else sorted(filter(is_test_drive, there))
@@ -265,7 +265,9 @@ def _read(name: str, pair: Pair, extracted: Path) -> list[Image.Image]:
     images = []
     for side, view in zip(SIDES, (pair.left, pair.right), strict=True):
         file, label = extracted / name / f"{side}.png", f"{view.name} in {view.archive}"
-        images.append(decode_image(file, label, open_image=partial(Image.open, formats=["PNG"]), kind="a PNG image"))
+        images.append(
+            decode_image(file, name=label, read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
+        )
     return images
 
 

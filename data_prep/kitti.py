@@ -7,6 +7,7 @@ archives; then list files are written. The same command continues an interrupted
 
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -139,11 +140,8 @@ def write_lists(out: Path) -> list[str]:
             except NDICError as error:
                 notes.append(f"{name} is not written: {error}")
                 continue
-            short: dict[Path, str] = {}  # a file is in many pairs
-            for path in (path for pair in pairs for path in pair):
-                if path not in short:
-                    short[path] = path.relative_to(out).as_posix()
-            content = "".join(f"{short[path]}\n" for pair in pairs for path in pair).encode()
+            relative = cache(lambda path: path.relative_to(out).as_posix())  # a file is in many pairs
+            content = "".join(f"{relative(path)}\n" for pair in pairs for path in pair).encode()
             if not _write_list(out, name, content):
                 notes.append(f"{name} was not made by this command and is not changed: delete it to have it made")
     return notes

@@ -84,65 +84,64 @@ def make_folder(path: str | os.PathLike) -> None:
         raise NDICError(f"the folder {path} cannot be made or written to: {reason}") from error
 
 
-def decode_image(
-    source: bytes | str | os.PathLike,
-    name: str | None = None,
-    modes: Collection[str] | None = None,
-    max_pixels: int = MAX_PIXELS,
-    open_image: Callable[[BinaryIO], Image.Image] = Image.open,
-    kind: str = "an image that Pillow can read",
-) -> Image.Image:
+def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
     """Decode an image file to RGB, turned upright by its EXIF orientation; transparency is dropped.
 
     Args:
         source: path or content of the file.
-        name: of the image in error messages; the path where None.
-        modes: Pillow modes to accept, all where None.
-        max_pixels: height times width, at most.
-        open_image: reads the header of a stream; Pillow's `open` for all formats that it knows.
-        kind: what `open_image` accepts, for error messages.
+        accepted: as for `open_image`.
 
     Raises:
-        NDICError: the file cannot be read, is not an image, is truncated, has too many pixels, more than 8 bits per
-            channel or another mode.
+        NDICError: as `open_image`.
     """
-    with _opened(source, name, modes, max_pixels, open_image, kind) as image:
+    with open_image(source, **accepted) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def image_size(
-    source: bytes | str | os.PathLike,
-    name: str | None = None,
-    modes: Collection[str] | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> tuple[int, int]:
+def image_size(source: bytes | str | os.PathLike, **accepted) -> tuple[int, int]:
     """Height and width of the image that `decode_image` returns, from the file's header alone.
 
     Raises:
-        NDICError: as `decode_image`, except for what only the pixels show.
+        NDICError: as `open_image`.
     """
-    with _opened(source, name, modes, max_pixels) as image:
+    with open_image(source, **accepted) as image:
         # Pillow itself swaps the sides of TIFF images.
         turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
 @contextmanager
-def _opened(
+def open_image(
     source: bytes | str | os.PathLike,
-    name: str | None,
-    modes: Collection[str] | None,
-    max_pixels: int,
-    open_image: Callable[[BinaryIO], Image.Image] = Image.open,
+    name: str | None = None,
+    modes: Collection[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    read_header: Callable[[BinaryIO], Image.Image] = Image.open,
     kind: str = "an image that Pillow can read",
 ) -> Iterator[Image.Image]:
-    """An image with an accepted header. Pillow's errors while it is open become `NDICError`."""
+    """An open image file with an accepted header.
+
+    Args:
+        source: path or content of the file.
+        name: of the image in error messages; the path where None.
+        modes: Pillow modes to accept, all where None.
+        max_pixels: largest product of height and width.
+        read_header: opens a stream as a Pillow image.
+        kind: what `read_header` accepts, for error messages.
+
+    Raises:
+        NDICError: the file cannot be read, is not an image, is truncated, has too many pixels, more than 8 bits per
+            channel or another mode.
+    """
     name = name or str(source)
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             start = stream.read(25)
             stream.seek(0)
-            with _open_silently(open_image, stream) as image:
+            with _WARNING_FILTERS, warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` is the limit
+                image = read_header(stream)
+            with image:
                 if image.width * image.height > max_pixels:
                     raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size")
                 # Pillow decodes 16-bit RGB in PNG files to 8 bits without a warning.
@@ -159,13 +158,6 @@ def _opened(
         if isinstance(error, OSError) and error.errno:
             raise NDICError(f"{name} cannot be read: {error.strerror}; check its name") from error
         raise NDICError(f"{name} is truncated or damaged ({error}): restore it from its source") from error
-
-
-def _open_silently(open_image: Callable[[BinaryIO], Image.Image], stream: BinaryIO) -> Image.Image:
-    """Open an image without Pillow's warning about many pixels; the limit of `decode_image` replaces it."""
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return open_image(stream)
 
 
 def image_to_tensor(image: Image.Image) -> "Tensor":

@@ -15,10 +15,8 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
-from zips import kitti_images, make_zip
 
 import ndic_core as ndic
-from data_prep import common
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.data.photographs import embedded_pair
 from ndic_core.data.street import Street
@@ -240,31 +238,6 @@ def stopping_after(steps: int, monkeypatch) -> list:
 
 def same_weights(a, b) -> bool:
     return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run one of the commands as a user would: its exit status, what it printed, its errors."""
-
-    def run(module, *arguments) -> tuple[int, str, str]:
-        name = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            common.run(module.app, name)
-        output = capsys.readouterr()
-        return end.value.code, output.out, output.err
-
-    return run
-
-
-@pytest.fixture
-def both(tmp_path) -> list[Path]:
-    """Both KITTI archives under unofficial names; 2012 with grey images, as in the official one."""
-    old = kitti_images(("image_0", "image_1", "colored_0", "colored_1")) | {"testing/calib/000000.txt": b"P0"}
-    return [
-        make_zip(tmp_path / "a.zip", old),
-        make_zip(tmp_path / "b.zip", kitti_images(training=(0, 199), testing=(29, 30))),
-    ]
 
 
 class Answers(TorchDispatchMode):

@@ -72,10 +72,10 @@ def test_files_that_cannot_be_decoded(tmp_path):
         decode_image(tmp_path / "a.png", max_pixels=4095)
     for broken in (content[:100], content[: len(content) // 2]):
         with pytest.raises(NDICError, match="this image is truncated or damaged"):
-            decode_image(broken, "this image")
+            decode_image(broken, name="this image")
     for broken in (b"", b"no image", content[:10]):
         with pytest.raises(NDICError, match="this image is not an image that Pillow can read"):
-            decode_image(broken, "this image")
+            decode_image(broken, name="this image")
     for missing in (tmp_path / "b.png", tmp_path):
         with pytest.raises(NDICError, match=f"{missing} cannot be read: .*; check its name"):
             image_size(missing)
@@ -86,7 +86,7 @@ def test_more_pixels_than_pillow_accepts():
     header[16:24] = struct.pack(">II", 20_000, 20_000)
     header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
     with pytest.raises(NDICError, match="this image has more than 16777216 pixels"):
-        decode_image(bytes(header), "this image")
+        decode_image(bytes(header), name="this image")
 
 
 @pytest.mark.parametrize("extension", [".xbm", ".msp", ".grib", ""])

@@ -30,18 +30,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NDIC_CACHE") or user_cache_dir("ndic"))
 
 
-def cached_images(
-    depends_on: Sequence,
-    shape: tuple[int, int, int, int],
-    images: Callable[[], Iterable[np.ndarray]],
-    what: str = "prepare",
-    progress: bool = True,
-) -> np.ndarray:
-    """`cached_arrays` of one array: images, `shape` (count, height, width, 3), uint8."""
-    (array,) = cached_arrays(depends_on, [(shape, "uint8")], lambda: ((image,) for image in images()), what, progress)
-    return array
-
-
 def cached_arrays(
     depends_on: Sequence,
     layouts: Sequence[tuple[tuple[int, ...], str]],

@@ -35,10 +35,10 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     check_split(split)
     root = Path(root)
     left, right = (root / side / split for side in SIDES)
-    gone = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
-    if gone:
-        raise NDICError(f"{root} has no {' and no '.join(gone)}; {REMEDY}")
-    found, lonely = [], []
+    absent = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
+    if absent:
+        raise NDICError(f"{root} has no {' and no '.join(absent)}; {REMEDY}")
+    found, unpaired = [], []
     for city in sorted({*subfolders(left), *subfolders(right)}):
         xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
         for shot in sorted(xs | ys):
@@ -46,9 +46,9 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
             if shot in xs and shot in ys:
                 found.append((x, y))
             else:
-                lonely.append(y if shot in xs else x)
-    if lonely:
-        missing = by_folder(path.relative_to(root) for path in lonely)
+                unpaired.append(y if shot in xs else x)
+    if unpaired:
+        missing = by_folder(path.relative_to(root) for path in unpaired)
         raise NDICError(f"{root} lacks these partners: {missing}; {REMEDY}")
     if not found:
         raise NDICError(f"{left} and {right} contain no images; {REMEDY}")

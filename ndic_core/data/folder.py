@@ -60,17 +60,18 @@ def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     Raises:
         NDICError: a folder is missing or empty, or an image has no partner (all are named).
     """
-    gone = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
-    if gone:
+    absent = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
+    if absent:
         raise NDICError(
-            f"{' and '.join(gone)} not found: put left views into {left.name}/ and right views into {right.name}/"
+            f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
         )
     xs, ys = _by_stem(left), _by_stem(right)
     if not xs and not ys:
         raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)})")
-    lonely = [xs[stem] for stem in sorted(xs.keys() - ys.keys())] + [ys[stem] for stem in sorted(ys.keys() - xs.keys())]
-    if lonely:
-        raise NDICError(f"images without a partner of the same name: {', '.join(map(str, lonely))}")
+    both = ((xs, ys), (ys, xs))
+    unpaired = [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]
+    if unpaired:
+        raise NDICError(f"images without a partner of the same name: {', '.join(map(str, unpaired))}")
     return [(xs[stem], ys[stem]) for stem in sorted(xs)]
 
 

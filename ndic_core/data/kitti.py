@@ -119,10 +119,10 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     found = scenes(root)
     held_out = _held_out(found)
     if split == "train":
-        pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _across(scene)]
+        pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _general_pairs(scene)]
     else:
-        named = [named for scene in found if scene[:3] in held_out for named in _across(scene)]
-        drawn = sorted(named, key=lambda item: _draw(item[0]))
+        named = [named for scene in found if scene[:3] in held_out for named in _general_pairs(scene)]
+        drawn = sorted(named, key=lambda item: _rank(item[0]))
         val = min(max(1, len(drawn) // 5), GENERAL_PAIRS["val"])
         test = min(len(drawn) - val, GENERAL_PAIRS["test"])
         chosen = {name for name, _ in (drawn[:val] if split == "val" else drawn[val : val + test])}
@@ -149,7 +149,7 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
     Raises:
         NDICError: there are no such images, or one has no partner of the other camera (all are named).
     """
-    found, lonely = [], []
+    found, unpaired = [], []
     for folder in SCENES:
         for part in parts:
             base = root / folder / part
@@ -158,7 +158,7 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
                 continue
             absent = [base / name for name in cameras if not (base / name).is_dir()]
             if absent:  # name the folder once, not each of its images
-                lonely += absent
+                unpaired += absent
                 continue
             left, right = (_frames(base / name, frames) for name in cameras)
             for number in sorted({*left, *right}):
@@ -166,10 +166,10 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
                 for camera, lacking in zip(
                     cameras, (theirs.keys() - ours.keys(), ours.keys() - theirs.keys()), strict=True
                 ):
-                    lonely += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
+                    unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
                 found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
-    if lonely:
-        missing = by_folder(path.relative_to(root) for path in lonely)
+    if unpaired:
+        missing = by_folder(path.relative_to(root) for path in unpaired)
         raise NDICError(f"{root} lacks these partners of images: {missing}; {REMEDY}")
     if not found:
         raise NDICError(
@@ -252,7 +252,7 @@ def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]
     return found
 
 
-def _across(scene: Scene) -> Iterator[tuple[str, Pair]]:
+def _general_pairs(scene: Scene) -> Iterator[tuple[str, Pair]]:
     """The General pairs of a scene, each with a name that does not depend on the machine."""
     name = f"{scene.folder}/{scene.part}/{scene.number:06d}"
     for i, left in scene.left.items():
@@ -269,10 +269,10 @@ def _held_out(found: list[Scene]) -> set[tuple[str, str, int]]:
     size = max(1, round(len(published) * len(found) / total))
     present = {scene[:3] for scene in found}
     chosen = present & published
-    others = sorted(present - published, key=lambda scene: (scene[1] != "testing", _draw("/".join(map(str, scene)))))
+    others = sorted(present - published, key=lambda scene: (scene[1] != "testing", _rank("/".join(map(str, scene)))))
     return chosen | set(others[: max(0, size - len(chosen))])
 
 
-def _draw(name: str) -> bytes:
+def _rank(name: str) -> bytes:
     """A fixed pseudo-random rank."""
     return hashlib.sha256(name.encode()).digest()

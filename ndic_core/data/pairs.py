@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ndic_core.data.cache import cached_images, content_digests
+from ndic_core.data.cache import cached_arrays, content_digests
 from ndic_core.errors import NDICError
 from ndic_core.io import decode_image, image_size
 
@@ -159,7 +159,7 @@ def load_pairs(
     files = list(dict.fromkeys(path for pair in paths for path in pair))
     _refuse(f"{file}: no such file" for file in files if not file.is_file())
 
-    def prepared() -> Iterable[np.ndarray]:
+    def prepared() -> Iterable[tuple[np.ndarray]]:
         with ThreadPoolExecutor() as pool:
             sizes = dict(zip(files, pool.map(lambda file: _or_reason(stored_size, file, crop), files), strict=True))
             problems = [problem for problem in sizes.values() if isinstance(problem, str)]
@@ -172,11 +172,12 @@ def load_pairs(
                 if isinstance(image, str):
                     problems.append(image)
                 elif not problems:
-                    yield image
+                    yield (image,)
             _refuse(problems)
 
     depends_on = ["pairs 2", size, crop, int(RESAMPLING), content_digests(files)]
-    images = cached_images(depends_on, (len(files), *size, 3), prepared, "decode and resize", progress)
+    layout = ((len(files), *size, 3), "uint8")
+    (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
     number = {file: i for i, file in enumerate(files)}
     index = np.array([[number[x], number[y]] for x, y in paths]).reshape(-1, 2)
     root = os.path.commonpath([file.parent for file in files])

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,8 @@ def native_pairs(
         )
     sizes = []
     for path in (path for pair in found for path in pair):
-        try:
+        with suppress(NDICError):  # `load_pairs` names all such files
             sizes.append(stored_size(path))
-        except NDICError:  # `load_pairs` names all such files
-            continue
     smallest = tuple(map(min, zip(*sizes, strict=True))) or size
     if smallest[0] < size[0] or smallest[1] < size[1]:
         raise NDICError(

@@ -152,7 +152,7 @@ def decode(data: bytes) -> "Tensor":
         NDICError: it is not an intact RGB image of one of `CODECS`, or an image of more than 2**24 pixels.
     """
     kind = f"a file of {', '.join(CODECS)}"
-    return image_to_tensor(decode_image(data, "this image", modes=["RGB"], open_image=_opened, kind=kind))
+    return image_to_tensor(decode_image(data, name="this image", modes=["RGB"], read_header=_opened, kind=kind))
 
 
 def curve(name: str, images: Iterable["Tensor"], qualities: Iterable[float] | None = None) -> list[dict]:

@@ -83,16 +83,16 @@ BUILD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from ndic_core.data.cache import cached_images
+from ndic_core.data.cache import cached_arrays
 
 def images():
     with Path(sys.argv[1]).open("a") as log:
         log.write("built\\n")
     for i in range(20):
         time.sleep(float(sys.argv[2]))
-        yield np.full((8, 8, 3), i, np.uint8)
+        yield (np.full((8, 8, 3), i, np.uint8),)
 
-array = cached_images(["race"], (20, 8, 8, 3), images, progress=False)
+(array,) = cached_arrays(["race"], [((20, 8, 8, 3), "uint8")], images, progress=False)
 assert array[:, 0, 0, 0].tolist() == list(range(20))
 """
 

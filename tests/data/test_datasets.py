@@ -54,6 +54,13 @@ def small(tmp_path):
     return kitti_tree(tmp_path / "small", scenes, frames=range(8, 13))
 
 
+def refusal(function, *arguments) -> str:
+    """The message of the error that a call raises."""
+    with pytest.raises(NDICError) as error:
+        function(*arguments)
+    return str(error.value)
+
+
 def scene(path: Path) -> tuple[str, str, str]:
     return (*path.parts[-4:-2], path.name[:6])
 
@@ -71,7 +78,9 @@ def test_stereo_has_the_published_sizes_and_frames(full):
         assert len(pairs) == len(set(pairs)) == kitti.STEREO_PAIRS[split]
         part, frames = kitti.STEREO_FRAMES[split]
         assert {(x.parts[-3], frame(x)) for x, _ in pairs} == {(part, number) for number in frames}
-        assert all((y, x) in set(pairs) and x.name == y.name and x.parent != y.parent for x, y in pairs[:50])
+        swapped = {(y, x) for x, y in pairs}
+        assert swapped == set(pairs)
+        assert all(x.name == y.name and x.parent != y.parent for x, y in pairs)
 
 
 def test_stereo_of_one_collection(small, tmp_path):
@@ -84,21 +93,18 @@ def test_stereo_of_one_collection(small, tmp_path):
 
 def test_images_without_partner_are_all_named(small):
     base = small / "data_stereo_flow_multiview" / "testing"
-    (base / "image_2" / "000003_10.png").unlink()
-    (base / "image_3" / "000004_10.png").unlink()
-    (base / "image_3" / "000005_08.png").unlink()
-    with pytest.raises(NDICError) as error:
-        kitti.stereo_pairs(small, "test")
-    assert "testing/image_2: 000003_10.png; " in str(error.value)
-    assert "testing/image_3: 000004_10.png; run python -m data_prep.kitti in a clone" in str(error.value)
-    with pytest.raises(NDICError, match=r"000004_10\.png, 000005_08\.png"):  # General needs every frame
-        kitti.general_pairs(small, "train")
+    for name in ("image_2/000003_10.png", "image_3/000004_10.png", "image_3/000005_08.png"):
+        (base / name).unlink()
+    message = refusal(kitti.stereo_pairs, small, "test")
+    assert "testing/image_2: 000003_10.png; " in message
+    assert "testing/image_3: 000004_10.png; run python -m data_prep.kitti in a clone" in message
+    assert "000004_10.png, 000005_08.png" in refusal(kitti.general_pairs, small, "train")  # needs every frame
 
 
-def test_a_camera_that_is_missing_altogether_is_named_once(tmp_path):
+def test_a_missing_camera_is_named_once(tmp_path):
     plant(tmp_path, "data_scene_flow_multiview/testing/image_2/000000_10.png")
-    with pytest.raises(NDICError, match="data_scene_flow_multiview/testing: image_3; run python"):
-        kitti.stereo_pairs(tmp_path, "test")
+    message = refusal(kitti.stereo_pairs, tmp_path, "test")
+    assert "data_scene_flow_multiview/testing: image_3; run python" in message
 
 
 @pytest.mark.parametrize("pairs", [kitti.stereo_pairs, kitti.general_pairs])
@@ -127,12 +133,6 @@ def test_general_has_the_published_sizes_and_scenes(full):
         assert scene(x) == scene(y)
         assert {x.parent.name, y.parent.name} == {"image_2", "image_3"}
         assert abs(frame(x) - frame(y)) in (1, 2, 3)
-
-
-def test_a_scene_has_228_general_pairs(tmp_path):
-    kitti_tree(tmp_path, {"data_scene_flow_multiview/training": [0, 1]})
-    assert len(kitti.general_pairs(tmp_path, "train")) == 228
-    assert len(kitti.general_pairs(tmp_path, "val")) + len(kitti.general_pairs(tmp_path, "test")) == 228
 
 
 def test_general_of_a_small_collection(small):
@@ -210,27 +210,26 @@ def test_lists_apply_to_the_camera_names_of_2012(tmp_path):
     assert (x.parent.name, y.parent.name) == ("colored_1", "colored_0")
 
 
-def test_wrong_lists(small):
-    file = small / "KITTI_stereo_train.txt"
-
-    def refusal() -> str:
-        with pytest.raises(NDICError, match=r"KITTI_stereo_train\.txt") as error:
-            kitti.stereo_pairs(small, "train")
-        return str(error.value)
-
-    file.write_text("\n".join([*LINES, LINES[0]]))
-    assert "has 3 lines: a list has two per pair" in refusal()
-    file.write_text("")
-    assert "has 0 lines" in refusal()
-    file.write_text("\n".join(["../a.png", "c:\\b.png", *LINES]))
-    assert "names paths outside" in (said := refusal())
-    assert "../a.png, c:/b.png; paths are relative" in said
-    file.write_text("\n".join([*LINES, "data_scene_flow_multiview/training/image_2/000099_10.png", "gone/a.png"]))
-    assert "lists files that are not in" in (said := refusal())
-    assert "data_scene_flow_multiview/training/image_2: 000099_10.png" in said
-    assert ".: gone;" in said
-    file.write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read as a list" in refusal()
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        ("\n".join([*LINES, LINES[0]]), ["has 3 lines: a list has two per pair"]),
+        ("", ["has 0 lines"]),
+        (
+            "\n".join(["../a.png", "c:\\b.png", *LINES]),
+            ["names paths outside", "../a.png, c:/b.png; paths are relative"],
+        ),
+        (
+            "\n".join([*LINES, "data_scene_flow_multiview/training/image_2/000099_10.png", "gone/a.png"]),
+            ["lists files that are not in", "data_scene_flow_multiview/training/image_2: 000099_10.png", ".: gone;"],
+        ),
+        (b"\xff\xfe\x00", ["cannot be read as a list"]),
+    ],
+)
+def test_wrong_lists(content, messages, small):
+    (small / "KITTI_stereo_train.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = refusal(kitti.stereo_pairs, small, "train")
+    assert all(part in message for part in ["KITTI_stereo_train.txt", *messages])
 
 
 # Cityscapes
@@ -258,19 +257,17 @@ def test_cityscapes_images_without_partner_are_all_named(tmp_path):
     assert len(cityscape.pairs(tmp_path, "val")) == 6
     (tmp_path / "leftImg8bit/val/city0/city0_2_leftImg8bit.png").unlink()
     (tmp_path / "rightImg8bit/val/city1/city1_1_rightImg8bit.png").unlink()
-    with pytest.raises(NDICError) as error:
-        cityscape.pairs(tmp_path, "val")
-    assert "leftImg8bit/val/city0: city0_2_leftImg8bit.png; " in str(error.value)
-    assert "rightImg8bit/val/city1: city1_1_rightImg8bit.png; " in str(error.value)
+    message = refusal(cityscape.pairs, tmp_path, "val")
+    assert "leftImg8bit/val/city0: city0_2_leftImg8bit.png; " in message
+    assert "rightImg8bit/val/city1: city1_1_rightImg8bit.png; " in message
 
 
 def test_missing_cityscape(tmp_path):
-    with pytest.raises(NDICError, match=r"has no leftImg8bit/val/ and no rightImg8bit/val/; run python -m data_prep"):
-        cityscape.pairs(tmp_path, "val")
+    message = refusal(cityscape.pairs, tmp_path, "val")
+    assert "has no leftImg8bit/val/ and no rightImg8bit/val/; run python -m data_prep.cityscape in a clone" in message
     for side in cityscape.SIDES:
         (tmp_path / side / "val").mkdir(parents=True)
-    with pytest.raises(NDICError, match="contain no images"):
-        cityscape.pairs(tmp_path, "val")
+    assert "contain no images" in refusal(cityscape.pairs, tmp_path, "val")
 
 
 # Own folders
@@ -307,22 +304,19 @@ def test_own_folders_with_splits(tmp_path):
 
 
 def test_wrong_own_folders(tmp_path):
-    def refusal(root) -> str:
-        with pytest.raises(NDICError) as error:
-            folder.pairs(root, "test")
-        return str(error.value)
+    def message(root=tmp_path) -> str:
+        return refusal(folder.pairs, root, "test")
 
-    assert "there is no folder" in refusal(tmp_path / "nowhere")
-    assert "left/ and " in refusal(tmp_path)
+    assert "there is no folder" in message(tmp_path / "nowhere")
+    assert "left/ and " in message()
     (tmp_path / "left").mkdir()
-    assert f"{tmp_path}/right/ not found" in refusal(tmp_path)
+    assert f"{tmp_path}/right/ not found" in message()
     (tmp_path / "right").mkdir()
-    assert "contain no images (.png, .jpg" in refusal(tmp_path)
+    assert "contain no images (.png, .jpg" in message()
     plant(tmp_path, "left/a.png", "right/a.png", "left/b.png", "right/b.png")
-    assert "2 pairs cannot be split" in (said := refusal(tmp_path))
-    assert "put them under test/left and test/right" in said
+    assert "2 pairs cannot be split" in message()
+    assert "put them under test/left and test/right" in message()
     plant(tmp_path, "left/c.png", "left/d.png", "right/e.png")
-    assert "left/c.png, " in (said := refusal(tmp_path))
-    assert all(f"{name}.png" in said for name in ("left/c", "left/d", "right/e"))
+    assert all(f"{name}.png" in message() for name in ("left/c", "left/d", "right/e"))
     plant(tmp_path, "left/c.bmp", "left/d.ppm")
-    assert "several images of one name: c.bmp and c.png, d.png and d.ppm" in refusal(tmp_path)
+    assert "several images of one name: c.bmp and c.png, d.png and d.ppm" in message()

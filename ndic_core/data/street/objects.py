@@ -2,17 +2,7 @@
 
 import numpy as np
 
-from ndic_core.data.street.geometry import (
-    CAR,
-    CAR_END,
-    CROWN,
-    DISC,
-    PANEL,
-    RECTANGLE,
-    SKYLINE,
-    TRAPEZE,
-    TRIANGLE,
-)
+from ndic_core.data.street.geometry import CAR, CAR_END, CROWN, DISC, PANEL, RECTANGLE, SKYLINE, TRAPEZE, TRIANGLE
 
 # Materials. PAINT looks like PLAIN and also receives the shadows of houses and trees.
 ROAD, PAVEMENT, GRASS, PLAIN, WALL, ROOF, LEAF, ROUND, CAR_SIDE, CAR_FACE, GLASS, PAINT, SIGN, FAR = range(14)
@@ -22,15 +12,11 @@ PLASTER += [(0.42, 0.22, 0.15), (0.36, 0.2, 0.15), (0.78, 0.74, 0.62), (0.47, 0.
 TILES = [(0.3, 0.1, 0.06), (0.2, 0.09, 0.06), (0.1, 0.1, 0.11), (0.36, 0.16, 0.09), (0.16, 0.13, 0.12)]
 LACQUER = [(0.02, 0.02, 0.025), (0.4, 0.42, 0.44), (0.75, 0.75, 0.75), (0.06, 0.09, 0.22), (0.35, 0.03, 0.03)]
 LACQUER += [(0.13, 0.14, 0.15), (0.25, 0.27, 0.28), (0.04, 0.16, 0.1), (0.05, 0.05, 0.06), (0.55, 0.5, 0.4)]
-# Kinds of cars: length, height, belt line and width; then height, deck and screen of the nose, and of the tail; metres.
+# Types of cars: length, height, belt line and width; then height, deck and screen of the nose, and of the tail; metres.
 CARS = [
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),  # hatchback
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),
-    (4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6)),  # saloon
-    (4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6)),
-    (4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3)),  # estate
-    (4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3)),
+    *3 * [(3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45))],  # hatchback
+    *2 * [(4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6))],  # saloon
+    *2 * [(4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3))],  # estate
     (5.0, 2.2, 1.15, 1.95, (0.85, 0.6, 0.7), (1.1, 0.06, 0.08)),  # van
 ]
 SHUTTERS = [(0.8, 0.8, 0.78), (0.12, 0.2, 0.13), (0.25, 0.1, 0.06), (0.75, 0.74, 0.7), (0.13, 0.17, 0.25)]
