@@ -42,9 +42,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
     with_disparity = config.matching_loss_weight > 0 and split == "train"
     if name == "Street":
-        return _of_left_cameras(
-            load_street(_street(size, config.street), split, counts[split], progress, with_disparity)
-        )
+        return load_street(_street(size, config.street), split, counts[split], progress, with_disparity)
     if name == "Mixed":
         real, native = real_pairs(root, split, size, config.exclude, progress), None
         if config.window_fraction:
@@ -52,9 +50,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         if split == "val":
             return validation_pairs(real, native)
         larger = tuple(STREET_SCALE * side for side in size) if config.window_fraction else size
-        street = _of_left_cameras(
-            load_street(_street(larger, config.street), split, counts[split], progress, with_disparity)
-        )
+        street = load_street(_street(larger, config.street), split, counts[split], progress, with_disparity)
         shares = dict(synthetic_fraction=config.synthetic_fraction, window_fraction=config.window_fraction)
         return MixedPairs(real, street, size, config.seed, native=native, **shares)
     if name == "KITTI_Stereo":
@@ -114,11 +110,6 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
         )
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
     return load_pairs(paths, size, crop, progress=progress)
-
-
-def _of_left_cameras(pairs: Pairs) -> Pairs:
-    pairs.cameras = ["left"] * len(pairs)
-    return pairs
 
 
 def _street(size: tuple[int, int], parameters: dict) -> Street:

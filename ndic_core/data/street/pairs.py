@@ -49,4 +49,5 @@ def load_street(street: Street, split: str, count: int, progress: bool = True, w
     )
     index = np.arange(2 * count).reshape(count, 2)
     names = [f"street_{street.seed}_{first + i}" for i in range(count)]
-    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=disparity[0] if with_disparity else None)
+    truth = disparity[0] if with_disparity else None
+    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=truth, cameras=["left"] * count)
