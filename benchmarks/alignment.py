@@ -10,7 +10,7 @@ import torch
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.checkpoints.checkpoint import load_checkpoint
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment
@@ -27,7 +27,7 @@ def main() -> None:
     street = Street(size=tuple(args.image_size))
     scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
     for stride in STRIDES:
-        positions = [true_match(scene.disparity, scene.occluded, stride) for scene in scenes]
+        positions = [true_offsets(scene.disparity, scene.occluded, stride) for scene in scenes]
         partly = torch.stack([offset.isnan() & ~hidden for offset, hidden in positions]).float().mean()
         print(f"1/{stride}: y shows {partly:.1%} of the positions only in part; they are left out")
     for path in args.weights:

@@ -126,7 +126,7 @@ def measured(variant: Variant, seed: int, args: argparse.Namespace) -> list[dict
     low, high = model.lambdas
     rows = []
     for part in PARTS:
-        shown = pairs.some(list(pairs.parts[part])[::EVERY])
+        shown = pairs.subset(list(pairs.parts[part])[::EVERY])
         for i in range(LAMBDAS):
             points = averages(evaluate(model, shown, low * (high / low) ** (i / (LAMBDAS - 1)), progress=False))
             rows += [{"variant": variant.label, "seed": seed, "part": part, **point} for point in points]

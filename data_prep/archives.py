@@ -1,4 +1,4 @@
-"""Zip archives from strangers: looked through before anything is written, extracted so that nothing is half there."""
+"""Safe extraction of zip archives: every entry is validated first, every file is written atomically."""
 
 import os
 import re
@@ -19,11 +19,11 @@ CHUNK = 2**20
 
 
 def contents(archive: Path) -> list[str]:
-    """Names of the files in a zip archive, after a look at every entry.
+    """Names of the files in a zip archive, after a validation of every entry.
 
     Raises:
-        NDICError: the file is no zip archive or cut short; or an entry leaves the folder it is extracted to, is a
-            link or device, is encrypted or packed by a rare method, or is there twice (all such entries are named).
+        NDICError: the file is not a zip archive or is truncated; or an entry has a path outside the target folder, is a
+            link or device, is encrypted, has a rare compression method or occurs twice (all such entries are named).
     """
     with _opened(archive) as file:
         entries = file.infolist()
@@ -31,25 +31,25 @@ def contents(archive: Path) -> list[str]:
     bad = {entry.filename: reason for entry in entries if (reason := _objection(entry, count[entry.filename]))}
     if bad:
         named = ", ".join(f"{name!r} {reason}" for name, reason in bad.items())
-        raise NDICError(f"{archive} is refused, nothing was written: {named}; get it from the official site")
+        raise NDICError(f"{archive} is refused, nothing was written: {named}; download it from the official site")
     return [entry.filename for entry in entries if not entry.is_dir()]
 
 
 def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
-    """Extract files from archives; those that are there with the right size and checksum are left alone.
+    """Extract files from archives; existing files of the right size and checksum are kept.
 
-    Each file is written under a temporary name and renamed once its checksum is found right.
+    Each file is written under a temporary name and renamed after its checksum is verified.
 
     Args:
-        jobs: archives that `contents` has passed, each with what to take: name in the archive to path below `out`.
+        jobs: archives that `contents` accepts, each with its files to extract: name in the archive to path below `out`.
         out: the folder to extract to.
 
     Returns:
-        How many files were written.
+        The number of files written.
 
     Raises:
-        NDICError: the disk has no room (said before anything is written), files in the archives are damaged (the
-            others are extracted, the damaged ones all named), or a file cannot be written.
+        NDICError: the disk has too little space (checked before anything is written), files in the archives are damaged
+            (all of them are named; the others are in `out`), or a file cannot be written.
     """
     todo, needed = [], 0
     for archive, wanted in jobs:
@@ -65,7 +65,7 @@ def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
         for archive, _ in jobs:
             with _opened(archive) as file:
                 for entry, target in ((entry, target) for source, entry, target in todo if source == archive):
-                    if not _is_there(target, entry):
+                    if not _is_extracted(target, entry):
                         try:
                             _write(file, entry, target)
                             written += 1
@@ -73,9 +73,7 @@ def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
                             damaged.append(f"{entry.filename} in {archive}")
                     bar.update(entry.file_size)
     if damaged:
-        raise NDICError(
-            f"damaged: {', '.join(damaged)}; delete that archive and download it again, the rest is extracted"
-        )
+        raise NDICError(f"damaged: {', '.join(damaged)}; download that archive again, then run the same command again")
     return written
 
 
@@ -86,31 +84,31 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise NDICError(f"{archive} cannot be read: {error.strerror or error}; check its name") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise NDICError(f"{archive} is no zip archive, or was cut short: download it again") from error
+        raise NDICError(f"{archive} is not a zip archive or is truncated: download it again") from error
     with file:
         yield file
 
 
 def _objection(entry: zipfile.ZipInfo, count: int) -> str | None:
-    """Why an entry must not be extracted, if so."""
+    """The reason why an entry must not be extracted, or None."""
     name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name) or "\0" in name:
-        return "leaves its folder"
+        return "has a path outside the target folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or device"
-    if entry.flag_bits & 0x41:  # in either of two ways
+    if entry.flag_bits & 0x41:  # by one of two methods
         return "is encrypted"
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 0x20:  # a patch
-        return "is packed by a method that is not read here"
-    return "is there twice" if count > 1 else None
+        return "has an unsupported compression method"
+    return "occurs twice" if count > 1 else None
 
 
 def _has_size(target: Path, entry: zipfile.ZipInfo) -> bool:
     return target.is_file() and target.stat().st_size == entry.file_size
 
 
-def _is_there(target: Path, entry: zipfile.ZipInfo) -> bool:
+def _is_extracted(target: Path, entry: zipfile.ZipInfo) -> bool:
     if not _has_size(target, entry):
         return False
     checksum = 0
@@ -121,7 +119,7 @@ def _is_there(target: Path, entry: zipfile.ZipInfo) -> bool:
 
 
 def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.part")  # the same at every attempt, so that none pile up
+    temporary = target.with_name(f".{target.name}.part")  # the same at every attempt, so that at most one remains
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with file.open(entry) as source, open(temporary, "wb") as sink:
@@ -130,7 +128,7 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or error
-        raise NDICError(f"{target} cannot be written: {reason}; mend that and run the same command again") from error
+        raise NDICError(f"{target} cannot be written: {reason}; fix this and run the same command again") from error
     finally:
-        with suppress(OSError):  # as good as never begun, whatever ended it
+        with suppress(OSError):  # it exists only if the extraction did not finish
             temporary.unlink()

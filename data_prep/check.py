@@ -1,4 +1,4 @@
-"""What is there of each data set, and what is missing: `python -m data_prep.check DIR`."""
+"""Completeness of the data sets in a folder: `python -m data_prep.check DIR`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from data_prep.common import new_app, run, stoppable
 from ndic_core.data import cityscape, folder, kitti
 from ndic_core.errors import NDICError
 
-# The publication says "about 175 thousand" pairs of KITTI General: a scene that lacks a frame is no fault.
+# The publication states "about 175 thousand" pairs of KITTI General: a scene may lack a frame.
 GENERAL_TOLERANCE = 0.01
 
 app = new_app()
@@ -19,7 +19,7 @@ app = new_app()
 @app.command(epilog="Example: python -m data_prep.check kitti")
 @stoppable
 def check(root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with one or several data sets.")]):
-    """Report which data sets a folder holds and what they lack. Exit status 1 if something is missing."""
+    """Report which data sets a folder contains and what is missing. Exit status 1 if something is missing."""
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
     lists = [f"KITTI_{kind}_{split}.txt" for kind in ("stereo", "general") for split in folder.SPLITS]
@@ -32,8 +32,8 @@ def check(root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder wit
         reports.append(folder_report(root))
     if not reports:
         raise NDICError(
-            f"{root} holds no data set: expected are {' or '.join(kitti.SCENES)} (KITTI), "
-            f"{' and '.join(cityscape.SIDES)} (Cityscapes), or left and right (own pictures)"
+            f"{root} contains no data set: expected are {' or '.join(kitti.SCENES)} (KITTI), "
+            f"{' and '.join(cityscape.SIDES)} (Cityscapes), or left and right (own images)"
         )
     for found, missing in reports:
         print_report(found, missing)
@@ -42,7 +42,7 @@ def check(root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder wit
 
 
 def kitti_report(root: Path) -> tuple[list[str], list[str]]:
-    """What is there of KITTI Stereo and KITTI General, and what is missing, in lines."""
+    """Lines on the content of KITTI Stereo and KITTI General, and lines on what is missing."""
     found, missing = [], []
     try:
         scenes = kitti.scenes(root)
@@ -69,20 +69,20 @@ def kitti_report(root: Path) -> tuple[list[str], list[str]]:
 
 
 def cityscape_report(root: Path) -> tuple[list[str], list[str]]:
-    """What is there of Cityscapes, and what is missing, in lines."""
+    """The same for Cityscapes."""
     found, missing = _count("Cityscape", lambda split: cityscape.pairs(root, split), cityscape.PAIRS)
     return [f"Cityscapes in {root}:", *found], missing
 
 
 def folder_report(root: Path) -> tuple[list[str], list[str]]:
-    """What is there of own pictures, and what is missing, in lines."""
+    """The same for own images."""
     splits = [split for split in folder.SPLITS if (root / split).is_dir()] or folder.SPLITS
-    found, missing = _count("own pictures", lambda split: folder.pairs(root, split), dict.fromkeys(splits, 0))
-    return [f"Own pictures in {root}:", *found], missing
+    found, missing = _count("own images", lambda split: folder.pairs(root, split), dict.fromkeys(splits, 0))
+    return [f"Own images in {root}:", *found], missing
 
 
 def print_report(found: list[str], missing: list[str]) -> None:
-    """Print what the report functions return."""
+    """Print the result of a report function."""
     title, *lines = found
     typer.echo("\n".join([title, *(f"  {line}" for line in lines), *(f"  missing: {line}" for line in missing)]))
 
@@ -90,7 +90,7 @@ def print_report(found: list[str], missing: list[str]) -> None:
 def _count(
     name: str, pairs: Callable[[str], list], expected: dict[str, int], enough: dict[str, int] | None = None
 ) -> tuple[list[str], list[str]]:
-    """Pairs of each split against what the full data set has; an expected 0 is no expectation."""
+    """Pairs of each split compared with the full data set; 0 expects nothing."""
     found, missing = [], []
     for split, full in expected.items():
         try:

@@ -10,19 +10,20 @@ original size, under the same ids. Both have the layout that `dataset_name: Mixe
 
 Ids count the pairs in this order: KITTI 2015 by scene and frame, then raw drives by name and frame. All ids have the
 same number of digits, three or more. Therefore the last KITTI 2015 pairs are those of
-`ndic_core.data.mixed.held_out`.
+`ndic_core.data.real_pairs.held_out`.
 
 Scenes on which results are reported are left out, and so are the raw drives that show them. The development kit of
 KITTI 2015 maps its training scenes to raw drives (`mapping/train_mapping.txt`); scenes without an entry come from
 drives that are not published. The drive of the test sequence is not known, so all drives of its day are left out.
 
-An interrupted run is continued by the same command. Archives whose pairs come after those in the folder may be added
+The same command continues an interrupted run. Archives whose pairs come after those in the folder may be added
 later: give them together with the earlier ones.
 """
 
 import re
 import shutil
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -36,7 +37,7 @@ from data_prep.common import new_app, run, stoppable
 from data_prep.kitti import which_year
 from ndic_core.data.folder import visible_files
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import decode_image, make_folder, write_whole
 
 HEIGHT = 192  # rows of the scaled images
 QUALITY, NATIVE_QUALITY = 94, 93  # of WebP: scaled images, images at their original size
@@ -57,7 +58,7 @@ TEST_DAY = "2011_10_03"
 _SCENE = re.compile(r"(?:.*/)?(training/image_([23])/([0-9]{6})_(10|11)\.png)")
 _RAW = re.compile(r"(?:.*/)?(([0-9_]{10})/(\2_drive_[0-9]{4})_sync/image_0([23])/data/([0-9]{10})\.png)")
 _PLAN = ".index.tsv"  # the index of an unfinished folder
-_EXTRACTED = ".extracted"  # the same at every attempt, so that none pile up
+_EXTRACTED = ".extracted"  # the same at every attempt, so that at most one remains
 
 app = new_app()
 
@@ -93,7 +94,7 @@ class Selection(NamedTuple):
 @stoppable
 def prepare(
     archives: Annotated[list[Path], typer.Argument(help="The archives of KITTI 2015 and of raw drives.")],
-    out: Annotated[Path, typer.Option(help="The folder of scaled images to make or to complete.")],
+    out: Annotated[Path, typer.Option(help="The folder of scaled images to create or to complete.")],
     native: Annotated[Path | None, typer.Option(help="The folder of KITTI 2015 images at their original size.")] = None,
     drives: Annotated[
         str | None, typer.Option(help="Raw drives to use, separated by commas (2011_09_26_drive_0001); default: all.")
@@ -105,7 +106,7 @@ def prepare(
         raise typer.BadParameter("give another folder than --out", param_hint="--native")
     scenes, raw, left_out = select(archives, drives.split(",") if drives else None, every)
     if native and not scenes:
-        raise NDICError("--native: no archive has KITTI 2015 images, which go there; add data_scene_flow.zip")
+        raise NDICError("--native: no archive has KITTI 2015 images; add data_scene_flow.zip")
     typer.echo(f"{len(scenes):,} pairs of KITTI 2015, {len(raw):,} pairs of raw drives")
     if left_out:
         typer.echo(f"left out, because results are reported on them: {', '.join(left_out)}")
@@ -138,11 +139,11 @@ def prepare(
     finally:
         shutil.rmtree(extracted, ignore_errors=True)
         for folder in (folder / side for folder in new for side in (*SIDES, "")):
-            with suppress(OSError):  # has images, or was not made
+            with suppress(OSError):  # has images, or was not created
                 folder.rmdir()
     for folder, wanted in folders.items():
         written = len(lacking[folder])
-        typer.echo(f"{written:,} pairs written to {folder}, {len(wanted) - written:,} were there already")
+        typer.echo(f"{written:,} pairs written to {folder}, {len(wanted) - written:,} existed already")
 
 
 def select(archives: list[Path], drives: list[str] | None = None, every: int = 10) -> Selection:
@@ -171,10 +172,10 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
             raise NDICError(
                 f"{archive} has neither KITTI 2015 training images (training/image_2/000000_10.png) nor a raw drive "
                 "(2011_09_26/2011_09_26_drive_0001_sync/image_02/data/0000000000.png): "
-                "take data_scene_flow.zip, or drives that are synced and rectified"
+                "download data_scene_flow.zip, or drives that are synced and rectified"
             )
         if of_scenes and which_year(archive, names) != "data_scene_flow_multiview":
-            raise NDICError(f"{archive} is KITTI 2012: take data_scene_flow.zip, the archive of KITTI 2015")
+            raise NDICError(f"{archive} is KITTI 2012: download data_scene_flow.zip, the archive of KITTI 2015")
         for match in of_scenes:
             if int(match[3]) not in TEST_SCENES | BESIDE_TEST_SCENES:
                 _add(scenes, (f"kitti2015/{match[3]}", int(match[4])), match[2], View(archive, match[0]))
@@ -184,8 +185,8 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
                 _add(raw, (f"kitti_raw/{match[3]}", int(match[5])), match[4], View(archive, match[0]))
     if unknown := sorted(wanted - there):
         raise NDICError(f"--drives: no archive has {', '.join(unknown)}; check the names")
-    if lonely := [view.name for sides in (scenes | raw).values() if len(sides) == 1 for view in sides.values()]:
-        raise NDICError(f"images without a partner of the other camera: {', '.join(sorted(lonely))}; get both cameras")
+    if single := [view.name for sides in (scenes | raw).values() if len(sides) == 1 for view in sides.values()]:
+        raise NDICError(f"images without a partner of the other camera: {', '.join(sorted(single))}; get both cameras")
     if not scenes and not raw:
         raise NDICError(f"{', '.join(map(str, archives))}: no pair is left to train on; add other scenes or drives")
     left_out = [] if wanted else sorted(filter(is_test_drive, there))
@@ -231,12 +232,12 @@ def _index(pairs: dict[str, Pair]) -> bytes:
 
 
 def _lacking(folder: Path, pairs: dict[str, Pair]) -> set[str]:
-    """Ids of the pairs that earlier runs did not write; a folder that other pairs were written to is refused."""
+    """Ids of the pairs that earlier runs did not write; raises for a folder with other pairs."""
     indices = [file for file in (folder / "index.tsv", folder / _PLAN) if file.exists()]
     there = [set(visible_files(folder / side)) if (folder / side).is_dir() else set() for side in SIDES]
     ours = all(_index(pairs).startswith(file.read_bytes()) for file in indices)
     if not ours or (any(there) and not indices):
-        raise NDICError(f"{folder} has images of another selection and is left as it is: name another folder")
+        raise NDICError(f"{folder} has images of another selection and is not changed: name another folder")
     return {name for name in pairs if any(f"{name}.webp" not in names for names in there)}
 
 
@@ -256,18 +257,17 @@ def _check(pairs: dict[str, Pair], extracted: Path) -> None:
         if left != right:
             odd.append(f"{pair.left.name} ({left[0]} × {left[1]}) and {pair.right.name} ({right[0]} × {right[1]})")
     if odd:
-        raise NDICError(f"images of one pair differ in size: {', '.join(odd)}; take the official archive")
+        raise NDICError(f"images of one pair differ in size: {', '.join(odd)}; download the official archive")
 
 
 def _read(name: str, pair: Pair, extracted: Path) -> list[Image.Image]:
     """The left and right image of a pair."""
     images = []
     for side, view in zip(SIDES, (pair.left, pair.right), strict=True):
-        try:
-            with Image.open(extracted / name / f"{side}.png", formats=["PNG"]) as image:
-                images.append(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise NDICError(f"{view.name} in {view.archive} is not a readable PNG image: download it again") from error
+        file, label = extracted / name / f"{side}.png", f"{view.name} in {view.archive}"
+        images.append(
+            decode_image(file, name=label, read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
+        )
     return images
 
 

@@ -1,4 +1,4 @@
-"""Large files over HTTP: taken up where they were broken off, in place only once complete."""
+"""Download of large files over HTTP: resumed after an interruption, renamed when complete."""
 
 import re
 import time
@@ -8,23 +8,23 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from data_prep.common import need_space, size
+from data_prep.common import need_space
 from ndic_core.errors import NDICError
 
-ATTEMPTS = 5  # in a row that bring nothing new
+ATTEMPTS = 5  # in a row without new bytes
 PAUSE = 5.0  # seconds between attempts
-TIMEOUT = (10, 60)  # seconds to connect, and without a byte
-CHUNK = 2**16  # of the last one, broken off, nothing is kept
+TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
+CHUNK = 2**16  # bytes; an incomplete chunk is dropped
 
 
 def fetch_zip(url: str, target: Path) -> None:
-    """Download a zip archive to `target`; what an earlier, broken attempt left in `target.part` is continued.
+    """Download a zip archive to `target`; resumes from `target.part`, which an interrupted download leaves.
 
-    A file that is there already is taken as complete: nothing else gets that name.
+    An existing `target` is complete, since the file is renamed last.
 
     Raises:
-        NDICError: the server does not answer, refuses, or does not send as much as it says; what it sends is no
-            zip archive; or the disk has no room.
+        NDICError: the server does not answer, refuses, or sends less than announced; the content is not a zip archive;
+            or the disk has too little space.
     """
     if target.exists():
         return
@@ -36,27 +36,27 @@ def fetch_zip(url: str, target: Path) -> None:
         try:
             if _attempt(url, part, target.name):
                 break
-            problem = f"ended after {size(_length(part))}"
-        except ValueError as error:  # what requests raises for an address that is none
+            problem = f"ended after {tqdm.format_sizeof(_length(part), 'B')}"
+        except ValueError as error:  # raised by requests for an invalid address
             raise NDICError(f"{url} cannot be downloaded: {error}") from error
         except requests.RequestException as error:
-            problem = f"broke off after {size(_length(part))} ({type(error).__name__})"
+            problem = f"broke off after {tqdm.format_sizeof(_length(part), 'B')} ({type(error).__name__})"
         except OSError as error:
             raise NDICError(
-                f"{part} cannot be written: {error.strerror}; run the same command again to go on"
+                f"{part} cannot be written: {error.strerror}; run the same command again to continue"
             ) from error
         failures = 0 if _length(part) > before else failures + 1
         if failures == ATTEMPTS:
-            raise NDICError(f"the download of {url} {problem}: run the same command again to go on")
+            raise NDICError(f"the download of {url} {problem}: run the same command again to continue")
         time.sleep(PAUSE)
     if not zipfile.is_zipfile(part):
         part.unlink()
-        raise NDICError(f"{url} is no zip archive: download it by hand, then give the file instead of --download")
+        raise NDICError(f"{url} is not a zip archive: download it by hand, then give the file instead of --download")
     part.replace(target)
 
 
 def _attempt(url: str, part: Path, title: str) -> bool:
-    """One request for what is still lacking; whether the file is complete after it."""
+    """One request for the missing bytes; returns whether the file is complete after it."""
     have = _length(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
@@ -64,7 +64,7 @@ def _attempt(url: str, part: Path, title: str) -> bool:
         if answer.status_code == 416 and stated and int(stated[2]) == have:
             return True
         if answer.status_code == 416 or (answer.status_code == 206 and (not stated or stated[1] != str(have))):
-            part.unlink(missing_ok=True)  # of another file, or misunderstood: from the beginning
+            part.unlink(missing_ok=True)  # of another file: start from the beginning
             return False
         if answer.status_code >= 500 or answer.status_code == 429:
             raise requests.ConnectionError(f"status {answer.status_code}")

@@ -162,10 +162,10 @@ def decode(
     device: Device = None,
 ):
     """Decompress a picture, with the help of the side image where the model uses one."""
-    from ndic_core.io import picture_format, read_bytes, read_image, write_image
+    from ndic_core.io import image_format, read_bytes, read_image, write_image
     from ndic_core.models.coding.container import unpack
 
-    picture_format(out)
+    image_format(out)
     _check_paths(out, stream, side_info, weights)
     content = read_bytes(stream)
     try:

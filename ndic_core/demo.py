@@ -4,56 +4,20 @@ import time
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Column, Table
 from tqdm.auto import tqdm
 
 from ndic_core.catalogue import MODELS
 from ndic_core.checkpoints.checkpoint import load_pretrained
+from ndic_core.data.photographs import embedded_pair
 from ndic_core.errors import NDICError
 from ndic_core.io import write_whole
 from ndic_core.metrics import bits, ms_ssim, ms_ssim_db, psnr
 from ndic_core.models.coding.compress import decode, encode
 from ndic_core.plots.panels import contact_sheet
 from ndic_core.plots.style import MODEL_STYLE
-
-SIZE = (128, 256)
-
-
-def embedded_pair(width: int = SIZE[1]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Left and right view of a motorcycle, (3, width / 2, width) in [0, 1], from scikit-image; no download.
-
-    Middlebury Stereo 2014 (Scharstein et al., GCPR 2014), reduced by scikit-image to 500 × 741, here cropped to 2:1
-    and resized. The disparities grow with the width: up to some 22 pixels at 256.
-
-    Args:
-        width: of the pictures, pixels: even, 2 or more; the height is half of it.
-
-    Raises:
-        NDICError: another width, or scikit-image is not installed.
-
-    Example:
-        >>> x, y = embedded_pair(128)
-        >>> x.shape, y.shape
-        (torch.Size([3, 64, 128]), torch.Size([3, 64, 128]))
-    """
-    if width < 2 or width % 2:
-        raise NDICError(f"the photographs are twice as wide as high: choose an even width of 2 or more, not {width}")
-    try:
-        from skimage.data import stereo_motorcycle
-    except ImportError as error:
-        raise NDICError("the demonstration's photographs come with scikit-image: pip install scikit-image") from error
-    left, right, _ = stereo_motorcycle()
-    stored_height, stored_width = left.shape[:2]
-    top = (stored_height - stored_width // 2) // 2
-    box = (0, top, stored_width, top + stored_width // 2)
-    size = (width, width // 2)  # Pillow's order
-    views = [np.asarray(Image.fromarray(view).resize(size, Image.Resampling.LANCZOS, box)) for view in (left, right)]
-    x, y = (torch.from_numpy(view.copy()).permute(2, 0, 1).float() / 255 for view in views)
-    return x, y
 
 
 def measure(name: str, x: torch.Tensor, y: torch.Tensor) -> dict:

@@ -1,14 +1,17 @@
-"""Files in and out: images as tensors, and writing that leaves either the whole file or the old one."""
+"""Reading and writing of files: image decoding and encoding, atomic writes, the location of shipped weights."""
 
 import os
 import tempfile
+import threading
 import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.container import MAX_PIXELS
@@ -27,6 +30,7 @@ _FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
 }
+_WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them for all threads
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -42,14 +46,14 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it, so that no half-written file is ever seen.
+    """Write a file atomically: under a temporary name, then renamed.
 
     Raises:
         NDICError: the folder is missing, full or cannot be written.
     """
     path = Path(path).resolve()  # a link is followed, not replaced
     if path.exists() and not path.is_file():
-        raise NDICError(f"{path} cannot be written: it is no ordinary file")
+        raise NDICError(f"{path} cannot be written: it is not an ordinary file")
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -66,10 +70,10 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
 
 
 def make_folder(path: str | os.PathLike) -> None:
-    """Make a folder, with those above it, if it isn't there.
+    """Create a folder and its parents unless they exist.
 
     Raises:
-        NDICError: it cannot be made, or not be written to.
+        NDICError: it cannot be created or written to.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -80,65 +84,129 @@ def make_folder(path: str | os.PathLike) -> None:
         raise NDICError(f"the folder {path} cannot be made or written to: {reason}") from error
 
 
-def read_image(path: str | os.PathLike) -> "Tensor":
-    """A picture as float tensor (3, H, W) in [0, 1], turned upright; grey becomes RGB, transparency is dropped.
+def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
+    """Decode an image file to RGB, turned upright by its EXIF orientation; transparency is dropped.
+
+    Args:
+        source: path or content of the file.
+        accepted: as for `open_image`.
 
     Raises:
-        NDICError: the file is missing, no picture, truncated, too large, or has more than 8 bits a channel.
+        NDICError: as `open_image`.
     """
+    with open_image(source, **accepted) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def image_size(source: bytes | str | os.PathLike, **accepted) -> tuple[int, int]:
+    """Height and width of the image that `decode_image` returns, from the file's header alone.
+
+    Raises:
+        NDICError: as `open_image`.
+    """
+    with open_image(source, **accepted) as image:
+        # Pillow itself swaps the sides of TIFF images.
+        turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextmanager
+def open_image(
+    source: bytes | str | os.PathLike,
+    name: str | None = None,
+    modes: Collection[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    read_header: Callable[[BinaryIO], Image.Image] = Image.open,
+    kind: str = "an image that Pillow can read",
+) -> Iterator[Image.Image]:
+    """An open image file with an accepted header.
+
+    Args:
+        source: path or content of the file.
+        name: of the image in error messages; the path where None.
+        modes: Pillow modes to accept, all where None.
+        max_pixels: largest product of height and width.
+        read_header: opens a stream as a Pillow image.
+        kind: what `read_header` accepts, for error messages.
+
+    Raises:
+        NDICError: the file cannot be read, is not an image, is truncated, has too many pixels, more than 8 bits per
+            channel or another mode.
+    """
+    name = name or str(source)
+    try:
+        with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
+            start = stream.read(25)
+            stream.seek(0)
+            with _WARNING_FILTERS, warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` is the limit
+                image = read_header(stream)
+            with image:
+                if image.width * image.height > max_pixels:
+                    raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size")
+                # Pillow decodes 16-bit RGB in PNG files to 8 bits without a warning.
+                if (start.startswith(b"\x89PNG") and start[24:] == b"\x10") or image.mode.startswith(("I", "F")):
+                    raise NDICError(f"{name} has more than 8 bits per channel: convert it to 8-bit RGB")
+                if modes is not None and image.mode not in modes:
+                    raise NDICError(f"{name} has mode {image.mode}, not {' or '.join(modes)}: convert it to 8-bit RGB")
+                yield image
+    except UnidentifiedImageError as error:
+        raise NDICError(f"{name} is not {kind}: choose another file, or convert it") from error
+    except Image.DecompressionBombError as error:
+        raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise NDICError(f"{name} cannot be read: {error.strerror}; check its name") from error
+        raise NDICError(f"{name} is truncated or damaged ({error}): restore it from its source") from error
+
+
+def image_to_tensor(image: Image.Image) -> "Tensor":
+    """An RGB image as a float tensor (3, H, W) in [0, 1]."""
     import numpy as np
     import torch
 
-    content = read_bytes(path)
-    if content.startswith(b"\x89PNG") and content[24:25] == b"\x10":  # Pillow would drop the lower byte in silence
-        raise NDICError(f"{path} has more than 8 bits a channel: convert it to 8-bit RGB")
-    try:
-        with warnings.catch_warnings(), Image.open(BytesIO(content)) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            if image.width * image.height > MAX_PIXELS:
-                raise NDICError(f"{path} has {image.width * image.height} pixels; at most {MAX_PIXELS} can be coded")
-            if image.mode.startswith(("I", "F")):
-                raise NDICError(f"{path} has more than 8 bits a channel (mode {image.mode}): convert it to 8-bit RGB")
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise NDICError(f"{path} is no picture that Pillow can read: give a PNG, JPEG or the like") from error
-    except Image.DecompressionBombError as error:
-        raise NDICError(f"{path} has too many pixels; at most {MAX_PIXELS} can be coded") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise NDICError(f"{path} is a truncated or damaged picture") from error
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def read_image(path: str | os.PathLike) -> "Tensor":
+    """An image file as a float tensor (3, H, W) in [0, 1]; see `decode_image`.
+
+    Raises:
+        NDICError: the file is missing or not an 8-bit image of at most 2**24 pixels, or it is damaged.
+    """
+    return image_to_tensor(decode_image(path))
 
 
 def write_image(image: "Tensor", path: str | os.PathLike) -> None:
-    """Save a tensor (3, H, W) in [0, 1] as an 8-bit picture; the format follows the file's ending.
+    """Save a tensor (3, H, W) in [0, 1] as an 8-bit image; the file's extension selects the format.
 
     Raises:
-        NDICError: the ending names no format, or the folder cannot be written.
+        NDICError: the extension is not that of a format, or the folder cannot be written.
     """
-    kind = picture_format(path)
+    kind = image_format(path)
     pixels = (image.cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     buffer = BytesIO()
     try:
         Image.fromarray(pixels).save(buffer, kind)
     except (OSError, ValueError) as error:
-        raise NDICError(f"{path}: this picture cannot be saved as {kind} ({error}); use .png") from error
+        raise NDICError(f"{path}: this image cannot be saved as {kind} ({error}); use .png") from error
     write_whole(path, buffer.getvalue())
 
 
-def picture_format(path: str | os.PathLike) -> str:
-    """Pillow's name of the format that a file's ending stands for.
+def image_format(path: str | os.PathLike) -> str:
+    """Pillow's name of the format that a file's extension stands for.
 
     Raises:
-        NDICError: no format that pictures are saved in here.
+        NDICError: the extension is not that of a supported format.
     """
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
-        raise NDICError(f"{path}: pictures cannot be saved as {ending or 'a file without ending'}; use .png")
+        raise NDICError(f"{path}: images cannot be saved as {ending or 'a file without extension'}; use .png")
     return _FORMATS[ending]
 
 
 def weights_file(name: str, metric: str = "MS-SSIM") -> Path:
-    """Where a model's weights for one of `METRICS` ship."""
+    """The path of a model's shipped weights for one of `METRICS`; the file need not exist."""
     ending = {"MS-SSIM": "", "MSE": "_mse"}[metric]
     return Path(str(resources.files("ndic_core"))) / "weights" / f"{name}{ending}.safetensors"
 

@@ -15,13 +15,11 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
-from zips import make_zip, pictures
 
 import ndic_core as ndic
-from data_prep import common
 from ndic_core.catalogue import CATALOGUE
+from ndic_core.data.photographs import embedded_pair
 from ndic_core.data.street import Street
-from ndic_core.demo import embedded_pair
 from ndic_core.io import read_image
 
 torch.set_num_threads(1)  # tests run in two processes on two cores
@@ -240,31 +238,6 @@ def stopping_after(steps: int, monkeypatch) -> list:
 
 def same_weights(a, b) -> bool:
     return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run one of the commands as a user would: its exit status, what it printed, its errors."""
-
-    def run(module, *arguments) -> tuple[int, str, str]:
-        name = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            common.run(module.app, name)
-        output = capsys.readouterr()
-        return end.value.code, output.out, output.err
-
-    return run
-
-
-@pytest.fixture
-def both(tmp_path) -> list[Path]:
-    """The two archives, under other names than the official ones; 2012 as it comes, with grey pictures."""
-    old = pictures(("image_0", "image_1", "colored_0", "colored_1")) | {"testing/calib/000000.txt": b"P0"}
-    return [
-        make_zip(tmp_path / "a.zip", old),
-        make_zip(tmp_path / "b.zip", pictures(training=(0, 199), testing=(29, 30))),
-    ]
 
 
 class Answers(TorchDispatchMode):

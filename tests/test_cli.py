@@ -110,7 +110,7 @@ def test_errors_of_the_work(pair, ndic_command, tmp_path):
     assert refused(
         ndic_command("encode", "no.png", "a.ndic", "--model", "bls17", "--untrained"), "there is no file no.png"
     )
-    assert refused(ndic_command("encode", "x.ndic", "a.ndic", "--model", "bls17", "--untrained"), "is no picture")
+    assert refused(ndic_command("encode", "x.ndic", "a.ndic", "--model", "bls17", "--untrained"), "is not an image")
     assert refused(ndic_command("encode", "x.png", "a.ndic", "--weights", "x.png"), "is not a checkpoint")
     assert refused(
         ndic_command("encode", "x.png", "a.ndic", "--model", "bls17", *with_weights), "weights of ndic_bls17"

@@ -1,4 +1,4 @@
-"""Pictures in and out, and writing that is whole or not at all."""
+"""Decoding and encoding of image files, and atomic writes."""
 
 import os
 import struct
@@ -10,67 +10,90 @@ import torch
 from PIL import Image
 
 from ndic_core import NDICError
-from ndic_core.io import read_image, write_image, write_whole
+from ndic_core.io import decode_image, image_size, read_image, write_image, write_whole
 
 
 def test_png_round_trip_is_exact(tmp_path):
     image = torch.randint(0, 256, (3, 7, 11)) / 255
     write_image(image, tmp_path / "a.png")
     assert torch.equal(read_image(tmp_path / "a.png"), image)
+    assert np.array_equal(decode_image((tmp_path / "a.png").read_bytes()), decode_image(tmp_path / "a.png"))
 
 
-def test_grey_palette_and_transparent_pictures(tmp_path):
-    grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
-    for mode in ("L", "P", "RGBA", "CMYK", "1", "LA"):
-        grey.convert(mode).save(tmp_path / "a.tiff")
-        assert read_image(tmp_path / "a.tiff").shape == (3, 8, 8)
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_other_modes_become_rgb_unless_they_are_excluded(mode, tmp_path):
+    file = tmp_path / "a.tiff"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).convert(mode).save(file)
+    assert read_image(file).shape == (3, 8, 8)
+    for decode in (decode_image, image_size):
+        with pytest.raises(NDICError, match=rf"a\.tiff has mode {mode}, not RGB or YCbCr: convert it to 8-bit RGB"):
+            decode(file, modes=["RGB", "YCbCr"])
 
 
-def test_pictures_are_turned_upright(tmp_path):
+@pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 9])
+def test_images_are_turned_upright(extension, orientation, tmp_path):
+    """The size in the header is that of the decoded image; an orientation that does not exist is ignored."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_image(tmp_path / "a.jpg").shape == (3, 8, 4)
+    exif[0x0112] = orientation
+    Image.new("RGB", (8, 4)).save(tmp_path / f"a.{extension}", exif=exif)
+    size = (8, 4) if orientation == 6 else (4, 8)
+    assert read_image(tmp_path / f"a.{extension}").shape == (3, *size)
+    assert image_size(tmp_path / f"a.{extension}") == size
 
 
-def test_sixteen_bits_are_refused(tmp_path):
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(NDICError, match="more than 8 bits a channel"):
-        read_image(tmp_path / "a.png")
-
-
-def test_sixteen_bits_of_colour_are_refused(tmp_path):
-    """Pillow reads such a file as 8-bit RGB without a word; made here by hand."""
+def deep_rgb_png() -> bytes:
+    """A PNG file with 16 bits per channel, which Pillow cannot write and reads as 8-bit RGB without a warning."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 2 * 6))))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.mode == "RGB"
-    with pytest.raises(NDICError, match="more than 8 bits a channel"):
-        read_image(tmp_path / "a.png")
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("ending", [".xbm", ".msp", ".grib", ".hdf", ".xyz", ""])
-def test_formats_that_cannot_hold_the_picture(ending, tmp_path):
-    with pytest.raises(NDICError, match=r"use \.png"):
-        write_image(torch.rand(3, 4, 4), tmp_path / f"a{ending}")
-    assert os.listdir(tmp_path) == []
+@pytest.mark.parametrize("colour", [False, True])
+def test_sixteen_bits_are_refused(colour, tmp_path):
+    file = tmp_path / "a.png"
+    if colour:
+        file.write_bytes(deep_rgb_png())
+    else:
+        Image.fromarray(np.zeros((4, 4), np.uint16)).save(file)
+    for decode in (read_image, image_size):
+        with pytest.raises(NDICError, match=r"a\.png has more than 8 bits per channel: convert it"):
+            decode(file)
 
 
-def test_truncated_and_oversized_pictures(tmp_path, monkeypatch):
+def test_files_that_cannot_be_decoded(tmp_path):
     write_image(torch.rand(3, 64, 64), tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
-    for length in (100, len(content) // 2):
-        (tmp_path / "cut.png").write_bytes(content[:length])
-        with pytest.raises(NDICError, match=r"truncated or damaged|no picture"):
-            read_image(tmp_path / "cut.png")
-    monkeypatch.setattr("ndic_core.io.MAX_PIXELS", 100)
-    with pytest.raises(NDICError, match="has 4096 pixels; at most 100"):
-        read_image(tmp_path / "a.png")
+    with pytest.raises(NDICError, match=r"a\.png has more than 4095 pixels: reduce its size"):
+        decode_image(tmp_path / "a.png", max_pixels=4095)
+    for broken in (content[:100], content[: len(content) // 2]):
+        with pytest.raises(NDICError, match="this image is truncated or damaged"):
+            decode_image(broken, name="this image")
+    for broken in (b"", b"no image", content[:10]):
+        with pytest.raises(NDICError, match="this image is not an image that Pillow can read"):
+            decode_image(broken, name="this image")
+    for missing in (tmp_path / "b.png", tmp_path):
+        with pytest.raises(NDICError, match=f"{missing} cannot be read: .*; check its name"):
+            image_size(missing)
+
+
+def test_more_pixels_than_pillow_accepts():
+    header = bytearray(deep_rgb_png())
+    header[16:24] = struct.pack(">II", 20_000, 20_000)
+    header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
+    with pytest.raises(NDICError, match="this image has more than 16777216 pixels"):
+        decode_image(bytes(header), name="this image")
+
+
+@pytest.mark.parametrize("extension", [".xbm", ".msp", ".grib", ""])
+def test_formats_that_cannot_hold_the_image(extension, tmp_path):
+    with pytest.raises(NDICError, match=r"use \.png"):
+        write_image(torch.rand(3, 4, 4), tmp_path / f"a{extension}")
+    assert os.listdir(tmp_path) == []
 
 
 def test_writing_is_atomic(tmp_path, monkeypatch):
@@ -84,12 +107,12 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
         write_whole(tmp_path / "no" / "a", b"")
 
 
-def test_links_are_followed_and_devices_left_alone(tmp_path):
+def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     write_whole(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"new"
     os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(NDICError, match="it is no ordinary file"):
-            write_whole(place, b"new")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(NDICError, match="it is not an ordinary file"):
+            write_whole(path, b"new")

@@ -1,4 +1,4 @@
-"""Archives in small, for the tests of `data_prep`."""
+"""Small archives for the tests of `data_prep`."""
 
 import zipfile
 from pathlib import Path
@@ -11,8 +11,10 @@ def make_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFL
     return path
 
 
-def pictures(cameras=("image_2", "image_3"), above="", training=(0, 1), testing=(0, 4), frames=(9, 10, 11, 12)) -> dict:
-    """What a KITTI archive holds, in small: each picture says its name."""
+def kitti_images(
+    cameras=("image_2", "image_3"), above="", training=(0, 1), testing=(0, 4), frames=(9, 10, 11, 12)
+) -> dict[str, bytes]:
+    """The content of a small KITTI archive: each image contains its name."""
     return {
         name: name.encode() * 20
         for part, scenes in (("training", training), ("testing", testing))

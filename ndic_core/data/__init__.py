@@ -1,1 +1,1 @@
-"""Stereo pairs to learn from: real ones from disk and generated ones."""
+"""Data sets of stereo pairs: image files and the generated street."""

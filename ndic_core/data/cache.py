@@ -1,8 +1,8 @@
-"""Decoded pictures on disk, mapped into memory: paid for once, by whichever run or process comes first.
+"""Disk cache of decoded and rendered images as memory-mapped arrays, shared by all processes.
 
-A cache file is a `.npy` array, mostly of 8-bit pixels, named by a hash of all that it depends on, the content of files
-included, so it does not go out of date; what is no longer wanted may be deleted at any time. It lies in the user's
-cache folder, or where the environment variable `NDIC_CACHE` says.
+A cache file is a `.npy` array, named by a hash of everything that it depends on, including the content of the source
+files, so it cannot become outdated; any file may be deleted at any time. The folder is the user's cache folder, or the
+value of the environment variable `NDIC_CACHE`.
 """
 
 import hashlib
@@ -26,20 +26,8 @@ from ndic_core.io import make_folder, write_whole
 
 
 def cache_folder() -> Path:
-    """Where cache files lie; it need not exist yet."""
+    """The folder of the cache files; it need not exist yet."""
     return Path(os.environ.get("NDIC_CACHE") or user_cache_dir("ndic"))
-
-
-def cached_images(
-    depends_on: Sequence,
-    shape: tuple[int, int, int, int],
-    images: Callable[[], Iterable[np.ndarray]],
-    what: str = "prepare",
-    progress: bool = True,
-) -> np.ndarray:
-    """`cached_arrays` of one array: images, `shape` (count, height, width, 3), uint8."""
-    (array,) = cached_arrays(depends_on, [(shape, "uint8")], lambda: ((image,) for image in images()), what, progress)
-    return array
 
 
 def cached_arrays(
@@ -49,55 +37,53 @@ def cached_arrays(
     what: str = "prepare",
     progress: bool = True,
 ) -> list[np.ndarray]:
-    """Arrays that are made together, each from its own cache file where there is one.
+    """Arrays that are computed together, each with its own cache file.
 
-    A process that finds another one building one of these arrays waits for it. A file gets its name when it is
-    complete: one that was interrupted leaves nothing that looks like a cache. One that is damaged is made again; one
-    that is whole may lie in a folder that cannot be written to.
+    If another process is building one of these arrays, this one waits for it. A file is renamed when it is complete,
+    so an interrupted build leaves no cache file. A damaged file is built again; complete files may be in a folder
+    without write permission.
 
     Args:
-        depends_on: everything the content depends on, as JSON can write it.
-        layouts: shape and dtype of each array, all of one length. Whoever asks for some of the arrays names them in
-            one order, so that no two wait for each other.
-        rows: called only if an array must be made; gives a tuple for each index of that length, what every array has
-            there.
-        what: shown beside the progress bar.
+        depends_on: everything the content depends on, serialisable as JSON.
+        layouts: shape and dtype of each array, all of one length. All callers use the same order, so that no two of
+            them wait for each other.
+        rows: called only if an array must be built; yields for each index a tuple with the row of every array.
+        what: label of the progress bar.
         progress: show a bar on stderr.
 
     Returns:
-        The arrays, read-only, mapped into memory.
+        The arrays, read-only, memory-mapped.
 
     Raises:
         NDICError: the folder cannot be written to, the disk is full, or `rows` raises it.
     """
     folder = cache_folder()
     arrays = []
-    for place, (shape, dtype) in enumerate(layouts):
-        # Images are named as they always were, without their dtype.
+    for column, (shape, dtype) in enumerate(layouts):
         key = [*depends_on, list(shape), *([dtype] if dtype != "uint8" else [])]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-        arrays.append(_Array(folder / f"{digest}.npy", place, shape, np.dtype(dtype)))
-    if wanted := [array for array in arrays if not array.whole()]:
+        arrays.append(_Array(folder / f"{digest}.npy", column, shape, np.dtype(dtype)))
+    if missing := [array for array in arrays if not array.complete()]:
         make_folder(folder)
         with ExitStack() as locks:
-            for array in wanted:
+            for array in missing:
                 locks.enter_context(FileLock(array.file.with_suffix(".lock")))
-            # While this process waited, another may have built it.
-            if wanted := [array for array in wanted if not array.whole()]:
-                _build(folder, wanted, rows, what, progress)
+            # Another process may have built it in the meantime.
+            if missing := [array for array in missing if not array.complete()]:
+                _build(folder, missing, rows, what, progress)
     return [np.load(array.file, mmap_mode="r") for array in arrays]
 
 
 class _Array(NamedTuple):
-    """What belongs into a cache file, and its place in the tuples of `rows`."""
+    """The content of a cache file; `column` is its position in the tuples of `rows`."""
 
     file: Path
-    place: int
+    column: int
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def whole(self) -> bool:
-        """Whether the file is there and undamaged."""
+    def complete(self) -> bool:
+        """Whether the file exists and is undamaged."""
         try:
             array = np.load(self.file, mmap_mode="r")
         except (OSError, ValueError, EOFError):
@@ -107,7 +93,7 @@ class _Array(NamedTuple):
 
 def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progress: bool) -> None:
     for array in arrays:
-        for stale in folder.glob(f"{array.file.stem}.*.part"):  # of a process that was killed: the lock is ours
+        for stale in folder.glob(f"{array.file.stem}.*.part"):  # left by a killed process: this one has the lock
             stale.unlink(missing_ok=True)
     needed = sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in arrays)
     free = shutil.disk_usage(folder).free
@@ -120,17 +106,17 @@ def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progre
                 handle, part = tempfile.mkstemp(dir=folder, prefix=f"{array.file.stem}.", suffix=".part")
                 files.callback(Path(part).unlink, missing_ok=True)
                 out = files.enter_context(os.fdopen(handle, "wb"))
-                # Written in order, not through a memory map: a full disk is then an error, not a crash.
+                # Not `open_memmap`: on a full disk, writing to a memory map kills the process (SIGBUS).
                 header = dict(descr=array.dtype.str, fortran_order=False, shape=array.shape)
                 np.lib.format.write_array_header_1_0(out, header)
                 parts.append((array, part, out))
             count = arrays[0].shape[0]
             for row in tqdm(rows(), what, count, disable=None if progress else True, leave=False):
                 for array, _, out in parts:
-                    out.write(np.ascontiguousarray(row[array.place], dtype=array.dtype).data)
+                    out.write(np.ascontiguousarray(row[array.column], dtype=array.dtype).data)
             for array, part, out in parts:
                 out.flush()
-                os.fsync(out.fileno())  # a power cut must not leave the name without the content
+                os.fsync(out.fileno())  # so that a power failure cannot leave the name without the content
                 out.close()
                 os.replace(part, array.file)
     except OSError as error:
@@ -142,8 +128,7 @@ def _full(folder: Path, needed: int) -> str:
 
 
 def content_digests(files: Sequence[Path]) -> list[str]:
-    """A hash of every file's content; remembered, so that a file is read only once until its size, place on the disk or
-    one of its times change."""
+    """A hash of every file's content, cached by path, size, times and inode, so that an unchanged file is read once."""
     index = cache_folder() / "digests.json"
     try:
         known = json.loads(index.read_text(encoding="utf-8"))
@@ -158,7 +143,7 @@ def content_digests(files: Sequence[Path]) -> list[str]:
     if new:
         with ThreadPoolExecutor() as pool:
             known.update(zip([key for key, _ in new], pool.map(_digest, [file for _, file in new]), strict=True))
-        with suppress(NDICError):  # a folder that cannot be written to costs time, no more
+        with suppress(NDICError):  # without write permission it only takes longer
             make_folder(index.parent)
             write_whole(index, json.dumps(known).encode())
     return [known[key] for key in keys]

@@ -1,4 +1,4 @@
-"""Cityscapes: left and right views of the cities' streets, in the official splits."""
+"""The data set Cityscapes: left and right views in the official splits."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from ndic_core.errors import NDICError
 
 SIDES = ("leftImg8bit", "rightImg8bit")
 PAIRS = {"train": 2975, "val": 500, "test": 1525}
+REMEDY = "run python -m data_prep.cityscape in a clone of the repository"
 
 
 def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
@@ -17,10 +18,10 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
         split: "train", "val" or "test".
 
     Returns:
-        Paths (x, y), x the left view, sorted; see `PAIRS` for how many the full data set has.
+        Paths (x, y), x the left view, sorted; `PAIRS` has their number in the full data set.
 
     Raises:
-        NDICError: a folder is missing or empty, or a picture has no partner (all are named).
+        NDICError: a folder is missing or empty, or an image has no partner (all are named).
 
     Example:
         >>> import tempfile
@@ -34,10 +35,10 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     check_split(split)
     root = Path(root)
     left, right = (root / side / split for side in SIDES)
-    gone = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
-    if gone:
-        raise NDICError(f"{root} has no {' and no '.join(gone)}; python -m data_prep.cityscape makes it")
-    found, lonely = [], []
+    absent = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
+    if absent:
+        raise NDICError(f"{root} has no {' and no '.join(absent)}; {REMEDY}")
+    found, unpaired = [], []
     for city in sorted({*subfolders(left), *subfolders(right)}):
         xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
         for shot in sorted(xs | ys):
@@ -45,17 +46,17 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
             if shot in xs and shot in ys:
                 found.append((x, y))
             else:
-                lonely.append(y if shot in xs else x)
-    if lonely:
-        missing = by_folder(path.relative_to(root) for path in lonely)
-        raise NDICError(f"{root} lacks these partners: {missing}; extract again with python -m data_prep.cityscape")
+                unpaired.append(y if shot in xs else x)
+    if unpaired:
+        missing = by_folder(path.relative_to(root) for path in unpaired)
+        raise NDICError(f"{root} lacks these partners: {missing}; {REMEDY}")
     if not found:
-        raise NDICError(f"{left} and {right} hold no pictures: python -m data_prep.cityscape extracts them")
+        raise NDICError(f"{left} and {right} contain no images; {REMEDY}")
     return found
 
 
 def _shots(folder: Path, side: str) -> set[str]:
-    """What the names in a city's folder begin with."""
+    """The image names in a city's folder without the side."""
     if not folder.is_dir():
         return set()
     ending = f"_{side}.png"

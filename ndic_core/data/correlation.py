@@ -1,9 +1,9 @@
-"""How much two views of one scene have in common, measured on the pictures themselves: no model, no training.
+"""Correlation of two views, measured on the images without a trained model: block matching, H(x) and H(x|y).
 
-    x, y ─▶ best_match ─▶ where y shows what x shows ─▶ prediction of x by y ─▶ PSNR
-    x, y ─▶ conditional_entropy ─▶ bits a sample of x costs a lossless coder, with y or without
+    x, y ─▶ block_matching ─▶ disparity ─▶ prediction of x from y ─▶ PSNR
+    x, y ─▶ conditional_entropy ─▶ bits per sample of x in a lossless coder, with y or without
 
-Estimates of H(x) and H(x|y) from one picture are upper bounds by a chosen model: a better model finds more.
+Estimates of H(x) and H(x|y) from one image are upper bounds under a chosen model: a better model gives lower ones.
 """
 
 import math
@@ -15,17 +15,17 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError
 
-# Rows up and columns to the right of what a decoder that goes row by row has already decoded around a sample.
+# Rows up and columns to the right of the nearest samples that are decoded before, in raster order.
 _DECODED = ((0, -1), (0, -2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -1), (2, 0), (2, 1))
 
 
-class Match(NamedTuple):
-    """Where y shows what surrounds each position of x; each (H, W).
+class BlockMatch(NamedTuple):
+    """The match of each position of x in y; each (H, W).
 
     Args:
         disparity: whole pixels: the match of column u is column u − disparity.
-        drop: whole pixels that it lies further down.
-        error: mean squared difference of the two patches.
+        drop: vertical offset of the match, whole pixels downwards.
+        error: mean squared difference of the two blocks.
     """
 
     disparity: Tensor
@@ -37,27 +37,27 @@ class Bits(NamedTuple):
     """Two estimates of one entropy, in bits per sample.
 
     Args:
-        gaussian: if what is left to code were Gaussian, of the variance that it has.
-        histogram: from how often each value of the rounded error occurs.
+        gaussian: of a Gaussian residual with the measured variance.
+        histogram: of the frequencies of the rounded residual.
     """
 
     gaussian: float
     histogram: float
 
 
-def best_match(
+def block_matching(
     x: Tensor, y: Tensor, columns: tuple[int, int] = (0, 64), rows: int = 0, patch: int = 9, causal: bool = False
-) -> Match:
-    """For each position of x, the place in y whose surroundings differ least, in the mean of the squares.
+) -> BlockMatch:
+    """Block matching: for each position of x, the block of y with the smallest mean squared difference.
 
     Args:
         x: (C, H, W).
         y: likewise. Beyond its border, its last column or row is repeated.
-        columns: smallest and largest disparity to try; negative ones lie to the right.
+        columns: smallest and largest disparity to try; negative ones are to the right.
         rows: how many rows to search up and down.
-        patch: height and width of the surroundings, odd, pixels.
-        causal: compare only what lies above, or left in the same row: what a decoder that goes row by row knows. The
-            very first sample has nothing of that: its match is the first candidate, with error 0.
+        patch: height and width of a block, odd, pixels.
+        causal: compare only samples above, or left in the same row: those that a decoder in raster order has decoded.
+            The first sample has none: its match is the first candidate, with error 0.
 
     Returns:
         The match of every position; the first, by disparity, of several that are equally good.
@@ -67,26 +67,28 @@ def best_match(
 
     Example:
         >>> x = torch.rand(3, 32, 64, generator=torch.Generator().manual_seed(0))
-        >>> y = x.roll(-5, dims=2)  # all lies 5 columns further left
-        >>> best_match(x, y, columns=(0, 8)).disparity[:, 16:48].unique()
+        >>> y = x.roll(-5, dims=2)  # 5 columns to the left
+        >>> block_matching(x, y, columns=(0, 8)).disparity[:, 16:48].unique()
         tensor([5])
     """
     if x.ndim != 3 or x.shape != y.shape:
         raise NDICError(f"two views are (C, H, W) of one shape, not {tuple(x.shape)} and {tuple(y.shape)}")
     low, high = columns
     if not x.numel():
-        raise NDICError(f"there is nothing to match in views of {tuple(x.shape)}: they have no pixel")
+        raise NDICError(f"views of {tuple(x.shape)} have no pixel to match")
     if low > high or rows < 0 or patch < 3 or patch % 2 == 0:
-        raise NDICError(f"columns={columns}, rows={rows}, patch={patch}: a range, 0 or more, and an odd number from 3")
+        raise NDICError(
+            f"columns={columns}, rows={rows}, patch={patch}: expected are a range, 0 or more, and an odd number from 3"
+        )
     height, width = x.shape[1:]
     half = patch // 2
-    # Rows and columns of the surroundings, counted from their corner: a square, or the part of it decoded before.
+    # Rows and columns of a block, counted from its corner: a square, or the part of it that is already decoded.
     areas = [(0, half, 0, patch), (half, half + 1, 0, half)] if causal else [(0, patch, 0, patch)]
 
     def over_areas(values: Tensor) -> Tensor:
-        # Beyond the border nothing is decoded before; where all may be compared, the border is repeated.
+        # Beyond the border no sample is decoded; otherwise the border is repeated.
         beyond = "constant" if causal else "replicate"
-        # Sums over all rectangles at once: differences of sums from the corner, exact enough in double precision.
+        # Summed-area table: sums over all rectangles at once, exact enough in double precision.
         corner = F.pad(F.pad(values[None, None], [half] * 4, beyond)[0, 0], (1, 0, 1, 0)).cumsum(0).cumsum(1)
         return sum(_sums(corner, *area, (height, width)) for area in areas)
 
@@ -102,7 +104,7 @@ def best_match(
             better = error < least
             least = torch.where(better, error, least)
             disparity, drop = disparity.masked_fill(better, d), drop.masked_fill(better, down)
-    return Match(disparity, drop, least)
+    return BlockMatch(disparity, drop, least)
 
 
 def conditional_entropy(
@@ -113,25 +115,25 @@ def conditional_entropy(
     patch: int = 11,
     groups: int = 4,
 ) -> Bits:
-    """Bits per sample of x, as an upper bound: those of a lossless coder that goes row by row, and may know y.
+    """Bits per sample of x, as an upper bound: those of a lossless coder in raster order, with or without y.
 
-    What such a coder knows before a sample is its ten nearest decoded neighbours. With y it also finds, by what is
-    already decoded around the sample (`best_match`, causal), where y goes on in the same way, and looks at the 3 × 3
-    samples there. The sample is predicted linearly from all of these, with least-squares weights, after the samples
-    were sorted into groups by what is known before: how rough the decoded neighbourhood is, and how well y fits it.
-    Each group has weights and a histogram of its own (as in lossless coders such as CALIC, Wu and Memon, 1997).
+    The context of a sample is its ten nearest decoded neighbours. With y it also has the 3 × 3 samples of y around the
+    match of the decoded neighbourhood (`block_matching`, causal). The sample is predicted linearly from its context by
+    least squares. Samples are first sorted into groups by their context: how rough the decoded neighbourhood is, and
+    how well y fits it. Each group has its own weights and histogram (as in lossless coders such as CALIC, Wu and
+    Memon, 1997).
 
-    The weights and histograms are fitted to the picture itself and their bits are not counted; the estimates are
-    corrected for the flattery of that, by the degrees of freedom and after Miller (1955).
+    The weights and histograms are fitted to the image itself and their bits are not counted; the bias is corrected by
+    the degrees of freedom and after Miller (1955).
 
     Args:
-        x: (H, W) in [0, 1], one channel; counted in the 256 levels of a file. The bits of its first row and column,
-            which have no complete neighbourhood, are not counted.
+        x: (H, W) in [0, 1], one channel, rounded to 8 bits. The first row and column, which have no complete
+            neighbourhood, are not counted.
         y: likewise, the side information; None estimates the entropy of x alone.
-        columns: disparities to search, see `best_match`.
+        columns: range of disparities, see `block_matching`.
         rows: likewise.
         patch: likewise.
-        groups: the square root of how many groups there are; 1 keeps all samples together.
+        groups: square root of the number of groups; 1 keeps all samples together.
 
     Returns:
         Bits per sample, estimated in two ways.
@@ -146,10 +148,10 @@ def conditional_entropy(
         (6.4, 6.4)
     """
     if x.ndim != 2:
-        raise NDICError(f"entropy is estimated of one channel, (H, W), not of {tuple(x.shape)}")
+        raise NDICError(f"the entropy is that of one channel, (H, W), not of {tuple(x.shape)}")
     total = (x.shape[0] - 1) * (x.shape[1] - 1)
     if groups < 1 or total < 100 * groups**2:
-        raise NDICError(f"{total} samples are too few for {groups}² groups: at least 100 a group are needed")
+        raise NDICError(f"{total} samples are too few for {groups}² groups: at least 100 per group are needed")
     x = _levels(x)
     known = _neighbours(x)
     rough = (known - known.mean(0)).square().mean(0)
@@ -157,16 +159,16 @@ def conditional_entropy(
         group = _ranked(rough, groups**2)
     else:
         y = _levels(y)
-        match = best_match(x[None], y[None], columns, rows, patch, causal=True)
+        match = block_matching(x[None], y[None], columns, rows, patch, causal=True)
         known = torch.cat([known, _around(y, match)])
         group = groups * _ranked(rough, groups) + _ranked(match.error, groups)
 
     known = torch.cat([known, torch.ones_like(known[:1])])
-    x, known, group = x[1:, 1:], known[:, 1:, 1:], group[1:, 1:]  # the border's neighbours would be itself, repeated
+    x, known, group = x[1:, 1:], known[:, 1:, 1:], group[1:, 1:]  # neighbours of the border would be the border itself
     gaussian = histogram = 0.0
     for number in group.unique():
         samples, given = x[group == number], known[:, group == number].T
-        weights = torch.linalg.lstsq(given, samples, driver="gelsd").solution  # neighbours may be all alike
+        weights = torch.linalg.lstsq(given, samples, driver="gelsd").solution  # neighbours may be all equal
         predicted = given @ weights
         share = len(samples) / total
         variance = (samples - predicted).square().sum() / max(1, len(samples) - given.shape[1])
@@ -179,27 +181,27 @@ _CERTAIN = 1 / (2 * math.pi * math.e)  # variance below which the Gaussian's bit
 
 
 def _levels(view: Tensor) -> Tensor:
-    """In the levels of a file, 0 to 255, on the CPU: least squares of neighbours that are all alike need it."""
+    """8-bit levels, 0 to 255, on the CPU: least squares of equal neighbours need it."""
     if not (view.is_floating_point() and ((view >= 0) & (view <= 1)).all()):
         raise NDICError("a view has numbers in [0, 1]: divide 8-bit values by 255 first")
     return (view * 255).round().cpu().double()
 
 
 def _sums(corner: Tensor, top: int, bottom: int, start: int, end: int, size: tuple[int, int]) -> Tensor:
-    """Sums over a rectangle at every position, from the sums over all that lies above and left of a place."""
+    """Sums over a rectangle at every position, from the summed-area table."""
     height, width = size
     down = corner[bottom : bottom + height] - corner[top : top + height]
     return down[:, end : end + width] - down[:, start : start + width]
 
 
 def _neighbours(x: Tensor) -> Tensor:
-    """What is decoded around each sample, (10, H, W)."""
+    """The decoded neighbours of each sample, (10, H, W)."""
     height, width = x.shape
     wide = F.pad(x[None, None], (2, 2, 2, 0), mode="replicate")[0, 0]
     return torch.stack([wide[2 - up : 2 - up + height, 2 + on : 2 + on + width] for up, on in _DECODED])
 
 
-def _around(y: Tensor, match: Match) -> Tensor:
+def _around(y: Tensor, match: BlockMatch) -> Tensor:
     """The 3 × 3 samples of y around each match, (9, H, W)."""
     height, width = y.shape
     row = (torch.arange(height)[:, None] + match.drop).clamp(0, height - 1)
@@ -209,13 +211,13 @@ def _around(y: Tensor, match: Match) -> Tensor:
 
 
 def _ranked(values: Tensor, groups: int) -> Tensor:
-    """Which of so many groups, about equally large, each value falls into."""
+    """The quantile group of each value."""
     steps = torch.arange(1, groups, dtype=values.dtype) / groups
     return torch.bucketize(values, values.flatten().quantile(steps))
 
 
 def _entropy(values: Tensor) -> float:
-    """Bits per value, by how often each occurs, with Miller's correction."""
+    """Entropy of the values' histogram, bits, with Miller's correction."""
     counts = values.unique(return_counts=True)[1].double()
     shares = counts / counts.sum()
     return (-(shares * shares.log2()).sum() + (len(counts) - 1) / (2 * math.log(2) * counts.sum())).item()

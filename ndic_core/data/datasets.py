@@ -1,12 +1,13 @@
-"""From a configuration to the pairs of one split, whatever the data set."""
+"""Loading of a data set by its name in the configuration, and of any folder with pairs."""
 
 from dataclasses import fields
 from pathlib import Path
 
 from ndic_core.config import Config
 from ndic_core.data import cityscape, folder, kitti
-from ndic_core.data.mixed import STREET_SCALE, MixedPairs, native_pairs, real_pairs, validation_pairs
+from ndic_core.data.mixed import STREET_SCALE, MixedPairs
 from ndic_core.data.pairs import Pairs, load_pairs
+from ndic_core.data.real_pairs import native_pairs, real_pairs, validation_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import load_street
 from ndic_core.errors import NDICError
@@ -16,16 +17,16 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     """The pairs that a configuration names, decoded, cropped and resized (or rendered), from the cache where possible.
 
     Args:
-        config: of the experiment; `dataset_name`, `dataset_path`, `resize`, and the street's keys count. With
-            `matching_loss_weight`, the pairs to train on know their disparity.
+        config: of the experiment; `dataset_name`, `dataset_path`, `resize` and the street's keys are used. With
+            `matching_loss_weight`, the street's training pairs have their disparity.
         split: "train", "val" or "test".
-        progress: show a bar on stderr while pictures are prepared for the first time.
+        progress: show a bar on stderr while images are decoded or rendered for the first time.
 
     Returns:
-        The pairs, images of `resize`.
+        The pairs, images of size `resize`.
 
     Raises:
-        NDICError: the data set is not there, or pictures are missing or odd (all are named).
+        NDICError: the data set is not found, or images are missing or cannot be used (all are named).
 
     Example:
         >>> from ndic_core.config import load_config
@@ -39,9 +40,9 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     path = config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
-    truth = config.matching_loss_weight > 0 and split == "train"
+    with_disparity = config.matching_loss_weight > 0 and split == "train"
     if name == "Street":
-        return _of_left_cameras(load_street(_street(size, config.street), split, counts[split], progress, truth))
+        return load_street(_street(size, config.street), split, counts[split], progress, with_disparity)
     if name == "Mixed":
         real, native = real_pairs(root, split, size, config.exclude, progress), None
         if config.window_fraction:
@@ -49,36 +50,36 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         if split == "val":
             return validation_pairs(real, native)
         larger = tuple(STREET_SCALE * side for side in size) if config.window_fraction else size
-        street = _of_left_cameras(load_street(_street(larger, config.street), split, counts[split], progress, truth))
+        street = load_street(_street(larger, config.street), split, counts[split], progress, with_disparity)
         shares = dict(synthetic_fraction=config.synthetic_fraction, window_fraction=config.window_fraction)
         return MixedPairs(real, street, size, config.seed, native=native, **shares)
     if name == "KITTI_Stereo":
         return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "KITTI_General":
         return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
-    if name == "Cityscape":  # the whole picture, as published: 1:2 already
+    if name == "Cityscape":  # the whole image, as published: its aspect is 1:2
         return load_pairs(cityscape.pairs(root, split), size, progress=progress)
     return load_pairs(folder.pairs(root, split), size, progress=progress, camera_of=lambda x: "left")
 
 
 def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, progress: bool = False) -> Pairs:
-    """Some pairs of whatever data set a folder holds, to look at: the left view is x, the right one y.
+    """Some pairs of the data set in a folder, recognised by its layout: the left view is x, the right one y.
 
-    Of a KITTI or Cityscapes folder that `data_prep` made these are test pairs (of Cityscapes val, if that is all there
-    is), of own pictures all there are (or those in `test/`); a folder that just holds KITTI's `image_2/` and `image_3/`
-    will do as well.
+    Of a KITTI or Cityscapes folder made by `data_prep` these are test pairs (of Cityscapes val, if there is no test
+    folder), of own images all pairs (or those in `test/`); a folder with KITTI's `image_2/` and `image_3/` alone is
+    accepted as well.
 
     Args:
         root: the folder.
         size: height and width to resize to.
-        most: if there are more, so many of them, evenly spread; 1 or more.
-        progress: show a bar on stderr while pictures are prepared for the first time.
+        most: maximum number of pairs, evenly spread over all; 1 or more.
+        progress: show a bar on stderr while images are decoded or rendered for the first time.
 
     Returns:
         The pairs.
 
     Raises:
-        NDICError: no data set is there, or pictures are missing or odd (all are named).
+        NDICError: there is no data set, or images are missing or cannot be used (all are named).
 
     Example:
         >>> find_pairs(Path("nowhere"))
@@ -86,7 +87,7 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
         ndic_core.errors.NDICError: there is no folder nowhere: check its name
     """
     if most < 1:
-        raise NDICError(f"at least one pair is asked for, not most={most}")
+        raise NDICError(f"most={most} must be at least 1")
     root = Path(root)
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
@@ -111,14 +112,9 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
     return load_pairs(paths, size, crop, progress=progress)
 
 
-def _of_left_cameras(pairs: Pairs) -> Pairs:
-    pairs.cameras = ["left"] * len(pairs)
-    return pairs
-
-
-def _street(size: tuple[int, int], knobs: dict) -> Street:
+def _street(size: tuple[int, int], parameters: dict) -> Street:
     known = [field.name for field in fields(Street) if field.name != "size"]
-    for knob in knobs:
-        if knob not in known:
-            raise NDICError(f"street: unknown knob {knob!r}; it has {', '.join(known)}")
-    return Street(size=size, **knobs)
+    for name in parameters:
+        if name not in known:
+            raise NDICError(f"street: unknown parameter {name!r}; choose from {', '.join(known)}")
+    return Street(size=size, **parameters)

@@ -1,4 +1,4 @@
-"""Own pictures: a folder of left views and one of right views, matched by name."""
+"""The data set Folder: own images in a folder of left and one of right views, matched by name."""
 
 import os
 from collections.abc import Iterable
@@ -7,19 +7,19 @@ from pathlib import Path
 from ndic_core.errors import NDICError
 
 SPLITS = ("train", "val", "test")
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]:
-    """The pairs of one split of a user's own pictures.
+    """The pairs of one split of a user's own images.
 
     Where `root` has folders `train/`, `val/` or `test/` (each with `left/` and `right/`), these are the splits.
-    Otherwise the pairs, sorted by name, are cut into blocks: the first 80 % train, the next 10 % val, the last
-    10 % test, at least one pair each. Blocks, because neighbouring pictures of a sequence look alike and would
-    otherwise be on both sides of the cut.
+    Otherwise the pairs, sorted by name, are split into blocks: the first 80 % train, the next 10 % val, the last
+    10 % test, at least one pair each. Blocks, because neighbouring images of a sequence look alike and would
+    otherwise be in two splits.
 
     Args:
-        root: a folder with `left/` and `right/`, or two folders (of x, of y) with files of the same names; endings
+        root: a folder with `left/` and `right/`, or two folders (of x, of y) with files of the same names; extensions
             may differ.
         split: "train", "val" or "test".
 
@@ -27,7 +27,7 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
         Paths (x, y), sorted by name; x is the left view, or of the first folder.
 
     Raises:
-        NDICError: a folder is missing or empty, a picture has no partner (all are named), or there are fewer than
+        NDICError: a folder is missing or empty, an image has no partner (all are named), or there are fewer than
             three pairs to split.
 
     Example:
@@ -55,22 +55,23 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
 
 
 def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Pictures of two folders with the same name (without ending), sorted.
+    """Images of two folders with the same name (without extension), sorted.
 
     Raises:
-        NDICError: a folder is missing or empty, or a picture has no partner (all are named).
+        NDICError: a folder is missing or empty, or an image has no partner (all are named).
     """
-    gone = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
-    if gone:
+    absent = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
+    if absent:
         raise NDICError(
-            f"{' and '.join(gone)} not found: left views belong into {left.name}/ and right views into {right.name}/"
+            f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
         )
     xs, ys = _by_stem(left), _by_stem(right)
     if not xs and not ys:
-        raise NDICError(f"{left} and {right} hold no pictures: {', '.join(ENDINGS)} are read")
-    lonely = [xs[stem] for stem in sorted(xs.keys() - ys.keys())] + [ys[stem] for stem in sorted(ys.keys() - xs.keys())]
-    if lonely:
-        raise NDICError(f"pictures without a partner of the same name: {', '.join(map(str, lonely))}")
+        raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)})")
+    both = ((xs, ys), (ys, xs))
+    unpaired = [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]
+    if unpaired:
+        raise NDICError(f"images without a partner of the same name: {', '.join(map(str, unpaired))}")
     return [(xs[stem], ys[stem]) for stem in sorted(xs)]
 
 
@@ -79,15 +80,15 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     twice = []
     for name in sorted(visible_files(folder)):
         path = folder / name
-        if path.suffix.lower() in ENDINGS and found.setdefault(path.stem, path) != path:
+        if path.suffix.lower() in EXTENSIONS and found.setdefault(path.stem, path) != path:
             twice.append(f"{found[path.stem].name} and {name}")
     if twice:
-        raise NDICError(f"{folder} holds several pictures of one name: {', '.join(twice)}; keep one of each")
+        raise NDICError(f"{folder} contains several images of one name: {', '.join(twice)}; keep one of each")
     return found
 
 
 def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple[Path, Path]]:
-    """The consecutive 80, 10 or 10 % that a split is."""
+    """The consecutive 80, 10 or 10 % of a split."""
     count = len(found)
     if count < 3:
         raise NDICError(
@@ -99,21 +100,21 @@ def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple
     return {"train": found[:train], "val": found[train:val], "test": found[val:]}[split]
 
 
-# What the listings of all data sets share
+# Shared by the listings of all data sets
 
 
 def check_split(split: str) -> None:
-    """Refuse what is no split.
+    """Check the name of a split.
 
     Raises:
         NDICError: `split` is none of "train", "val", "test".
     """
     if split not in SPLITS:
-        raise NDICError(f"there is no split {split!r}: take train, val or test")
+        raise NDICError(f"there is no split {split!r}: choose train, val or test")
 
 
 def visible_files(folder: Path) -> list[str]:
-    """Names of the files in a folder, hidden ones left out, in one scan and no particular order.
+    """Names of the files in a folder without hidden ones, in one scan, unsorted.
 
     Raises:
         NDICError: the folder cannot be read.
@@ -122,7 +123,7 @@ def visible_files(folder: Path) -> list[str]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, hidden ones left out, sorted.
+    """Names of the folders in a folder without hidden ones, sorted.
 
     Raises:
         NDICError: the folder cannot be read.
@@ -139,7 +140,7 @@ def _scan(folder: Path, kind) -> list[str]:
 
 
 def by_folder(paths: Iterable[Path]) -> str:
-    """Every path, said once a folder: for sentences that name all that is missing.
+    """Paths grouped by folder, for messages that name all missing files.
 
     Example:
         >>> by_folder([Path("a/1.png"), Path("a/2.png"), Path("b/1.png")])

@@ -1,4 +1,4 @@
-"""Where y shows what x shows, from a known disparity: by pixels, by positions of features, by patches."""
+"""Ground-truth correspondence from a known disparity: per pixel, per feature position, per patch."""
 
 import torch
 import torch.nn.functional as F
@@ -7,22 +7,22 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 
 
-def true_match(disparity: Tensor, occluded: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Where y shows what each position of x's features stands for.
+def true_offsets(disparity: Tensor, occluded: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """The true column offset from each feature position of x to its match in y.
 
     Args:
-        disparity: (H, W), or (B, H, W) of several pairs, pixels; x at column u is y at column u − disparity.
+        disparity: (H, W), or (B, H, W) of several pairs, pixels; x at column u corresponds to y at column
+            u − disparity.
         occluded: bool, in the same shape.
-        shrink: the features are this much smaller.
+        stride: image pixels per feature position.
 
     Returns:
-        The column offset from x's position to y's, (h, w) or (B, h, w), in feature pixels, 0 or negative (of a mirrored
-        pair positive), NaN where y does not show all of the position; and bool in the same shape, whether it shows none
-        of it.
+        The offsets, (h, w) or (B, h, w), in feature positions, 0 or negative (of a mirrored pair positive), NaN where
+        part of the position is occluded; and bool in the same shape, True where all of it is.
 
     Example:
         >>> disparity, occluded = torch.full((4, 8), 3.0), torch.arange(8).expand(4, 8) < 4
-        >>> true_match(disparity, occluded, 2)[0][0]
+        >>> true_offsets(disparity, occluded, 2)[0][0]
         tensor([    nan,     nan, -1.5000, -1.5000])
     """
     offset = -F.avg_pool2d(disparity[None], stride)[0] / stride
@@ -31,13 +31,13 @@ def true_match(disparity: Tensor, occluded: Tensor, stride: int) -> tuple[Tensor
 
 
 def warp(y: Tensor, disparity: Tensor, drop: Tensor | None = None) -> Tensor:
-    """y as seen from x: at every position of x what y shows at its match, read between pixels by bicubic weights.
+    """y aligned with x: the value of y at the match of every position of x, by bicubic interpolation.
 
     Args:
         y: (C, H, W).
         disparity: (H, W), pixels; the match of column u is column u − disparity. Beyond y's border, its last column is
             repeated.
-        drop: (H, W), pixels that the match lies further down; 0 where None.
+        drop: (H, W), vertical offset of the match, pixels downwards; 0 where None.
 
     Returns:
         (C, H, W). Where the match is a whole number of pixels away, y's own values.
@@ -58,29 +58,29 @@ def warp(y: Tensor, disparity: Tensor, drop: Tensor | None = None) -> Tensor:
 def patch_shares(
     disparity: Tensor, occluded: Tensor | None = None, patch_grid: int = 4, drop: Tensor | None = None
 ) -> Tensor:
-    """In which of y's patches the parts of each patch of x lie: what attention between patches should find.
+    """The ground truth of attention between patches: how the pixels of each patch of x distribute over y's patches.
 
     Args:
         disparity: (H, W), pixels; x at column u is y at column u − disparity. H and W are multiples of `patch_grid`.
-        occluded: bool, (H, W), pixels that y does not show; none where None.
+        occluded: bool, (H, W), pixels without a match in y; none where None.
         patch_grid: patches per side, P.
-        drop: (H, W), pixels that the match lies further down; 0 where None.
+        drop: (H, W), vertical offset of the match, pixels downwards; 0 where None.
 
     Returns:
-        (P, P, P, P): of patch row and column in x, the share of its visible pixels whose match lies in patch row and
-        column of y. Adds up to 1 over y's patches; NaN where y shows nothing of the patch.
+        (P, P, P, P): for patch row and column of x, the share of its visible pixels whose match is in patch row and
+        column of y. Sums to 1 over y's patches; NaN where no pixel of the patch has a match.
 
     Raises:
         NDICError: the sides are not multiples of `patch_grid`.
 
     Example:
-        >>> patch_shares(torch.full((8, 8), 1.0), patch_grid=2)[0, 1]  # one of four columns lies in the left patch
+        >>> patch_shares(torch.full((8, 8), 1.0), patch_grid=2)[0, 1]  # one of four columns is in the left patch
         tensor([[0.2500, 0.7500],
                 [0.0000, 0.0000]])
     """
     height, width = disparity.shape
     if height % patch_grid or width % patch_grid:
-        raise NDICError(f"a picture of {height} × {width} does not divide into {patch_grid} × {patch_grid} patches")
+        raise NDICError(f"an image of {height} × {width} does not divide into {patch_grid} × {patch_grid} patches")
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     down, across = row if drop is None else (row + drop).round().long(), (column - disparity).round().long()
     visible = (down >= 0) & (down < height) & (across >= 0) & (across < width)

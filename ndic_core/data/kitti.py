@@ -1,6 +1,6 @@
-"""KITTI 2012 and 2015 with all their frames: which pictures make pairs, in the published splits.
+"""The data sets KITTI Stereo and KITTI General: pairs from the multi-view images of KITTI 2012 and 2015.
 
-Pictures are `FOLDER/PART/CAMERA/NNNNNN_FF.png`: scene NNNNNN, frame FF. Frame 10 is the one the benchmarks look at.
+Images are `FOLDER/PART/CAMERA/NNNNNN_FF.png`: scene NNNNNN, frame FF. The KITTI benchmarks use frame 10.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ndic_core.data.folder import by_folder, check_split, visible_files
 from ndic_core.errors import NDICError
 
-CROP = (370, 740)  # height and width of the centre that is used
+CROP = (370, 740)  # height and width of the centre crop
 
 # Scenes of the two collections, 2012 and 2015.
 SCENES = {
@@ -21,14 +21,14 @@ SCENES = {
 }
 PARTS = ("training", "testing")
 FRAMES = 21  # of a scene
-CAMERAS = (("image_2", "image_3"), ("colored_0", "colored_1"))  # left and right, as 2015 and as 2012 calls them
+CAMERAS = (("image_2", "image_3"), ("colored_0", "colored_1"))  # left and right, names of 2015 and of 2012
 
 STEREO_FRAMES = {"train": ("training", (10, 11)), "val": ("testing", (11,)), "test": ("testing", (10,))}
 STEREO_PAIRS = {"train": 1576, "val": 790, "test": 790}
 
-STEPS = (1, 2, 3)  # frames between the two pictures of a KITTI General pair
+STEPS = (1, 2, 3)  # frames between the two images of a KITTI General pair
 GENERAL_PAIRS = {"train": 175_332, "val": 912, "test": 3_607}
-# Testing scenes that the lists published with DSIN (Ayzik and Avidan, ECCV 2020) hold out, and NDIC after it.
+# Testing scenes held out by the published lists of DSIN (Ayzik and Avidan, ECCV 2020), which NDIC uses too.
 HELD_OUT = {
     "data_stereo_flow_multiview": (4, 33, 41, 44, 49, 52, 122, 158, 166, 167),
     "data_scene_flow_multiview": (29, 79, 85, 100, 105, 110, 129, 150, 158, 175),
@@ -36,9 +36,11 @@ HELD_OUT = {
 
 Pair = tuple[Path, Path]
 
+REMEDY = "run python -m data_prep.kitti in a clone of the repository"
+
 
 class Scene(NamedTuple):
-    """The pictures of one scene: two cameras, frame number to path."""
+    """The images of one scene: frame number to path for both cameras."""
 
     folder: str
     part: str
@@ -57,14 +59,14 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     Args:
         root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
         split: "train", "val" or "test".
-        lists: False looks at the folders only.
+        lists: False ignores list files.
 
     Returns:
-        Paths (x, y) by scene and frame; left first, then the same two swapped. `STEREO_PAIRS` says how many there
-        are of the full collections.
+        Paths (x, y) by scene and frame; left first, then the same two swapped. `STEREO_PAIRS` has the
+            numbers of the full collections.
 
     Raises:
-        NDICError: no pictures are there, one lacks its partner, or a listed file is missing (all are named).
+        NDICError: there are no images, one has no partner, or a listed file is missing (all are named).
 
     Example:
         >>> import tempfile
@@ -91,25 +93,24 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
 def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     """KITTI General: the two cameras of one scene 1 to 3 frames apart, so neither synchronised nor calibrated.
 
-    A list file `KITTI_general_SPLIT.txt` takes precedence. Otherwise the pairs of the held-out scenes are drawn into
-    val and test, reproducibly (by a hash of their names, whatever the file system or the Python), and those of all
-    other scenes, of training and testing folders, are train. Held out are the 20 published testing scenes; a
-    collection that lacks some of these holds out as many others as keep 20 of 789, testing scenes first, at least
-    one. A fifth of the held-out pairs is val, at least one and at most 912; the rest is test, at most 3,607. So val
-    and test share scenes, as published, and train shares none with them.
+    A list file `KITTI_general_SPLIT.txt` takes precedence. Otherwise the pairs of the held-out scenes are assigned to
+    val and test at random, reproducibly (by a hash of their names), and those of all other scenes, of training and
+    testing folders, are train. Held out are the 20 published testing scenes; where some of these are missing, other
+    scenes replace them so that 20 of 789 are held out, testing scenes first, at least one. A fifth of the held-out
+    pairs is val, at least one and at most 912; the rest is test, at most 3,607. So val and test share scenes, as
+    published, and train shares none with them.
 
     Args:
         root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
         split: "train", "val" or "test".
-        lists: False looks at the folders only.
+        lists: False ignores list files.
 
     Returns:
-        Paths (x, y) by scene and frame, x of either camera: 228 of a scene of 21 frames. `GENERAL_PAIRS` says how
-        many there are of the full collections.
+        Paths (x, y) by scene and frame, x of either camera: 228 of a scene of 21 frames. `GENERAL_PAIRS` has the
+            numbers of the full collections.
 
     Raises:
-        NDICError: no pictures or too few are there, one lacks its partner, or a listed file is missing (all are
-            named).
+        NDICError: there are no images or too few, one has no partner, or a listed file is missing (all are named).
     """
     check_split(split)
     root = Path(root)
@@ -118,37 +119,37 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     found = scenes(root)
     held_out = _held_out(found)
     if split == "train":
-        pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _across(scene)]
+        pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _general_pairs(scene)]
     else:
-        named = [named for scene in found if scene[:3] in held_out for named in _across(scene)]
-        drawn = sorted(named, key=lambda item: _draw(item[0]))
+        named = [named for scene in found if scene[:3] in held_out for named in _general_pairs(scene)]
+        drawn = sorted(named, key=lambda item: _rank(item[0]))
         val = min(max(1, len(drawn) // 5), GENERAL_PAIRS["val"])
         test = min(len(drawn) - val, GENERAL_PAIRS["test"])
         chosen = {name for name, _ in (drawn[:val] if split == "val" else drawn[val : val + test])}
         pairs = [pair for name, pair in named if name in chosen]
     if not pairs:
         raise NDICError(
-            f"{root} has too few pictures for KITTI General ({split}): at least two scenes with several frames are "
-            "needed; python -m data_prep.kitti extracts all"
+            f"{root} has too few images for KITTI General ({split}): at least two scenes with several frames are "
+            f"needed; {REMEDY}"
         )
     return pairs
 
 
 def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES))) -> list[Scene]:
-    """The scenes in the folders, with the frames asked for; one scan a folder.
+    """The scenes in the folders, with the requested frames; one scan per folder.
 
     Args:
         root: the folder with `data_stereo_flow_multiview/`, `data_scene_flow_multiview/`, or both.
         parts: "training", "testing" or both.
-        frames: which frames, 0 to 20; scenes with none of them are left out.
+        frames: which frames, 0 to 20; scenes without any of them are left out.
 
     Returns:
         The scenes, sorted; frames in ascending order, the same of both cameras.
 
     Raises:
-        NDICError: no such pictures are there, or one lacks its partner of the other camera (all are named).
+        NDICError: there are no such images, or one has no partner of the other camera (all are named).
     """
-    found, lonely = [], []
+    found, unpaired = [], []
     for folder in SCENES:
         for part in parts:
             base = root / folder / part
@@ -156,8 +157,8 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
             if cameras is None:
                 continue
             absent = [base / name for name in cameras if not (base / name).is_dir()]
-            if absent:  # one name for the folder, not one for each of its pictures
-                lonely += absent
+            if absent:  # name the folder once, not each of its images
+                unpaired += absent
                 continue
             left, right = (_frames(base / name, frames) for name in cameras)
             for number in sorted({*left, *right}):
@@ -165,45 +166,44 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
                 for camera, lacking in zip(
                     cameras, (theirs.keys() - ours.keys(), ours.keys() - theirs.keys()), strict=True
                 ):
-                    lonely += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
+                    unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
                 found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
-    if lonely:
-        missing = by_folder(path.relative_to(root) for path in lonely)
-        raise NDICError(f"{root} lacks these partners of pictures: {missing}; python -m data_prep.kitti extracts them")
+    if unpaired:
+        missing = by_folder(path.relative_to(root) for path in unpaired)
+        raise NDICError(f"{root} lacks these partners of images: {missing}; {REMEDY}")
     if not found:
         raise NDICError(
-            f"{root.absolute()} holds no KITTI pictures: expected are {' or '.join(SCENES)} with "
-            f"{' and '.join(parts)}, in them image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; "
-            f"python -m data_prep.kitti makes them"
+            f"{root.absolute()} contains no KITTI images: expected are {' or '.join(SCENES)} with "
+            f"{' and '.join(parts)}, in them image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; {REMEDY}"
         )
     return found
 
 
-def scene_of(picture: Path) -> str:
-    """What tells the scenes apart: the folder of the cameras, and the number.
+def scene_of(image: Path) -> str:
+    """The scene of an image: the folder of the cameras, and the number.
 
     Example:
         >>> scene_of(Path("data_scene_flow_multiview/testing/image_3/000004_11.png"))
         'data_scene_flow_multiview/testing/000004'
     """
-    return (picture.parent.parent / picture.stem.split("_")[0]).as_posix()
+    return (image.parent.parent / image.stem.split("_")[0]).as_posix()
 
 
 def list_file(root: Path, name: str) -> Path | None:
-    """A list file in `root` or else in `root/data_paths`, if there is one."""
+    """A list file in `root` or else in `root/data_paths`, if it exists."""
     return next((folder / name for folder in (root, root / "data_paths") if (folder / name).is_file()), None)
 
 
 def read_list(file: Path, root: Path) -> list[Pair]:
-    """Pairs from a list file: two lines a pair, x first, paths relative to `root`.
+    """Pairs from a list file: two lines per pair, x first, paths relative to `root`.
 
-    Backslashes count as slashes, a leading slash and blank lines are ignored. Lists name `image_2` and `image_3`;
-    where these are absent but `colored_0` and `colored_1` are there, these are meant. Where `root` is itself the
-    folder `data_paths` and the pictures lie beside it, paths start there.
+    Backslashes are read as slashes; a leading slash and blank lines are ignored. Lists name `image_2` and `image_3`;
+    where only `colored_0` and `colored_1` exist, these are used. Where `root` is itself the folder `data_paths`, paths
+    are relative to its parent folder if the images are there.
 
     Args:
         file: the list.
-        root: where its paths start.
+        root: the folder that its paths are relative to.
 
     Returns:
         Paths (x, y) in the order of the file.
@@ -215,10 +215,10 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise NDICError(f"{file} cannot be read as a list of pictures: {error}") from error
+        raise NDICError(f"{file} cannot be read as a list of images: {error}") from error
     lines = [line.strip().replace("\\", "/").lstrip("/") for line in text.splitlines() if line.strip()]
     if not lines or len(lines) % 2:
-        raise NDICError(f"{file} has {len(lines)} lines: a list has two a pair, x and then y")
+        raise NDICError(f"{file} has {len(lines)} lines: a list has two per pair, x and then y")
     outside = sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)})
     if outside:
         raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
@@ -230,7 +230,7 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     missing = {path if path.parent in present else path.parent for path in missing}
     if missing:
         names = by_folder(path.relative_to(root) for path in missing)
-        raise NDICError(f"{file} lists what is not in {root}: {names}; python -m data_prep.kitti extracts the pictures")
+        raise NDICError(f"{file} lists files that are not in {root}: {names}; {REMEDY}")
     return [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
 
 
@@ -243,7 +243,7 @@ def _as_found(root: Path, line: str) -> Path:
 
 
 def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]:
-    """Pictures of one camera: scene number to frame number to path."""
+    """Images of one camera: scene number to frame number to path."""
     found: dict[int, dict[int, Path]] = {}
     for name in visible_files(folder):
         match = re.fullmatch(r"([0-9]{6})_([0-9]{2})\.png", name)
@@ -252,8 +252,8 @@ def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]
     return found
 
 
-def _across(scene: Scene) -> Iterator[tuple[str, Pair]]:
-    """The General pairs of a scene, each with a name that is the same on every machine."""
+def _general_pairs(scene: Scene) -> Iterator[tuple[str, Pair]]:
+    """The General pairs of a scene, each with a name that does not depend on the machine."""
     name = f"{scene.folder}/{scene.part}/{scene.number:06d}"
     for i, left in scene.left.items():
         for j in sorted(i + sign * step for step in STEPS for sign in (-1, 1)):
@@ -269,10 +269,10 @@ def _held_out(found: list[Scene]) -> set[tuple[str, str, int]]:
     size = max(1, round(len(published) * len(found) / total))
     present = {scene[:3] for scene in found}
     chosen = present & published
-    others = sorted(present - published, key=lambda scene: (scene[1] != "testing", _draw("/".join(map(str, scene)))))
+    others = sorted(present - published, key=lambda scene: (scene[1] != "testing", _rank("/".join(map(str, scene)))))
     return chosen | set(others[: max(0, size - len(chosen))])
 
 
-def _draw(name: str) -> bytes:
+def _rank(name: str) -> bytes:
     """A fixed pseudo-random rank."""
     return hashlib.sha256(name.encode()).digest()

@@ -1,38 +1,39 @@
-"""What every data set becomes: pairs of images of one size, decoded once, ready for a batch."""
+"""Image pairs of one size as a PyTorch data set: decoding, centre crop, resize, and batches."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from ndic_core.data.cache import cached_images, content_digests
+from ndic_core.data.cache import cached_arrays, content_digests
 from ndic_core.errors import NDICError
+from ndic_core.io import decode_image, image_size
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
-LEFT, RIGHT = (  # names of the folders that hold a camera's images: KITTI 2015's, KITTI 2012's, Cityscapes', one's own
+LEFT, RIGHT = (  # folder names by camera: KITTI 2015, KITTI 2012, Cityscapes, own images
     {"image_2", "colored_0", "leftImg8bit", "left"},
     {"image_3", "colored_1", "rightImg8bit", "right"},
 )
-COLOUR_MODES = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # what Pillow turns into RGB without loss of colour
+COLOUR_MODES = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # those that Pillow converts to RGB without loss of colour
+MAX_STORED_PIXELS = 178_956_970  # Pillow's own limit: images are reduced before they are coded
 
 
 class Pairs(torch.utils.data.Dataset):
     """Image pairs in memory-mapped 8-bit pixels.
 
     Args:
-        images: uint8 (count, H, W, 3); a picture that belongs to several pairs is there once.
+        images: uint8 (count, H, W, 3); an image that belongs to several pairs is stored once.
         index: (n, 2) integers: which images are x and y of each pair.
-        names: n strings that tell the pairs apart in tables.
-        scenes: n strings, the same for pairs that show the same scene; the names where None.
-        disparity: (n, H, W) floats where it is known: pixels; x at column u is y at column u − disparity; NaN where y
-            does not show it.
-        cameras: n of "left", "right" or None: which camera took x, where that is known; None where it never is.
+        names: n unique strings, for tables.
+        scenes: n strings, equal for pairs of one scene; the names where None.
+        disparity: (n, H, W) floats, the ground truth if available, pixels: x at column u corresponds to y at column
+            u − disparity; NaN where occluded in y.
+        cameras: n of "left", "right" or None (unknown), the camera of x; None if all are unknown.
 
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
@@ -56,7 +57,7 @@ class Pairs(torch.utils.data.Dataset):
         self.scenes = self.names if scenes is None else list(scenes)
         self.disparity = disparity
         self.cameras = [None] * len(index) if cameras is None else list(cameras)
-        self.parts: dict[str, Sequence[int]] = {}  # groups of pairs whose validation loss is also stated apart, by name
+        self.parts: dict[str, Sequence[int]] = {}  # named groups of pairs with a validation loss of their own
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -78,35 +79,35 @@ class Pairs(torch.utils.data.Dataset):
         return x, y
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
-        """x and y of some pairs as they are stored, uint8 (B, 2, H, W, 3), on the device of `to`."""
+        """x and y of some pairs as stored, uint8 (B, 2, H, W, 3), on the device of `to`."""
         chosen = self.index[list(indices)]
         if self._pixels is not None:
             return self._pixels[torch.from_numpy(chosen).to(self._pixels.device, non_blocking=True)]
         return torch.from_numpy(self.images[chosen])
 
-    def known(self, indices: Sequence[int]) -> list[int]:
-        """Which of `indices`, by their places among them, know their disparity: all or none."""
+    def with_ground_truth(self, indices: Sequence[int]) -> list[int]:
+        """The positions in `indices` of pairs with ground-truth disparity: all or none."""
         return [] if self.disparity is None else list(range(len(indices)))
 
-    def truth(self, indices: Sequence[int]) -> Tensor:
-        """Disparities of some pairs that know them, (B, H, W), as in `disparity`."""
+    def ground_truth(self, indices: Sequence[int]) -> Tensor:
+        """Disparities of some pairs that have them, (B, H, W), as in `disparity`."""
         return torch.from_numpy(self.disparity[list(indices)]).float()
 
     def to(self, device: torch.device) -> "Pairs":
-        """Hold the pixels on a GPU with room for them, so that no batch waits for a transfer; elsewhere no change."""
+        """Copy the pixels to a GPU with enough memory, so that no batch waits for a transfer; otherwise no change."""
         if device.type == "cuda" and self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
             self._pixels = torch.from_numpy(np.array(self.images)).to(device)
         return self
 
     def in_epoch(self, epoch: int) -> "Pairs":
-        """What an epoch of training sees: these pairs do not change."""
+        """The pairs of an epoch of training: the same in every epoch."""
         return self
 
     def first(self, count: int) -> "Pairs":
         """The first `count` pairs."""
-        return self.some(range(min(count, len(self))))
+        return self.subset(range(min(count, len(self))))
 
-    def some(self, indices: Sequence[int]) -> "Pairs":
+    def subset(self, indices: Sequence[int]) -> "Pairs":
         """Some of the pairs."""
         chosen = list(indices)
         names, scenes, cameras = ([of[i] for i in chosen] for of in (self.names, self.scenes, self.cameras))
@@ -114,11 +115,11 @@ class Pairs(torch.utils.data.Dataset):
         return Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras)
 
     def camera(self, indices: Sequence[int]) -> list[str | None]:
-        """Which camera took x of some pairs, see `cameras`."""
+        """The camera of x of some pairs, see `cameras`."""
         return [self.cameras[i] for i in indices]
 
-    def show_the_same(self, i: int, j: int) -> bool:
-        """Whether pairs i and j show one scene, or share a picture."""
+    def same_scene(self, i: int, j: int) -> bool:
+        """Whether pairs i and j show one scene or share an image."""
         return self.scenes[i] == self.scenes[j] or bool(set(self.index[i]) & set(self.index[j]))
 
 
@@ -130,21 +131,21 @@ def load_pairs(
     progress: bool = True,
     camera_of: Callable[[Path], str | None] | None = None,
 ) -> Pairs:
-    """Pairs from files: centre crop, resize, cached.
+    """Pairs from image files: centre crop, resize, cached on disk.
 
     Args:
         paths: x and y of each pair.
         size: height and width to resize to.
-        crop: height and width of the centre to take first; None takes the largest centre of the shape of `size`.
-        scene_of: which scene a picture shows; each picture its own where left out.
-        progress: show a bar on stderr while pictures are prepared for the first time.
-        camera_of: which camera took a picture, "left", "right" or None; by the names of its folders where left out.
+        crop: height and width of the centre crop that is resized; None takes the largest one of the aspect of `size`.
+        scene_of: the scene of an image file; the file itself where left out.
+        progress: show a bar on stderr while images are decoded for the first time.
+        camera_of: the camera of an image file, "left", "right" or None; by the names of its folders where left out.
 
     Returns:
         The pairs, in the order of `paths`.
 
     Raises:
-        NDICError: pictures are missing, damaged, grey, of more than 8 bits a channel, smaller than the crop, or of
+        NDICError: images are missing, damaged, grey, of more than 8 bits per channel, smaller than the crop, or of
             another size than their partner: all of them are named.
 
     Example:
@@ -156,35 +157,77 @@ def load_pairs(
         tensor([1., 0., 0.])
     """
     files = list(dict.fromkeys(path for pair in paths for path in pair))
-    place = {file: i for i, file in enumerate(files)}
     _refuse(f"{file}: no such file" for file in files if not file.is_file())
-    digests = content_digests(files)
-    depends_on = ["pairs 2", size, crop, int(RESAMPLING), digests]
 
-    def prepared() -> Iterable[np.ndarray]:
+    def prepared() -> Iterable[tuple[np.ndarray]]:
         with ThreadPoolExecutor() as pool:
-            sizes = dict(zip(files, pool.map(lambda file: _inspect(file, crop), files), strict=True))
+            sizes = dict(zip(files, pool.map(lambda file: _or_reason(stored_size, file, crop), files), strict=True))
             problems = [problem for problem in sizes.values() if isinstance(problem, str)]
             for x, y in paths:
                 if isinstance(sizes[x], tuple) and isinstance(sizes[y], tuple) and sizes[x] != sizes[y]:
                     (h_x, w_x), (h_y, w_y) = sizes[x], sizes[y]
                     problems.append(f"{x} and {y}: {h_x} × {w_x} and {h_y} × {w_y}, a pair must have one size")
             _refuse(problems)
-            problems = []
-            for image in pool.map(lambda file: _prepare(file, size, crop), files):
+            for image in pool.map(lambda file: _or_reason(_prepare, file, size, crop), files):
                 if isinstance(image, str):
                     problems.append(image)
                 elif not problems:
-                    yield image
+                    yield (image,)
             _refuse(problems)
 
-    images = cached_images(depends_on, (len(files), *size, 3), prepared, "decode and resize", progress)
-    index = np.array([[place[x], place[y]] for x, y in paths]).reshape(-1, 2)
+    depends_on = ["pairs 2", size, crop, int(RESAMPLING), content_digests(files)]
+    layout = ((len(files), *size, 3), "uint8")
+    (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
+    number = {file: i for i, file in enumerate(files)}
+    index = np.array([[number[x], number[y]] for x, y in paths]).reshape(-1, 2)
     root = os.path.commonpath([file.parent for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
     cameras = [(camera_of or _camera)(x) for x, _ in paths]
     return Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=cameras)
+
+
+def stored_size(file: Path, crop: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Height and width of an image file, from its header.
+
+    Raises:
+        NDICError: `load_pairs` refuses the file, or it is smaller than `crop`.
+    """
+    height, width = image_size(file, modes=COLOUR_MODES, max_pixels=MAX_STORED_PIXELS)
+    if crop and (height < crop[0] or width < crop[1]):
+        raise NDICError(f"{file}: {height} × {width}, smaller than the crop of {crop[0]} × {crop[1]}")
+    return height, width
+
+
+def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
+    """An image file, cropped and resized, uint8 (H, W, 3)."""
+    image = decode_image(file, modes=COLOUR_MODES, max_pixels=MAX_STORED_PIXELS)
+    height, width = crop or _largest_crop(size, (image.height, image.width))
+    # Whole pixels, rounded as torchvision's centre crop does.
+    top, left = round((image.height - height) / 2), round((image.width - width) / 2)
+    box = (left, top, left + width, top + height)
+    return np.asarray(image.crop(box).resize(size[::-1], RESAMPLING))
+
+
+def _largest_crop(shape: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the largest crop with the aspect of `shape`."""
+    scale = min(within[0] / shape[0], within[1] / shape[1])
+    return round(shape[0] * scale), round(shape[1] * scale)
+
+
+def _or_reason(read: Callable, *arguments):
+    """What a function returns, or the message of its error: all faulty files are reported together."""
+    try:
+        return read(*arguments)
+    except NDICError as error:
+        return str(error)
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    problems = list(dict.fromkeys(problems))
+    if problems:
+        count = f"{len(problems)} {'image' if len(problems) == 1 else 'images'}"
+        raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
 
 
 def _camera(file: Path) -> str | None:
@@ -193,63 +236,3 @@ def _camera(file: Path) -> str | None:
         if part in LEFT or part in RIGHT:
             return "left" if part in LEFT else "right"
     return None
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    problems = list(dict.fromkeys(problems))
-    if problems:
-        count = f"{len(problems)} {'picture' if len(problems) == 1 else 'pictures'}"
-        raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
-
-
-def image_size(file: Path) -> tuple[int, int] | None:
-    """Height and width by the file's header; None where `load_pairs` would refuse the file."""
-    size = _inspect(file, None)
-    return None if isinstance(size, str) else size
-
-
-def _inspect(file: Path, crop: tuple[int, int] | None) -> tuple[int, int] | str:
-    """Height and width, from the header alone; or what is wrong."""
-    try:
-        with Image.open(file) as image, file.open("rb") as raw:
-            start = raw.read(26)
-            if (start.startswith(b"\x89PNG") and start[24] == 16) or image.mode.startswith(("I", "F")):
-                return f"{file}: more than 8 bits a channel; convert it to 8-bit RGB"
-            if image.mode not in COLOUR_MODES:
-                return f"{file}: no colour (mode {image.mode}); convert it to 8-bit RGB"
-            height, width = image.height, image.width
-            if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # a camera held upright: lies on its side
-                height, width = width, height
-            if crop and (height < crop[0] or width < crop[1]):
-                return f"{file}: {height} × {width}, smaller than the crop of {crop[0]} × {crop[1]}"
-            return height, width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{file}: {_reason(error)}"
-
-
-def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray | str:
-    """The picture, cropped and resized, uint8 (H, W, 3); or what is wrong."""
-    try:
-        with Image.open(BytesIO(file.read_bytes())) as stored:
-            image = ImageOps.exif_transpose(stored).convert("RGB")
-            height, width = crop or _largest(size, (image.height, image.width))
-            # Whole pixels, rounded as torchvision's centre crop does.
-            top, left = round((image.height - height) / 2), round((image.width - width) / 2)
-            box = (left, top, left + width, top + height)
-            return np.asarray(image.crop(box).resize(size[::-1], RESAMPLING))
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"{file}: {_reason(error)}"
-
-
-def _largest(shape: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the largest centre with the aspect of `shape`."""
-    scale = min(within[0] / shape[0], within[1] / shape[1])
-    return round(shape[0] * scale), round(shape[1] * scale)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no picture that Pillow can read"
-    if isinstance(error, OSError) and error.errno:
-        return f"cannot be read ({error.strerror})"
-    return "truncated or damaged"

@@ -13,17 +13,16 @@ some 400 bytes on its container.
 
 import importlib.util
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import Image, UnidentifiedImageError, __version__, features
+from PIL import Image, __version__, features
 
 from ndic_core.errors import NDICError
-from ndic_core.models.coding.container import MAX_PIXELS
+from ndic_core.io import decode_image, image_to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,29 +146,13 @@ def encode(name: str, x: "Tensor", quality: float) -> bytes:
 
 
 def decode(data: bytes) -> "Tensor":
-    """The bytes of a file → an image (3, H, W) in [0, 1]; which codec wrote it is told by its content.
+    """The bytes of a file → an image (3, H, W) in [0, 1]; the content shows which codec wrote it.
 
     Raises:
-        NDICError: it is no intact RGB picture of one of `CODECS`, or a picture of more than 2**24 pixels.
+        NDICError: it is not an intact RGB image of one of `CODECS`, or an image of more than 2**24 pixels.
     """
-    import numpy as np
-    import torch
-
-    try:
-        with warnings.catch_warnings(), _opened(data) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            if image.width * image.height > MAX_PIXELS:
-                raise NDICError(f"this picture has more than {MAX_PIXELS} pixels: it was not coded here")
-            if image.mode != "RGB":
-                raise NDICError(f"this picture has mode {image.mode}, not RGB: it was not coded here")
-            pixels = np.array(image)
-    except UnidentifiedImageError as error:
-        raise NDICError(f"these bytes are no file of {', '.join(CODECS)}") from error
-    except Image.DecompressionBombError as error:
-        raise NDICError(f"this picture has more than {MAX_PIXELS} pixels: it was not coded here") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise NDICError("this picture is truncated or damaged: get it again from its source") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    kind = f"a file of {', '.join(CODECS)}"
+    return image_to_tensor(decode_image(data, name="this image", modes=["RGB"], read_header=_opened, kind=kind))
 
 
 def curve(name: str, images: Iterable["Tensor"], qualities: Iterable[float] | None = None) -> list[dict]:
@@ -220,12 +203,15 @@ def _measure(name: str, x: "Tensor", quality: float) -> dict:
     )
 
 
-def _opened(data: bytes) -> Image.Image:
-    """The picture in a file; its header is read, its pixels are not yet."""
-    if data[4:11] == b"ftyphei" and _installed(CODECS["HEVC"]):  # Pillow itself would not know it
-        return _pillow_heif().HeifImageFile(BytesIO(data))
-    formats = [codec.format for codec in CODECS.values() if codec.feature and _installed(codec)]
-    return Image.open(BytesIO(data), formats=formats)
+def _opened(stream: BinaryIO) -> Image.Image:
+    """The image in a file of one of `CODECS`; only its header is read."""
+    start = stream.read(12)
+    stream.seek(0)
+    if start[4:11] == b"ftyphei" and _installed(CODECS["HEVC"]):  # Pillow itself would not know it
+        return _pillow_heif().HeifImageFile(stream)
+    return Image.open(
+        stream, formats=[codec.format for codec in CODECS.values() if codec.feature and _installed(codec)]
+    )
 
 
 def _codec(name: str) -> ClassicalCodec:

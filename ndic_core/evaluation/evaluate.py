@@ -227,7 +227,7 @@ def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
         return torch.full_like(y, 0.5)
     for step in range(len(pairs)):  # from afar: neighbours may show the same scene
         j = (i + len(pairs) // 2 + step) % len(pairs)
-        if not pairs.show_the_same(i, j):
+        if not pairs.same_scene(i, j):
             return pairs[j][1].to(y.device)
     return None
 

@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from ndic_core.catalogue import STRIDES
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.errors import NDICError
 from ndic_core.models.aligned import AlignedNDIC
@@ -79,10 +79,10 @@ class _Layer:
     nothing_hidden: list[Tensor]
 
     def add(self, pair: StreetPair, weights: Tensor) -> None:
-        truth, hidden = true_match(pair.disparity, pair.occluded, self.stride)
+        truth, hidden = true_offsets(pair.disparity, pair.occluded, self.stride)
         visible = truth.isfinite()
         columns = torch.arange(pair.disparity.shape[1])
-        beyond, _ = true_match(pair.disparity, columns - pair.disparity < 0, self.stride)
+        beyond, _ = true_offsets(pair.disparity, columns - pair.disparity < 0, self.stride)
         offset, nothing = best_match(weights, tuple(truth.shape))
         self.offset.append(offset[:, visible])
         self.truth.append(truth[visible])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style
@@ -87,7 +87,7 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Seque
     figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
     for row, weights, stride in zip(axes, maps, strides, strict=True):
-        truth, occluded = true_match(pair.disparity, pair.occluded, stride)
+        truth, occluded = true_offsets(pair.disparity, pair.occluded, stride)
         offset, no_match = best_match(weights, tuple(truth.shape))
         for axis, values in zip(row[:2], (offset[1], truth), strict=True):
             shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")

@@ -78,9 +78,9 @@ class Batches:
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
             matching_loss_weight = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
             known = disparity = None
-            if matching_loss_weight and (places := pairs.known(chosen)):
+            if matching_loss_weight and (places := pairs.with_ground_truth(chosen)):
                 known = self._there(torch.tensor(places))
-                disparity = self._there(pairs.truth([chosen[i] for i in places]))
+                disparity = self._there(pairs.ground_truth([chosen[i] for i in places]))
                 # Mirrored, y's things lie to the right.
                 disparity = torch.where(flip[known], -disparity.flip(-1), disparity)
             if alone[step]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ndic_core.config import Config
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.models.matching import Match
 
 FLOOR = 1e-4  # added to a weight before its logarithm: the gradient at a weight of 0 is bounded
@@ -73,7 +73,7 @@ class _Scale:
 
     def __init__(self, match: Match, disparity: Tensor, furthest: Tensor):
         stride = disparity.shape[-1] // match.weights.shape[-1]
-        target, self.hidden = true_match(disparity.float(), disparity.isnan(), stride)
+        target, self.hidden = true_offsets(disparity.float(), disparity.isnan(), stride)
         self.match = match
         self.visible = target.abs() * stride <= furthest  # NaN compares as false
         self.target = target.where(self.visible, 0)

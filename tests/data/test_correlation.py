@@ -1,4 +1,4 @@
-"""What two views have in common: on noise of known entropy, on shifted pictures, on the street."""
+"""Block matching and conditional entropy, on noise of known entropy, on shifted images, on the street."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndic_core import NDICError
-from ndic_core.data.correlation import best_match, conditional_entropy
+from ndic_core.data.correlation import block_matching, conditional_entropy
 from ndic_core.data.ground_truth import warp
 from ndic_core.data.street import Street
 
@@ -19,7 +19,7 @@ def noise(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 128, 256, generator=torch.Generator().manual_seed(seed))
 
 
-def picture(values: torch.Tensor) -> torch.Tensor:
+def image(values: torch.Tensor) -> torch.Tensor:
     return 0.5 + LEVELS / 255 * values
 
 
@@ -37,7 +37,7 @@ def scenes():
 def test_a_shift_is_found_and_undone(shift, drop, causal):
     x = torch.rand(3, 40, 64, generator=torch.Generator().manual_seed(1))
     y = x.roll((drop, -shift), dims=(1, 2))
-    match = best_match(x, y, columns=(-10, 10), rows=2, patch=7, causal=causal)
+    match = block_matching(x, y, columns=(-10, 10), rows=2, patch=7, causal=causal)
     inner = slice(8, -8), slice(16, -16)
     assert (match.disparity[inner] == shift).all()
     assert (match.drop[inner] == drop).all()
@@ -52,31 +52,25 @@ def test_a_causal_match_does_not_look_ahead():
     changed[0, 20, 30] = 0
     changed[0, 20, 31:] = 0
     changed[0, 21:] = 0
-    before, after = (best_match(view, y, (-8, 8), causal=True) for view in (x, changed))
+    before, after = (block_matching(view, y, (-8, 8), causal=True) for view in (x, changed))
     assert torch.equal(before.disparity[:20], after.disparity[:20])
     assert torch.equal(before.disparity[20, :31], after.disparity[20, :31])
     assert not torch.equal(before.disparity[21:], after.disparity[21:])
 
 
-def test_the_causal_entropy_does_not_look_ahead_either(scenes):
-    # Were a sample among what predicts it, noise would cost nothing.
-    pure = picture(noise(1)[0])
-    assert conditional_entropy(pure).gaussian == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.02)
-
-
 @pytest.mark.parametrize("place", [(0, 0), (0, 20), (12, 0), (12, 20)])
-def test_nothing_of_a_sample_reaches_its_own_causal_match(place):
+def test_a_causal_match_does_not_depend_on_its_own_sample(place):
     x, y = torch.rand(2, 1, 24, 32, generator=torch.Generator().manual_seed(3))
     changed = x.clone()
     changed[0, place[0], place[1]] += 1
-    before, after = (best_match(view, y, (-8, 8), causal=True) for view in (x, changed))
+    before, after = (block_matching(view, y, (-8, 8), causal=True) for view in (x, changed))
     for old, new in zip(before, after, strict=True):
         assert old[place] == new[place]
 
 
 @pytest.mark.parametrize("shape", [(4, 8192), (8192, 4)])
-def test_samples_at_the_border_are_not_among_their_own_neighbours(shape):
-    view = picture(noise(1)[0]).reshape(shape)
+def test_samples_at_the_border_do_not_predict_themselves(shape):
+    view = image(noise(1)[0]).reshape(shape)
     bits = conditional_entropy(view, groups=1)
     assert bits.gaussian == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.02)
     assert bits.histogram == pytest.approx(bits_of_a_gaussian(LEVELS), abs=0.04)
@@ -84,7 +78,7 @@ def test_samples_at_the_border_are_not_among_their_own_neighbours(shape):
 
 def test_views_stay_on_their_device():
     view, disparity = torch.empty(3, 16, 32, device="meta"), torch.empty(16, 32, device="meta")
-    assert all(part.is_meta for part in best_match(view, view, (0, 4), rows=1))
+    assert all(part.is_meta for part in block_matching(view, view, (0, 4), rows=1))
     assert warp(view, disparity, disparity).is_meta
 
 
@@ -94,19 +88,19 @@ def test_gaussian_views_have_the_entropy_of_the_formula(correlation, groups):
     shared, own = noise(2)
     alone = bits_of_a_gaussian(LEVELS)
     given_y = bits_of_a_gaussian(LEVELS * math.sqrt(1 - correlation**2))
-    x, y = picture(shared), picture(correlation * shared + math.sqrt(1 - correlation**2) * own)
+    x, y = image(shared), image(correlation * shared + math.sqrt(1 - correlation**2) * own)
     for known, expected in ((None, alone), (y, given_y)):
         bits = conditional_entropy(x, known, columns=(-4, 4), groups=groups)
         assert bits.gaussian == pytest.approx(expected, abs=0.02)
         assert bits.histogram == pytest.approx(expected, abs=0.04)
 
 
-def test_views_that_are_the_same_leave_nothing():
-    x = picture(noise(1)[0])
+def test_equal_views_have_no_conditional_entropy():
+    x = image(noise(1)[0])
     assert conditional_entropy(x, x, columns=(0, 0)) == (0, 0)
 
 
-def test_on_the_street_y_saves_bits_and_another_scene_does_not(scenes):
+def test_y_of_the_street_saves_bits_and_another_scene_does_not(scenes):
     scene, other = scenes
     alone, known, foreign = (conditional_entropy(scene.x[1], y) for y in (None, scene.y[1], other.y[1]))
     for kind in ("gaussian", "histogram"):
@@ -114,7 +108,7 @@ def test_on_the_street_y_saves_bits_and_another_scene_does_not(scenes):
         assert abs(getattr(foreign, kind) - getattr(alone, kind)) < 0.12
 
 
-def test_identical_viewpoints_leave_little_more_than_the_noise():
+def test_identical_viewpoints_leave_the_noise():
     pair = Street(baseline=0, exposure=0).pair(20_000_002)
     floor = bits_of_a_gaussian(0.008 * 255)
     bits = conditional_entropy(pair.x[1], pair.y[1])
@@ -123,13 +117,13 @@ def test_identical_viewpoints_leave_little_more_than_the_noise():
 
 def test_the_true_disparity_is_found_on_the_street(scenes):
     scene = scenes[0]
-    match = best_match(scene.x, scene.y)
-    seen = ~scene.occluded & (scene.disparity > 1)  # the sky looks the same everywhere
+    match = block_matching(scene.x, scene.y)
+    seen = ~scene.occluded & (scene.disparity > 1)  # the sky has no texture
     near = ((match.disparity - scene.disparity).abs() <= 1)[seen].float().mean()
     assert near > 0.75
 
 
-def test_warping_reads_between_pixels():
+def test_warping_interpolates():
     y = torch.arange(16.0).expand(2, 3, 16) / 16
     moved = warp(y, torch.full((3, 16), 2.5))
     assert moved[:, :, 6:] == pytest.approx((y - 2.5 / 16)[:, :, 6:], abs=1e-6)
@@ -139,19 +133,19 @@ def test_warping_reads_between_pixels():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: best_match(torch.rand(3, 8, 8), torch.rand(3, 8, 9)), "of one shape"),
-        (lambda: best_match(torch.rand(8, 8), torch.rand(8, 8)), "of one shape"),
-        (lambda: best_match(*torch.rand(2, 3, 8, 8), columns=(4, 2)), "a range"),
-        (lambda: best_match(*torch.rand(2, 3, 8, 8), patch=4), "odd"),
+        (lambda: block_matching(torch.rand(3, 8, 8), torch.rand(3, 8, 9)), "of one shape"),
+        (lambda: block_matching(torch.rand(8, 8), torch.rand(8, 8)), "of one shape"),
+        (lambda: block_matching(*torch.rand(2, 3, 8, 8), columns=(4, 2)), "a range"),
+        (lambda: block_matching(*torch.rand(2, 3, 8, 8), patch=4), "odd"),
         (lambda: conditional_entropy(torch.rand(3, 64, 64)), "one channel"),
         (lambda: conditional_entropy(torch.rand(16, 16)), "too few"),
         (lambda: conditional_entropy(torch.rand(1, 1000), groups=1), "0 samples are too few"),
         (lambda: conditional_entropy(torch.full((64, 64), torch.nan)), "divide 8-bit values by 255"),
         (lambda: conditional_entropy(torch.ones(64, 64, dtype=torch.uint8)), "divide 8-bit values by 255"),
         (lambda: conditional_entropy(torch.rand(64, 64), 255 * torch.rand(64, 64)), "divide 8-bit values by 255"),
-        (lambda: best_match(torch.rand(3, 0, 8), torch.rand(3, 0, 8)), "no pixel"),
+        (lambda: block_matching(torch.rand(3, 0, 8), torch.rand(3, 0, 8)), "no pixel"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(wrong, sentence):
+def test_wrong_arguments_are_refused(wrong, sentence):
     with pytest.raises(NDICError, match=sentence):
         wrong()

@@ -1,4 +1,4 @@
-"""`find_pairs` tells from a folder's content what it is."""
+"""`find_pairs` recognises a data set by the content of its folder."""
 
 from pathlib import Path
 
@@ -56,9 +56,3 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         find_pairs(tmp_path, most=0)
     with pytest.raises(NDICError, match="no folder"):
         find_pairs(tmp_path / "nowhere")
-
-
-def test_real_pairs_are_read(shared):
-    pairs = find_pairs(shared / "data" / "kitti2015_test", most=2)
-    assert len(pairs) == 2
-    assert pairs[1][0].shape == (3, 128, 256)

@@ -1,4 +1,4 @@
-"""The mixture that weights are trained on: real pairs drawn anew each epoch, among pairs of the street."""
+"""The data set Mixed: real pairs, windows and the street's pairs with random crops and colours in every epoch."""
 
 import csv
 import shutil
@@ -15,8 +15,8 @@ from torchvision.transforms.v2 import functional as transforms
 import ndic_core as ndic
 from ndic_core.compare import draw_curves
 from ndic_core.data.datasets import load_split
-from ndic_core.data.mixed import MixedPairs, held_out
 from ndic_core.data.pairs import Pairs
+from ndic_core.data.real_pairs import held_out
 from ndic_core.training.loader import Batches
 from ndic_core.training.recipe import load_recipe
 
@@ -24,37 +24,31 @@ SIZE = (32, 64)
 NATIVE = (80, 260)  # of the images at the camera's resolution
 
 
+def write_pairs(root: Path, count: int, size: tuple[int, int], shift: int, step: float, extra_row: bool) -> Path:
+    """Pairs whose red encodes the column, green the row and blue the number; y is shifted to the left. With
+    `extra_row`, every other pair has one row more."""
+    rows, columns = np.arange(size[0] + extra_row), np.arange(size[1] + shift)
+    image = np.zeros((len(rows), len(columns), 3), np.uint8)
+    image[..., 0], image[..., 1] = columns * step, 3 * rows[:, None]
+    for side, left in (("image_2", 0), ("image_3", shift)):
+        (root / side).mkdir()
+        for i in range(count):
+            view = image[: size[0] + (extra_row and i % 2), left : left + size[1]].copy()
+            view[..., 2] = i
+            Image.fromarray(view).save(root / side / f"{i:03d}.png")
+    return root
+
+
 @pytest.fixture(scope="session")
 def real_folder(tmp_path_factory) -> Path:
-    """34 pairs as wide as KITTI's; a pixel's red tells its column, its green its row; y lies 6 pixels further left."""
-    root = tmp_path_factory.mktemp("real")
-    columns = np.arange(160 + 6)
-    picture = np.zeros((48, 166, 3), np.uint8)
-    picture[..., 0] = columns
-    picture[..., 1] = 4 * np.arange(48)[:, None]
-    for folder, left in (("image_2", 0), ("image_3", 6)):
-        (root / folder).mkdir()
-        for i in range(34):
-            view = picture[:, left : left + 160].copy()
-            view[..., 2] = i
-            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
-    return root
+    """34 pairs with KITTI's aspect."""
+    return write_pairs(tmp_path_factory.mktemp("real"), 34, (48, 160), shift=6, step=1, extra_row=False)
 
 
 @pytest.fixture(scope="session")
 def native_folder(tmp_path_factory) -> Path:
-    """Ten of the pairs, of which four are not held out, twice as large; y lies 20 pixels further left."""
-    root = tmp_path_factory.mktemp("native")
-    image = np.zeros((NATIVE[0], NATIVE[1] + 20, 3), np.uint8)
-    image[..., 0] = np.arange(NATIVE[1] + 20) * 0.9
-    image[..., 1] = 3 * np.arange(NATIVE[0])[:, None]
-    for folder, left in (("image_2", 0), ("image_3", 20)):
-        (root / folder).mkdir()
-        for i in range(10):
-            view = image[: NATIVE[0] + i % 2, left : left + NATIVE[1]].copy()
-            view[..., 2] = i
-            Image.fromarray(view).save(root / folder / f"{i:03d}.png")
-    return root
+    """Ten of the pairs, of which four are not held out, twice as large."""
+    return write_pairs(tmp_path_factory.mktemp("native"), 10, NATIVE, shift=20, step=0.9, extra_row=True)
 
 
 def windowed(real_folder, native_folder, tmp_path, **changes):
@@ -63,7 +57,7 @@ def windowed(real_folder, native_folder, tmp_path, **changes):
 
 
 def mixed(real_folder, tmp_path, **changes):
-    """A configuration of 2 + 2 pairs to train and 60 to validate: 8 + 3 of an epoch."""
+    """A configuration with 4 pairs to train on and 30 to validate on, in both orders: 8 + 3 pairs in an epoch."""
     data = dict(
         dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1], test=False
     )
@@ -107,7 +101,7 @@ def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
         held_out(tmp_path, 6)
 
 
-def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
+def test_excluded_pairs_are_not_trained_on(real_folder, tmp_path):
     config = mixed(real_folder, tmp_path, exclude=["001", "030"])
     pairs = load_split(config, "train", progress=False)
     assert {name[8:11] for name in pairs.real.names} == {"000", "002", "003"}
@@ -116,7 +110,7 @@ def test_what_is_left_out_is_not_trained_on(real_folder, tmp_path):
         load_split(mixed(real_folder, tmp_path, exclude=["77", "1.png"]), "train", progress=False)
 
 
-def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
+def test_the_recipe_excludes_the_pairs_of_the_results(shared):
     """Frames of one drive are in both folders, and two pairs to validate on are there a second time."""
     root = shared / "data" / "kitti_train"
     with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
@@ -125,58 +119,20 @@ def test_the_recipe_leaves_out_what_results_are_measured_on(shared):
         assert set(stage.config.exclude) == {*drive, "224", "242"}
 
 
-def test_no_curve_of_pairs_that_change(real_folder, tmp_path):
+def test_no_curve_of_random_crops(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: take val"):
         draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
 
 
-def test_there_is_nothing_to_test_on(real_folder, tmp_path):
+def test_there_is_no_test_split(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
         load_split(mixed(real_folder, tmp_path), "test", progress=False)
     with pytest.raises(ndic.NDICError, match="test: dataset_name: Mixed has no pairs to test on; set test: False"):
         mixed(real_folder, tmp_path, test=True)
 
 
-def test_both_pictures_are_cropped_alike(real_folder, tmp_path, monkeypatch):
-    """Rows stay rows, and every disparity is the same number of columns of the crop."""
-    from ndic_core.data import mixed as module
-
-    monkeypatch.setattr(module, "_blend", lambda views, other, share: views)
-    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
-    places = set()
-    for epoch in range(4):
-        x, y = pairs.in_epoch(epoch).batch(range(8))
-        assert x.shape == y.shape == (8, 3, *SIZE)
-        assert torch.allclose(x[:, 1], y[:, 1], atol=1e-3)
-        for i in range(8):
-            scale = 255 * (x[i, 0, :, -1] - x[i, 0, :, 0]).mean().item() / 63  # pixels of the file a column
-            assert 0.78 * 48 / 32 - 0.1 < scale < 48 / 32 + 0.05
-            sign = 1 if pairs.real.names[i].startswith("image_2") else -1
-            assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(6 * sign, abs=0.3)
-            places.add((round(255 * x[i, 0].min().item()), round(255 * x[i, 1].min().item() / 4)))
-    assert len(places) > 20
-    assert {bool(row) for _, row in places} == {False, True}
-
-
-def test_colours_change_alike_but_brightness_a_little_in_y_alone():
-    images = np.full((4, 48, 160, 3), (200, 100, 50), np.uint8)
-    real = Pairs(images, np.array([[0, 1], [2, 3]]), ["a", "b"])
-    street = Pairs(images[:2, :32, :64], np.array([[0, 1]]), ["c"])
-    pairs = MixedPairs(real, street, SIZE, seed=1)
-    ratios, colours = [], []
-    for epoch in range(20):
-        x, y = pairs.in_epoch(epoch).batch(range(len(pairs)))
-        assert x.min() >= 0
-        assert max(x.max(), y.max()) <= 1
-        ratios += (y[:, 1] / x[:, 1]).mean((1, 2)).tolist()
-        colours += [tuple(image.mean((1, 2)).tolist()) for image in x]
-    assert 0.95 <= min(ratios) < 0.97
-    assert 1.03 < max(ratios) <= 1.05 + 1e-6
-    assert len(set(colours)) == len(colours)
-
-
-def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
-    """Colours change all at once, where torchvision takes one image at a time."""
+def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
+    """Same crop and colours in x and y, but for brightness. The draws depend on seed, epoch and number only."""
     pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False).in_epoch(3)
     pairs.real.images = np.random.default_rng(0).integers(0, 256, pairs.real.images.shape, dtype=np.uint8)
     numbers = [5, 9, 0, 3]
@@ -188,33 +144,17 @@ def test_a_batch_is_what_torchvision_makes_of_each_pair(real_folder, tmp_path):
             h = round(height * rng.uniform(0.78, 1))
             w = min(width, round(h * SIZE[1] / SIZE[0]))
             top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-            exact = transforms.resized_crop(views.float(), top, left, h, w, SIZE, antialias=True)
-            views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True)
-            assert (views - exact).abs().max() < 1.001  # 8 bits: rows and columns are each rounded once
-            views = views / 255
+            views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True) / 255
         else:
             views = torch.stack(pairs.street[pairs._scene(i)])
             rng.uniform()  # whether it is a window
         brightness, contrast, saturation = rng.uniform(0.8, 1.2, 3)
         views = transforms.adjust_brightness(views, brightness)
-        pivot = transforms.rgb_to_grayscale(views).mean()  # torchvision takes that of each image
+        pivot = transforms.rgb_to_grayscale(views).mean()  # of both images: a surface keeps one colour
         views = (contrast * views + (1 - contrast) * pivot).clamp(0, 1)
         views = transforms.adjust_saturation(views, saturation)
         views[1] = transforms.adjust_brightness(views[1], rng.uniform(0.95, 1.05))
         assert torch.allclose(torch.stack([x[place], y[place]]), views, atol=1e-5)
-
-
-def test_a_surface_has_one_colour_in_both_images():
-    """y shows more of the bright wall than x does; the surface that both show must not differ between them."""
-    images = np.full((2, 32, 64, 3), 60, np.uint8)
-    images[1, :, 32:] = 240
-    street = Pairs(images, np.array([[0, 1]]), ["a"])
-    pairs = MixedPairs(Pairs(images, np.array([[0, 1]]), ["b"]), street, SIZE, seed=0, synthetic_fraction=0.5)
-    ratios = []
-    for epoch in range(30):
-        x, y = pairs.in_epoch(epoch).batch([1])
-        ratios.append((y[0, :, :, :30].mean() / x[0, :, :, :30].mean()).item())
-    assert 0.95 - 1e-4 <= min(ratios) < max(ratios) <= 1.05 + 1e-4  # brightness of y alone, no more
 
 
 def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
@@ -229,17 +169,7 @@ def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
         mixed(real_folder, tmp_path, synthetic_fraction=1)
 
 
-def test_what_is_drawn_follows_from_seed_epoch_and_number(real_folder, tmp_path):
-    def drawn(epoch: int, numbers=(1, 9), **changes):
-        return load_split(mixed(real_folder, tmp_path, **changes), "train", False).in_epoch(epoch).batch(numbers)
-
-    assert torch.equal(drawn(2)[0], drawn(2)[0])
-    assert torch.equal(drawn(2)[0][1], drawn(2, numbers=(9,))[0][0])
-    assert not torch.equal(drawn(2)[0], drawn(3)[0])
-    assert not torch.equal(drawn(2)[0], drawn(2, seed=1)[0])
-
-
-def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
+def test_only_the_streets_pairs_have_a_disparity(real_folder, tmp_path):
     config = mixed(
         real_folder,
         tmp_path,
@@ -261,10 +191,10 @@ def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
             assert aligned < (batch.y[place] - batch.x[place]).abs().mean()
     assert known == 3
     plain = load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
-    assert plain.known(range(11)) == []
+    assert plain.with_ground_truth(range(11)) == []
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_path):
+def test_an_interrupted_training_continues_identically(real_folder, tmp_path):
     changes = dict(
         model="parallax_attention", matching_loss_weight=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2
     )
@@ -279,15 +209,15 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(real_folder, tmp_
 def test_half_of_an_epoch_may_be_windows(real_folder, native_folder, tmp_path):
     pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
     assert (len(pairs.real), pairs.first_street, len(pairs)) == (8, 16, 21)
-    assert pairs.native.size == NATIVE  # the smallest of all, though some have a row more
+    assert pairs.native.size == NATIVE  # the smallest of all: some have a row more
     assert pairs.street.size == (64, 128)
-    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._draws(i))[1] for epoch in range(2) for i in range(8, 16)]
+    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._generator(i))[1] for epoch in range(2) for i in range(8, 16)]
     assert numbers == [*range(8)] * 2  # every native pair in turn
     shown = {"whole": 0, "window": 0}
     for epoch in range(40):
         of_epoch = pairs.in_epoch(epoch)
         for i in range(16, 21):
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
             assert width == 2 * height
             assert 32 <= height <= 64
             assert 0 <= top <= 64 - height
@@ -304,7 +234,7 @@ def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_fo
         x, y = of_epoch.batch(range(8, 16))
         assert x.shape == y.shape == (8, 3, *SIZE)
         for place, i in enumerate(range(8, 16)):
-            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._generator(i))
             heights.append(height)
             assert (y[place] - x[place])[0].mean().sign() == (1 if number % 2 == 0 else -1)  # the second is swapped
             assert width == min(NATIVE[1], 2 * height)
@@ -334,25 +264,25 @@ def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
     assert min(row["cost_whole"], row["cost_window"]) < row["val_loss"] < max(row["cost_whole"], row["cost_window"])
 
 
-def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_path):
+def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tmp_path):
     changes = dict(model="parallax_attention", matching_loss_weight=1.0, street=dict(noise=0.0, exposure=0.0))
     pairs = load_split(windowed(real_folder, native_folder, tmp_path, **changes), "train", progress=False)
     better, larger = [], []
     for epoch in range(6):
         of_epoch = pairs.in_epoch(epoch)
         numbers = range(16, 21)
-        assert of_epoch.known(range(21)) == list(numbers)
-        (x, y), truth = of_epoch.batch(numbers), of_epoch.truth(numbers)
+        assert of_epoch.with_ground_truth(range(21)) == list(numbers)
+        (x, y), truth = of_epoch.batch(numbers), of_epoch.ground_truth(numbers)
         for place, i in enumerate(numbers):
             columns = torch.arange(64) - truth[place]
             near = truth[place].isfinite()
-            assert ((columns >= 0) & (columns <= 63))[near].all()  # the rest is what y does not show
+            assert ((columns >= 0) & (columns <= 63))[near].all()  # the match of all others is outside y
             found = y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
             better.append(
                 (found - x[place]).abs().mean(0)[near].mean() < (y[place] - x[place]).abs().mean(0)[near].mean()
             )
-            whole = pairs.street.truth([of_epoch._scene(i)])[0]
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._draws(i))
+            whole = pairs.street.ground_truth([of_epoch._scene(i)])[0]
+            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
             seen = whole[top : top + height, left : left + width]
             larger.append((truth[place].nanmedian() * width / 64 - seen.nanmedian()).abs().item())
     assert sum(better) >= 28  # of 30
@@ -370,7 +300,7 @@ def test_the_truth_is_cropped_as_the_images_are(real_folder, native_folder, tmp_
         (dict(window_fraction=1), "window_fraction: got 1; accepted is a number from 0 to below 1"),
     ],
 )
-def test_windows_that_cannot_be_had_are_refused(changes, sentence, real_folder, tmp_path):
+def test_contradictory_window_keys_are_refused(changes, sentence, real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match=sentence):
         mixed(real_folder, tmp_path, **changes)
 
@@ -382,7 +312,7 @@ def test_native_pairs_that_do_not_fit_are_named(real_folder, native_folder, tmp_
     damaged = tmp_path / "damaged"
     shutil.copytree(native_folder, damaged)
     (damaged / "image_3" / "002.png").write_bytes(b"no image")
-    with pytest.raises(ndic.NDICError, match=r"damaged/image_3/002\.png: "):
+    with pytest.raises(ndic.NDICError, match=r"damaged/image_3/002\.png is not an image"):
         load_split(windowed(real_folder, damaged, tmp_path), "train", progress=False)
     (tmp_path / "other").mkdir()
     for side in ("image_2", "image_3"):
@@ -392,40 +322,26 @@ def test_native_pairs_that_do_not_fit_are_named(real_folder, native_folder, tmp_
         load_split(windowed(real_folder, tmp_path / "other", tmp_path), "train", progress=False)
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_folders_are_named(tmp_path):
     with pytest.raises(
         ndic.NDICError,
-        match=r"image_2/ and .*image_3/ not found: left views belong into image_2/ and right views into image_3/",
+        match=r"image_2/ and .*image_3/ not found: put left views into image_2/ and right views into image_3/",
     ):
         load_split(mixed(tmp_path / "nowhere", tmp_path), "train", progress=False)
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_held_on_a_device_the_crops_are_the_same_but_for_rounding(real_folder, native_folder, tmp_path, epoch):
-    """Of whole views, windows and the street, all in one pass; x and y of the pair that was asked for."""
+def test_preloaded_crops_are_equal_up_to_rounding(real_folder, native_folder, tmp_path, epoch):
+    """Of whole views, windows and the street in one pass, which does not wait for the device."""
     config = windowed(real_folder, native_folder, tmp_path)
     one_by_one = load_split(config, "train", progress=False).in_epoch(epoch)
-    held = load_split(config, "train", progress=False)
-    held.hold(torch.device("cpu"))
+    preloaded = load_split(config, "train", progress=False)
+    preloaded.preload(torch.device("cpu"))
+    assert preloaded._preloaded.max_crop == (80, 160)  # native images are wider
     chosen = [20, 0, 9, 3, 15, 18]
-    for expected, found in zip(one_by_one.batch(chosen), held.in_epoch(epoch).batch(chosen), strict=True):
-        difference = (expected - found).abs()
-        assert difference.max() < 3 / 255  # two roundings and a contrast of up to 1.2
-        assert difference.mean() < 0.3 / 255
-
-
-def test_held_pixels_need_no_more_than_the_largest_crop(real_folder, native_folder, tmp_path):
-    """A camera's image is larger than any crop of it, but no higher."""
-    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
-    pairs.hold(torch.device("cpu"))
-    assert pairs._held.largest == (80, 160)
-    assert pairs.native.size == NATIVE
-
-
-def test_a_pair_is_read_without_asking_the_device(real_folder, native_folder, tmp_path):
-    """On a GPU, an answer would be waited for."""
-    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
-    pairs.hold(torch.device("cpu"))
     with Answers() as asked:
-        pairs.batch(range(21))
+        found = preloaded.in_epoch(epoch).batch(chosen)
     assert not asked.operations
+    for a, b in zip(one_by_one.batch(chosen), found, strict=True):
+        assert (a - b).abs().max() < 3 / 255  # two roundings and a contrast of up to 1.2
+        assert (a - b).abs().mean() < 0.3 / 255

@@ -1,4 +1,4 @@
-"""Downloads that break off, servers that misbehave; all on this machine."""
+"""Interrupted downloads and faulty servers, on localhost."""
 
 import http.server
 import os
@@ -18,7 +18,7 @@ OLD, NEW = listing.SCENES
 
 @pytest.fixture
 def server(monkeypatch):
-    """A local server whose behaviour the tests set: which file, whether it knows ranges, where it breaks off."""
+    """A local server; tests set its files, its support of ranges, and where it breaks off."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         files: dict[str, bytes] = {}
@@ -66,17 +66,17 @@ def archive(server, tmp_path) -> bytes:
     return server.files["/a.zip"]
 
 
-def test_kitti_is_downloaded_and_extracted(command, both, server, tmp_path, monkeypatch):
+def test_kitti_is_downloaded_and_extracted(succeed, both, server, tmp_path, monkeypatch):
     server.files.update({f"/mirror/{name}.zip": path.read_bytes() for name, path in zip((OLD, NEW), both, strict=True)})
     monkeypatch.setenv("NDIC_KITTI_URL", f"{server.url}/mirror/")
-    status, said, errors = command(kitti, both[0], "--download", "--out", tmp_path / "out")
-    assert (status, errors, len(server.asked)) == (0, "", 1)  # only the year that was not given
-    assert "64 pictures extracted" in said
-    assert command(kitti, "--download", "--out", tmp_path / "out")[0] == 0
+    said = succeed(kitti, both[0], "--download", "--out", tmp_path / "out")
+    assert len(server.asked) == 1  # only the year that was not given
+    assert "64 images extracted" in said
+    succeed(kitti, "--download", "--out", tmp_path / "out")
     assert len(server.asked) == 2  # the other one; what is there is not fetched again
 
 
-def test_a_download_goes_on_where_it_broke_off(server, archive, tmp_path):
+def test_a_download_resumes_where_it_broke_off(server, archive, tmp_path):
     server.cuts[:] = [1000, 0, 2000]
     download.fetch_zip(f"{server.url}/a.zip", tmp_path / "new" / "a.zip")
     assert (tmp_path / "new" / "a.zip").read_bytes() == archive
@@ -93,14 +93,14 @@ def test_a_later_run_continues_an_earlier_one(server, archive, tmp_path):
     assert (tmp_path / "b.zip").read_bytes() == archive
 
 
-def test_a_server_that_knows_no_ranges(server, archive, tmp_path):
+def test_a_server_without_ranges(server, archive, tmp_path):
     server.ranges = False
     (tmp_path / "a.zip.part").write_bytes(b"x" * 4000)
     download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == archive
 
 
-def test_what_is_larger_than_the_servers_file_is_begun_anew(server, archive, tmp_path):
+def test_a_part_larger_than_the_servers_file_is_discarded(server, archive, tmp_path):
     (tmp_path / "a.zip.part").write_bytes(bytes(10**5))
     download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == archive
@@ -108,7 +108,7 @@ def test_what_is_larger_than_the_servers_file_is_begun_anew(server, archive, tmp
 
 def test_a_server_that_always_breaks_off(server, archive, tmp_path):
     server.cuts[:] = [1000] + [0] * 10
-    with pytest.raises(NDICError, match=r"a\.zip broke off after 1\.0 kB .*: run the same command again to go on"):
+    with pytest.raises(NDICError, match=r"a\.zip broke off after 1\.00kB .*: run the same command again to continue"):
         download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
     assert ((tmp_path / "a.zip").exists(), (tmp_path / "a.zip.part").read_bytes()) == (False, archive[:1000])
     server.cuts.clear()
@@ -117,21 +117,20 @@ def test_a_server_that_always_breaks_off(server, archive, tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == archive
 
 
-def test_answers_that_are_no_archive(server, archive, tmp_path, monkeypatch):
+def test_unusable_answers(server, archive, tmp_path, monkeypatch):
     server.files["/page.zip"] = b"<html>log in first</html>"
-    for name, said in (("page.zip", "is no zip archive"), ("gone.zip", r"answers 404 \(Not Found\)")):
+    for name, said in (("page.zip", "is not a zip archive"), ("gone.zip", r"answers 404 \(Not Found\)")):
         with pytest.raises(NDICError, match=said):
             download.fetch_zip(f"{server.url}/{name}", tmp_path / name)
         assert not list(tmp_path.glob(f"{name}*"))
     with pytest.raises(NDICError, match="cannot be downloaded"):
         download.fetch_zip("nonsense", tmp_path / "a.zip")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("usage", (), {"free": 10**6}))
-    with pytest.raises(NDICError, match=r"has 1\.0 MB free: make room first"):
+    with pytest.raises(NDICError, match=r"has 1\.00MB free: free some space first"):
         download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
 
 
-def test_nobody_answers(server, tmp_path, command):
+def test_no_server(server, tmp_path, fail):
     url = "http://127.0.0.1:1"
-    status, _, said = command(kitti, "--download", "--base-url", url, "--out", tmp_path / "out")
-    assert (status, said.count("\n")) == (1, 1)
-    assert f"the download of {url}/data_stereo_flow_multiview.zip broke off after 0 B (ConnectionError)" in said
+    said = fail(kitti, "--download", "--base-url", url, "--out", tmp_path / "out")
+    assert f"the download of {url}/data_stereo_flow_multiview.zip broke off after 0.00B (ConnectionError)" in said

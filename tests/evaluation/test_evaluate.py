@@ -11,7 +11,7 @@ from conftest import lively, read_table, teaching
 import ndic_core as ndic
 from ndic_core.compare import bd_rates, classical_curves, draw_curves
 from ndic_core.data.pairs import Pairs
-from ndic_core.demo import embedded_pair
+from ndic_core.data.photographs import embedded_pair
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation import evaluate as evaluation

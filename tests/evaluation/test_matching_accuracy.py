@@ -7,7 +7,7 @@ import torch
 from attention_maps import pointing
 from conftest import lively
 
-from ndic_core.data.ground_truth import patch_shares, true_match
+from ndic_core.data.ground_truth import patch_shares, true_offsets
 from ndic_core.data.street import Street, StreetPair
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import best_match, measure_alignment, patch_hit
@@ -32,7 +32,7 @@ def scene() -> StreetPair:
 
 
 def test_perfect_attention_scores_perfectly(scene):
-    maps = [pointing(true_match(scene.disparity, scene.occluded, stride)[0], 30) for stride in (8, 4, 2)]
+    maps = [pointing(true_offsets(scene.disparity, scene.occluded, stride)[0], 30) for stride in (8, 4, 2)]
     for layer in measure_alignment(Told(maps), [scene, scene]):
         assert layer.accuracy_1px == layer.reachable == 1
         assert layer.occlusion_auc == 1
@@ -40,7 +40,7 @@ def test_perfect_attention_scores_perfectly(scene):
 
 
 def test_attention_that_is_off_scores_what_it_deserves(scene):
-    truth = [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
+    truth = [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
     off = [pointing(t + 2, 60) for t in truth]  # to the other side, by two feature pixels
     assert [layer.accuracy_1px for layer in measure_alignment(Told(off), [scene])] == [0, 0, 0]
     straight = [pointing(torch.zeros_like(t), 5) for t in truth]
@@ -62,7 +62,7 @@ def test_patches_look_as_far_as_they_lie_apart():
 def test_a_position_is_visible_whole_or_not_at_all():
     disparity, occluded = torch.full((2, 8), 4.0), torch.zeros(2, 8, dtype=torch.bool)
     occluded[:, :3] = True
-    offset, hidden = true_match(disparity, occluded, 2)
+    offset, hidden = true_offsets(disparity, occluded, 2)
     assert offset.isfinite().tolist() == [[False, False, True, True]]
     assert hidden.tolist() == [[True, False, False, False]]
     assert offset[0, 2] == -2
@@ -86,7 +86,7 @@ def test_looking_beyond_the_border_finds_no_occlusion(scene):
     """What lies outside y's frame is known by the border alone: to tell it from the rest must not count."""
     maps = []
     for stride in (8, 4, 2):
-        truth, _ = true_match(scene.disparity, torch.zeros_like(scene.occluded), stride)
+        truth, _ = true_offsets(scene.disparity, torch.zeros_like(scene.occluded), stride)
         beyond = torch.arange(truth.shape[1]) + truth < 0
         assert beyond.any()
         maps.append(pointing(truth.masked_fill(beyond, torch.nan), 30))

@@ -6,7 +6,7 @@ from attention_maps import pointing
 from conftest import lively
 from matplotlib.colors import to_rgba
 
-from ndic_core.data.ground_truth import true_match
+from ndic_core.data.ground_truth import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.evaluation.matching_accuracy import Alignment
 from ndic_core.plots.matching import alignment_scores, attention_disparity, row_attention
@@ -20,7 +20,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def truth(scene):
-    return [true_match(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
+    return [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
 def labelled(figure) -> dict:
@@ -42,7 +42,7 @@ def test_weights_are_at_their_offsets_beside_the_true_match(scene, truth):
 
 
 def test_a_hidden_position_has_no_true_match(scene, truth):
-    _, hidden = true_match(scene.disparity, scene.occluded, 4)
+    _, hidden = true_offsets(scene.disparity, scene.occluded, 4)
     i, j = hidden.nonzero()[0].tolist()
     figure = row_attention(scene, pointing(truth[1], 12), 4, 4 * i, 4 * j)
     assert "true match" not in labelled(figure)

@@ -136,7 +136,7 @@ def test_a_batch_on_the_device_is_that_of_the_cpu(device):
     share = dict(size=(64, 128), seed=0, window_fraction=0.5)
     one_by_one = MixedPairs(sets[0], sets[2], native=sets[1], **share)
     held = MixedPairs(sets[0], sets[2], native=sets[1], **share)
-    held.hold(device)
+    held.preload(device)
     chosen = list(range(len(held)))
     with nobody_waiting(device):
         batch = held.batch(chosen)

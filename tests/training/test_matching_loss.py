@@ -165,10 +165,10 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
     assert plain.disparity is None
     for i in (3, 14):
         scene = pair(Street(size=(32, 64), **FAR), FIRST_INDEX["train"] + i)
-        truth = again.truth([i])[0]
+        truth = again.ground_truth([i])[0]
         assert torch.equal(truth.isnan(), scene.occluded)
         assert torch.allclose(truth, scene.disparity.masked_fill(scene.occluded, math.nan), atol=0.01, equal_nan=True)
-    assert torch.equal(again.first(3).truth([2]).nan_to_num(), again.truth([2]).nan_to_num())
+    assert torch.equal(again.first(3).ground_truth([2]).nan_to_num(), again.ground_truth([2]).nan_to_num())
 
 
 def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypat
     load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
     (pictures,) = (tmp_path / "cache").glob("*.npy")
     before = pictures.stat().st_mtime_ns
-    assert load_split(config, "train", progress=False).truth([0, 1]).shape == (2, 32, 64)
+    assert load_split(config, "train", progress=False).ground_truth([0, 1]).shape == (2, 32, 64)
     assert pictures.stat().st_mtime_ns == before
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
 

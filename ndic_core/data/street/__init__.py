@@ -1,4 +1,4 @@
-"""The generated street: stereo pairs with their true disparity, without a download."""
+"""The generated street: synthetic stereo pairs with ground-truth disparity, without a download."""
 
 from ndic_core.data.street.generate import Street, StreetPair
 

@@ -1,12 +1,14 @@
-"""Generated stereo pairs of street scenes: any number of them, from a seed, with the true disparity.
+"""Synthetic stereo pairs of street scenes from a seed, with ground-truth disparity and occlusion.
 
-    seed, index ─▶ street_scene ─▶ street_objects ─┬─▶ street_render, left ──▶ lens, sensor ─▶ x
-                   layout, weather  panels         ├─▶ street_render, right ─▶ lens, sensor ─▶ y
-                                                   └─▶ depths compared ──────▶ disparity, occluded
+    seed, index ─▶ scene.build ─▶ objects.Builder ─┬─▶ render.render, left ──▶ lens, sensor ─▶ x
+                   layout         panels           ├─▶ render.render, right ─▶ lens, sensor ─▶ y
+                                                   └─▶ depths of both views ─▶ disparity, occluded
+
+    render.render: geometry.cast (rays) ─▶ materials (textures) × render.Light (light.Weather, light.Shadows)
 
 The cameras are KITTI's (Geiger et al. 2013, "Vision meets robotics", section 2): two, 0.54 m apart, 1.65 m above the
 road, with the field of view of a centre crop of 370 × 740 pixels. Light and textures are fixed to the surfaces, so
-two views differ in where things stand, in what hides what, in the sensors, and in nothing else.
+two views differ only in the positions of objects, in occlusion and in the sensors.
 """
 
 from dataclasses import dataclass, replace
@@ -23,9 +25,9 @@ from ndic_core.errors import NDICError
 _FOCAL = 721 / 740  # KITTI's focal length over the width of the crop
 _HORIZON = 0.46  # of the height: where KITTI's principal point is in the crop
 _VIGNETTING = 0.04  # how much less light reaches the corners
-_METER = 0.24  # median light that the exposure control aims at; it goes half the way on a logarithmic scale
-_ONE_SURFACE = 0.6  # pixels: rays whose disparities differ by less meet the same surface
-_GLIMPSE = 0.2  # a pixel of y that has less weight than this in a match may show something else
+_METER = 0.24  # target of the exposure control for the median; it corrects half of the difference on a log scale
+_ONE_SURFACE = 0.6  # pixels: rays with a smaller difference in disparity meet the same surface
+_MIN_TAP = 0.2  # a pixel of y with a smaller weight in the match may show another surface
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class StreetPair:
     """Two views of one street.
 
     Args:
-        x: (3, H, W) float32 in [0, 1], the left camera: the picture to send.
+        x: (3, H, W) float32 in [0, 1], the left camera: the image to send.
         y: (3, H, W) float32 in [0, 1], the right camera: the side information.
-        disparity: (H, W) float32, pixels, ≥ 0: what x shows at column u, y shows at column u − disparity. 0: sky.
-        occluded: (H, W) bool: visible in x, not in y: hidden by something nearer, or outside y's frame. Where a
-            depth edge runs through the pixel or through its match there is no one place in y either: that counts.
+        disparity: (H, W) float32, pixels, ≥ 0: x at column u corresponds to y at column u − disparity. 0: sky.
+        occluded: (H, W) bool: visible in x but not in y, because it is hidden or outside y's frame; also True where a
+            depth edge passes through the pixel or its match, which then has no single position in y.
     """
 
     x: Tensor
@@ -48,31 +50,31 @@ class StreetPair:
 
 @dataclass(frozen=True)
 class Street:
-    """A collection of street scenes, and the knobs of the cameras that see them.
+    """A collection of street scenes and the parameters of the cameras.
 
-    The scenes depend on `seed` and the index only, so that turning a knob changes what it names and leaves the street,
-    the weather and the traffic as they are.
+    The scenes depend on `seed` and the index only: a camera parameter does not change the street, the weather or the
+    traffic.
 
-    With `noise` and `exposure` 0, y read at u − disparity gives x outside occlusions with a PSNR of about 35 dB on
-    average, and 30 dB or more in all but one scene of 200. What limits it: a surface seen obliquely from close by has
-    fewer pixels in one view than in the other; edges on a surface (a window, a marking) change a little when they are
-    read between pixels; and where two surfaces are less than 0.6 pixels of disparity apart, they count as one.
+    With `noise` and `exposure` 0, y at u − disparity predicts x outside occlusions with a PSNR of about 35 dB on
+    average, and 30 dB or more in all but one scene of 200. Three effects limit it: a surface seen obliquely from close
+    by has fewer pixels in one view than in the other; edges on a surface (a window, a marking) are interpolated
+    between pixels; and two surfaces less than 0.6 pixels of disparity apart count as one.
 
     Args:
-        size: height and width of the pictures, pixels, each from 16 to 2048. The field of view across is the same at
-            every width.
+        size: height and width of the images, pixels, each from 16 to 2048. The horizontal field of view is the same
+            at every width.
         baseline: from the left camera to the right one, metres, 0 to 2; 0 gives identical viewpoints.
-        noise: standard deviation of the sensors' noise, in the units of the pictures, 0 to 1.
-        exposure: largest relative difference between the light the two cameras gather, 0 to 0.9; drawn per scene.
-        time_offset: seconds that y is taken after x, −3 to 3; driving cars, people and the cameras move on meanwhile.
-        vertical_misalignment: pixels that y is shifted downwards, at most a quarter of the height either way.
+        noise: standard deviation of the sensors' noise, in the units of the images, 0 to 1.
+        exposure: largest relative difference in exposure between the two cameras, 0 to 0.9; random per scene.
+        time_offset: seconds from x to y, −3 to 3; driving cars, people and the cameras move in between.
+        vertical_misalignment: downward shift of y, pixels, at most a quarter of the height in both directions.
         seed: of the collection, 0 or more.
 
-    `disparity` and `occluded` always describe the rectified pair taken at one time: with a `time_offset` or a
-    `vertical_misalignment` they are what would be true without.
+    `disparity` and `occluded` always describe the rectified pair taken at one time, as without `time_offset` and
+    `vertical_misalignment`.
 
     Raises:
-        NDICError: a knob is out of its range.
+        NDICError: a parameter is out of its range.
 
     Example:
         >>> pair = Street(size=(64, 128)).pair(3)
@@ -111,13 +113,13 @@ class Street:
         _natural("seed", self.seed)
 
     def pair(self, index: int) -> StreetPair:
-        """One pair, the same whenever it is asked for, on every machine up to float rounding.
+        """One pair: deterministic, and the same on every machine up to float rounding.
 
         Args:
-            index: which scene of the collection, 0 or more.
+            index: number of the scene in the collection, 0 or more.
 
         Raises:
-            NDICError: the index is negative or no whole number.
+            NDICError: the index is negative or not a whole number.
         """
         _natural("index", index)
         streams = np.random.SeedSequence([self.seed, index]).spawn(3)
@@ -126,7 +128,7 @@ class Street:
         left = self._camera(scene.place, scene.yaw, scene.pitch)
         light = Light(scene.panels, scene.weather, left)
         x, seen_left = render(scene.panels, light, left)
-        metered = np.float32(np.clip((_METER / np.median(x)) ** 0.5, 0.7, 2))  # both cameras are told the same
+        metered = np.float32(np.clip((_METER / np.median(x)) ** 0.5, 0.7, 2))  # one exposure for both cameras
 
         right = self._beside(left)
         if self.time_offset == 0 and self.vertical_misalignment == 0:
@@ -151,7 +153,7 @@ class Street:
         return replace(left, place=left.place + np.float32(self.baseline) * left.axes[1])
 
     def _develop(self, radiance: np.ndarray, sensor: np.random.Generator) -> np.ndarray:
-        """Light (3, H, W) to a picture: vignetting, a camera's steep tone curve, noise, the limits of the range."""
+        """Radiance (3, H, W) to an image: vignetting, a steep tone curve, noise, clipping."""
         height, width = self.size
         across, down = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
         light = radiance * (1 - np.float32(_VIGNETTING / 2) * (across**2 + down[:, None] ** 2))
@@ -162,25 +164,25 @@ class Street:
 
 
 def _match(left: View, right: View, pixels: float, baseline: float) -> tuple[np.ndarray, np.ndarray]:
-    """The true disparity of the left view, and where the right one doesn't show the same: both (H, W).
+    """Ground-truth disparity and occlusion of the left view, (H, W) each.
 
     Args:
-        left, right: what the rays of both cameras met.
-        pixels: disparity of what is 1 metre away.
-        baseline: metres between the cameras; the tangent of a ray times this is how disparity changes along a plane.
+        left, right: the hits of the rays of both cameras.
+        pixels: disparity at a distance of 1 metre.
+        baseline: metres between the cameras; the tangent of a ray times this is the slope of the disparity on a plane.
     """
     here, there = left.inverse_depth * np.float32(pixels), right.inverse_depth * np.float32(pixels)
-    middle = np.argsort(here, 0)[2:3]  # of a pixel's four rays, the nearer of those in the middle speaks for it
-    spokesman, panel = np.take_along_axis(here, middle, 0)[0], np.take_along_axis(left.panel, middle, 0)[0]
+    middle = np.argsort(here, 0)[2:3]  # of a pixel's four rays, the upper median represents it
+    median, panel = np.take_along_axis(here, middle, 0)[0], np.take_along_axis(left.panel, middle, 0)[0]
     slopes = np.append(np.abs(left.planes[:, 0, 1:]).max(1), np.float32(0))[panel] * np.float32(baseline)
-    tolerance = np.float32(_ONE_SURFACE) + 2 * slopes  # pixels: a plane seen obliquely is no edge
+    tolerance = np.float32(_ONE_SURFACE) + 2 * slopes  # pixels: an oblique plane is not an edge
 
-    same = np.abs(here - spokesman) < tolerance
+    same = np.abs(here - median) < tolerance
     disparity = np.mean(here, 0, where=same)
     height, width = disparity.shape
     rows, column = np.arange(height)[:, None], np.arange(width, dtype=np.float32) - disparity
     seen = same.all(0) & (column >= 0) & (column <= width - 1)
-    for tap in (np.floor(column + np.float32(_GLIMPSE)), np.ceil(column - np.float32(_GLIMPSE))):
+    for tap in (np.floor(column + np.float32(_MIN_TAP)), np.ceil(column - np.float32(_MIN_TAP))):
         tap = np.clip(tap, 0, width - 1).astype(int)
         seen &= (np.abs(there[:, rows, tap] - disparity) < tolerance).all(0)
     return disparity, ~seen

@@ -1,10 +1,9 @@
-"""The ray caster of the generated street: which surface each ray meets first, and where.
+"""Ray casting of the generated street: the first surface that each ray hits, and the position on it.
 
-The whole world is made of *panels*: flat rectangles anywhere in space, some with a shape cut out of them (a gable, a
-wheel, a crown of leaves). A ray α to the right and β upwards of the optical axis (per metre ahead) meets the plane of
-a panel at an inverse depth, and at places on it times that inverse depth, that are all linear in (1, α, β). So three
-dot products per panel and ray are the whole intersection, and disparity, focal length × baseline × inverse depth,
-comes out exactly.
+The scene consists of *panels*: flat rectangles anywhere in space, some cut to a shape (a gable, a wheel, a crown of
+leaves). A ray α to the right and β upwards of the optical axis (per metre ahead) hits the plane of a panel at an
+inverse depth, and at positions on it times that inverse depth, that are all linear in (1, α, β). So an intersection
+takes three dot products per panel and ray, and the disparity, focal length × baseline × inverse depth, is exact.
 
 World axes: x to the right across the street, y up from the road, z along the street; metres.
 """
@@ -27,25 +26,25 @@ PANEL = np.dtype(
         ("up", "f4", 3),  # edge from the corner, at right angles to `across`: second coordinate
         ("material", "u1"),
         ("cut", "u1"),
-        ("casts", "?"),  # throws a shadow on the ground
+        ("casts", "?"),  # casts a shadow on the ground
         ("shown", "?"),  # seen by the cameras
         ("speed", "f4"),  # along z, metres a second
         ("seed", "f4"),  # of its texture: an integer below 2**16
         ("colour", "f4", 3),  # reflectance
         ("trim", "f4", 3),  # reflectance of a second part
-        ("detail", "f4", 6),  # what its material and its cut make of it
+        ("detail", "f4", 6),  # parameters of its material and its cut
     ]
 )
 
-_BLUR = 1.1  # the lens spreads a point over a little more than a pixel
-# Where in a pixel its rays go: no two share a row or a column, so that edges of any slope are smooth.
+_BLUR = 1.1  # width of the lens blur, pixels
+# Positions of the rays in a pixel: no two share a row or a column, so that edges of any slope are antialiased.
 _RAYS = np.float32([[-0.375, 0.125], [-0.125, -0.375], [0.125, 0.375], [0.375, -0.125]]) * _BLUR
-_NEAR = 0.3  # nothing closer than this is seen, metres
+_NEAR = 0.3  # near plane, metres
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks along the street.
+    """A pinhole camera in the direction of the street.
 
     Args:
         size: height and width in pixels.
@@ -78,9 +77,9 @@ class Camera:
 
 
 class View(NamedTuple):
-    """What the rays of one camera met."""
+    """The hits of the rays of one camera."""
 
-    panel: np.ndarray  # (4, H, W) int16: which panel, -1 for the sky
+    panel: np.ndarray  # (4, H, W) int16: index of the panel, -1 for the sky
     inverse_depth: np.ndarray  # (4, H, W) float32: 1 / metres along the optical axis, 0 for the sky
     planes: np.ndarray  # (panels, 3, 3) float32: rows inverse depth w, w × across, w × up; columns times (1, α, β)
 
@@ -95,7 +94,7 @@ def cast(panels: np.ndarray, camera: Camera) -> View:
     which = np.full((4, h, w), -1, np.int16)
     shown = panels["shown"] & (boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3])
     order = np.flatnonzero(shown)
-    order = order[np.argsort(-boxes[order, 4], kind="stable")]  # nearest first: what is hidden is soon found so
+    order = order[np.argsort(-boxes[order, 4], kind="stable")]  # nearest first: hidden panels are skipped early
     for k in order:
         top, bottom, left, right = boxes[k, :4].astype(int)
         a, b = alpha[:, :, left:right], beta[:, top:bottom]
@@ -105,7 +104,7 @@ def cast(panels: np.ndarray, camera: Camera) -> View:
         hit = depth > behind
         if not hit.any():
             continue
-        s = (s0 + sa * a) + sb * b  # places times inverse depth, which is positive where it counts
+        s = (s0 + sa * a) + sb * b  # positions times inverse depth, which is positive for hits
         t = (t0 + ta * a) + tb * b
         hit &= s > 0
         hit &= s < size[k, 0] * depth
@@ -120,11 +119,11 @@ def cast(panels: np.ndarray, camera: Camera) -> View:
 
 
 def inside(panel, s: np.ndarray, t: np.ndarray, size, footprint) -> np.ndarray:
-    """Where on a panel there is something: True at places (s, t), metres from its corner, that are not cut away.
+    """Whether positions on a panel are inside its shape.
 
     Args:
         panel: a row of `PANEL`.
-        s, t: places on it.
+        s, t: positions, metres from its corner.
         size: the lengths of its two edges.
         footprint: metres of it that one pixel covers.
     """
@@ -174,7 +173,7 @@ def _planes(panels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]
     normal = np.cross(s, t)
     away = panels["corner"] - np.float32(camera.place)
     distance = (normal * away).sum(1, keepdims=True)
-    distance = np.where(np.abs(distance) < 1e-4, np.float32(1e-4), distance)  # seen edge-on: as good as invisible
+    distance = np.where(np.abs(distance) < 1e-4, np.float32(1e-4), distance)  # seen edge-on: invisible
     axes = camera.axes.T
     w = normal @ axes / distance
     rows = [w, s @ axes - (s * away).sum(1, keepdims=True) * w, t @ axes - (t * away).sum(1, keepdims=True) * w]
@@ -182,7 +181,7 @@ def _planes(panels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]
 
 
 def _boxes(panels: np.ndarray, camera: Camera) -> np.ndarray:
-    """(panels, 5): rows [top, bottom) and columns [left, right) that a panel can cover, its largest inverse depth."""
+    """(panels, 5): bounding box in the image (rows [top, bottom), columns [left, right)), largest inverse depth."""
     h, w = camera.size
     p, a, b = panels["corner"] - np.float32(camera.place), panels["across"], panels["up"]
     corners = np.stack([p, p + a, p + a + b, p + b], 1) @ camera.axes.T  # (panels, 4, depth right up)
@@ -190,7 +189,7 @@ def _boxes(panels: np.ndarray, camera: Camera) -> np.ndarray:
     z, z_next = corners[..., 0], nexts[..., 0]
     visible, crosses = z >= _NEAR, (z >= _NEAR) != (z_next >= _NEAR)
     along = (_NEAR - z) / np.where(crosses, z_next - z, 1)
-    cuts = corners + along[..., None] * (nexts - corners)  # where edges pass through the near plane
+    cuts = corners + along[..., None] * (nexts - corners)  # intersections of the edges with the near plane
     points = np.concatenate([corners, cuts], 1)
     seen = np.concatenate([visible, crosses], 1)
     depth = np.where(seen, np.maximum(points[..., 0], _NEAR), 1)

@@ -1,4 +1,4 @@
-"""Light of the generated street: sun, sky, haze, and the shadows that fall on the ground."""
+"""Illumination of the generated street: sun, sky, haze, and shadow maps on the ground."""
 
 import math
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from ndic_core.data.street.textures import cloud
 
 @dataclass(frozen=True)
 class Weather:
-    """The light of a scene; colours are linear RGB, 1 is what saturates a sensor at exposure 1.
+    """The light of a scene; colours are linear RGB, 1 saturates a sensor at exposure 1.
 
     Args:
         sun: (3,) unit vector towards the sun.
-        sunlight: colour of its light; 0 where clouds hide it.
-        skylight: colour of the light from everywhere else.
+        sunlight: colour of its light; 0 behind clouds.
+        skylight: colour of the ambient light.
         zenith, horizon: colours of the clear sky.
         clouds: 0 (none) to 1 (closed).
-        haze: distance at which 63 % of the light is the haze's, metres.
-        exposure: what every radiance is multiplied by.
+        haze: distance at which 63 % of the light comes from the haze, metres.
+        exposure: factor of every radiance.
         seed: of the clouds.
     """
 
@@ -35,12 +35,12 @@ class Weather:
     seed: int
 
     def sky(self, ray: np.ndarray) -> np.ndarray:
-        """Colour (3, N) of the sky along rays (3, N) in the world's axes: the clouds stand at infinity."""
+        """Colour (3, N) of the sky along rays (3, N) in the world's axes; the clouds are at infinity."""
         x, y, z = ray / np.sqrt((ray**2).sum(0))
         up = np.clip(y, 0, 1)
         horizon, zenith, sunlight = (colour[:, None] for colour in (self.horizon, self.zenith, self.sunlight))
         colour = horizon + np.sqrt(up) * (zenith - horizon)
-        # A plane of clouds, seen ever more obliquely towards the horizon.
+        # A plane of clouds, seen more obliquely towards the horizon.
         far = 60 / (up + 0.12)
         cover = 0.35 * cloud()(x * far + self.seed, z * far, 1.0, 1.0) + self.clouds
         cover = np.clip(cover * 2 - 0.55, 0, 1)
@@ -49,32 +49,32 @@ class Weather:
         return colour + cover * (white - colour) + glare * sunlight * 0.35
 
     def through_haze(self, colour: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Colours (3, N) as they arrive from `distance` metres."""
+        """Colours (3, N) seen through `distance` metres of haze."""
         clear = np.exp(distance * (-1 / self.haze))
         haze = self.horizon[:, None]
         return haze + clear * (colour - haze)
 
 
 class Shadows:
-    """Where the sun does not reach the ground, drawn once a scene.
+    """Shadow map of the ground, computed once per scene.
 
-    Panels are projected along the sun's rays onto the ground, which maps their two edges to two vectors there. The map
-    has rows that grow with the distance from the camera, as pixels do.
+    Panels are projected along the sun's rays onto the ground, which maps their two edges to two vectors there. The
+    height of the map's rows grows with the distance from the camera.
 
     Args:
-        panels: an array of `PANEL`, those that cast.
+        panels: an array of `PANEL`, those that cast shadows.
         sun: (3,) unit vector towards the sun.
-        under: shadows of other panels to add these to.
+        under: shadows of other panels to combine with.
     """
 
-    _REACH, _STEP = 24.0, 0.1  # metres to both sides; metres a column
+    _REACH, _STEP = 24.0, 0.1  # metres to both sides; metres per column
     _FIRST, _LAST, _ROWS = 4.0, 110.0, 300
 
     def __init__(self, panels: np.ndarray, sun: np.ndarray, under: "Shadows | None" = None):
         self._rate = self._ROWS / math.log(self._LAST / self._FIRST)
         x = np.arange(-self._REACH, self._REACH, self._STEP, dtype=np.float32)
         z = (self._FIRST * np.exp(np.arange(self._ROWS) / self._rate)).astype(np.float32)
-        self._slide = (-sun[[0, 2]] / sun[1]).astype(np.float32)  # how far a shadow lies from a thing of height 1
+        self._slide = (-sun[[0, 2]] / sun[1]).astype(np.float32)  # offset of the shadow of a point at height 1
 
         p, a, b = (panels[edge][:, [0, 2]] + panels[edge][:, 1:2] * self._slide for edge in ("corner", "across", "up"))
         corners = np.stack([p, p + a, p + b, p + a + b], 1)
@@ -82,7 +82,7 @@ class Shadows:
         near, far = np.searchsorted(z, [corners[..., 1].min(1), corners[..., 1].max(1)])
         size = extents(panels)
         area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-        drawn = (np.abs(area) > 1e-3) & (left < right) & (near < far)  # the sun sees it, and not edge-on
+        drawn = (np.abs(area) > 1e-3) & (left < right) & (near < far)  # inside the map and not edge-on
         with np.errstate(divide="ignore", invalid="ignore"):
             to_s = np.stack([b[:, 1], -b[:, 0]], 1) * (size[:, :1] / area[:, None])
             to_t = np.stack([-a[:, 1], a[:, 0]], 1) * (size[:, 1:] / area[:, None])
@@ -96,14 +96,14 @@ class Shadows:
             if panels["cut"][k] != RECTANGLE:
                 dark[dark] = inside(panels[k], s[dark], t[dark], size[k], 0.15)
             lit[near[k] : far[k], left[k] : right[k]][dark] = 0
-        for axis in (0, 1):  # the sun is a disc: soften by a cell or so
+        for axis in (0, 1):  # soft edges, since the sun is a disc
             lit = (np.roll(lit, 1, axis) + 2 * lit + np.roll(lit, -1, axis)) / 4
         self._lit = lit if under is None else np.minimum(lit, under._lit)
 
     def lit(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """How much of the sun's disc reaches places (N,), in [0, 1]; 1 outside the map.
+        """The visible share of the sun's disc at positions (N,), in [0, 1]; 1 outside the map.
 
-        A place above the ground is asked for where its own shadow falls: right as long as nothing that casts stands
+        A position above the ground is looked up at its own shadow, which is correct if no panel that casts a shadow is
         between the two.
         """
         x, z = x + y * self._slide[0], z + y * self._slide[1]

@@ -1,7 +1,7 @@
-"""What the surfaces of the generated street look like: their reflectance, place by place.
+"""Materials of the generated street: reflectance as a function of the position on a panel.
 
-Every material is a function of the place on its panel and of nothing else: no reflections that move with the viewer.
-So both cameras see the same colour at the same place.
+Reflectance depends on nothing else, so there are no specular reflections and both cameras see the same colour at the
+same position.
 """
 
 import numpy as np
@@ -12,14 +12,14 @@ from ndic_core.data.street.textures import band, bars, cloud, dice, grain, grit
 
 
 class Places:
-    """Places on panels of one material, N of them.
+    """N positions on panels of one material.
 
     Attributes:
         s, t: (N,) metres from the panel's corner.
         fs, ft: (N,) footprint of a pixel along both, metres.
         size: (2, N) lengths of the panel's edges, metres.
 
-    `places["colour"]`, or any other field of `PANEL`, is what their panels have there: (N,), or (3, N) for a colour.
+    `places["colour"]`, or any other field of `PANEL`, is that field of their panels: (N,), or (3, N) for a colour.
     """
 
     def __init__(self, panels, which, size, s, t, fs, ft):
@@ -33,18 +33,18 @@ class Places:
         return self._cache[field]
 
     def noise(self, texture, texels, stretch=1.0):
-        """A texture (N,) at `texels` a metre, `stretch` times as many upwards."""
+        """A texture (N,) at `texels` per metre, `stretch` times as many upwards."""
         u, v = np.float32(texels), np.float32(texels * stretch)
         return texture(self.s * u + self["seed"], self.t * v, self.fs * u, self.ft * v)
 
 
 def mix(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Colours (3, N) with others, or a grey, laid over them where `cover` (N,) is 1."""
+    """Alpha blending of colours (3, N), or a grey, over others; `cover` (N,) is the alpha."""
     return below + cover * (above - below)
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """A colour (3, 1) for all places."""
+    """A colour (3, 1) for all positions."""
     return np.float32([[red], [green], [blue]])
 
 
@@ -59,13 +59,13 @@ def road(p: Places) -> np.ndarray:
     seam = band(np.abs(x + 0.35) + 0.25 * patches, 0, 0.05, p.fs)
     colour = mix(colour, 0.04, seam * 0.55)
 
-    # Some cells of half a lane by 7 metres have been mended, some have a manhole.
+    # Some cells of half a lane by 7 metres have been repaired, some have a manhole.
     width = lane / 2
     column, row = np.floor(x / width), np.floor(p.t / 7)
     across, along = x - column * width, p.t - row * 7
     luck = dice(column, row, p["seed"])
-    mended = band(across, 0.12 * width, (0.35 + luck) * width, p.fs) * band(along, 0.7, 2.1 + 14 * luck, p.ft)
-    colour = colour * (1 - 0.4 * mended * (luck < 0.3))
+    repaired = band(across, 0.12 * width, (0.35 + luck) * width, p.fs) * band(along, 0.7, 2.1 + 14 * luck, p.ft)
+    colour = colour * (1 - 0.4 * repaired * (luck < 0.3))
     lid = band(np.hypot(across - 0.9, along - 3), -1, 0.33, np.maximum(p.fs, p.ft))
     colour = colour * (1 - 0.6 * lid * (luck > 0.88))
 
@@ -78,7 +78,7 @@ def road(p: Places) -> np.ndarray:
 
 
 def pavement(p: Places) -> np.ndarray:
-    """Slabs with joints between them."""
+    """Slabs with joints."""
     joint = bars(p.s, 0.5, 0.04, p.fs) + bars(p.t, 0.5, 0.04, p.ft)
     value = 1 + 0.25 * p.noise(grit(), 20) + 0.12 * p.noise(cloud(), 4)
     return p["colour"] * (value * (1 - 0.35 * np.clip(joint, 0, 1)))
@@ -97,7 +97,7 @@ def plain(p: Places) -> np.ndarray:
 
 
 def masonry(p: Places) -> np.ndarray:
-    """Plaster, or bricks with joints between them; darker at the foot."""
+    """Plaster or bricks with joints; darker at the bottom."""
     brick = p["detail"][5]
     stain = 0.16 * p.noise(grain(), 14) + 0.06 * p.noise(cloud(), 3, 0.4)
     joints = bars(p.t, 0.075, 0.012, p.ft) + bars(p.s, 0.24, 0.012, p.fs)
@@ -117,7 +117,7 @@ def wall(p: Places) -> np.ndarray:
     pitch = length / cells
     column, row = np.floor(p.s / pitch), np.floor(p.t / storey)
     luck = dice(column, row, seed)
-    x = np.abs(p.s - (column + 0.5) * pitch)  # from the middle of the cell
+    x = np.abs(p.s - (column + 0.5) * pitch)  # from the centre of the cell
     y = p.t - row * storey  # above the floor
     door = (row == 0) & (ground == 1) & (dice(column, 0 * column, seed) < 0.3)
     shop = (row == 0) & (ground == 2)
@@ -125,7 +125,7 @@ def wall(p: Places) -> np.ndarray:
     sill = np.where(shop, 0.45, np.where(door, 0.1, storey * 0.3))
     head = np.where(shop, storey * 0.78, np.where(door, 2.2, sill + height))
     fits = (row + 1) * storey < top + 0.2
-    blurred = np.clip(p.fs / pitch * 2 - 0.5, 0, 1)  # far along the street: a mean of window and wall
+    blurred = np.clip(p.fs / pitch * 2 - 0.5, 0, 1)  # far away: the mean of window and wall
 
     def pane(margin):
         across = band(x, -half - margin, half + margin, p.fs)
@@ -161,7 +161,7 @@ def roof(p: Places) -> np.ndarray:
 
 
 def leaf(p: Places) -> np.ndarray:
-    """Leaves: clumps of light and dark; the depth of the crown shows as darkness below."""
+    """Leaves in lighter and darker clumps."""
     leaves, clumps = p.noise(grain(), TWIGS), p.noise(cloud(), 24)
     value = np.exp(leaves + 0.4 * clumps) * 0.75
     tint = np.clip(0.5 + 0.3 * clumps, 0, 1)
@@ -169,7 +169,7 @@ def leaf(p: Places) -> np.ndarray:
 
 
 def rounded(p: Places) -> np.ndarray:
-    """Bark or paint of what is round; its light is that of a cylinder."""
+    """Bark or paint of cylinders (`render.Light` shades them as such)."""
     return p["colour"] * (1 + 0.2 * p.noise(grain(), 40, 0.25))
 
 
@@ -200,7 +200,7 @@ def car_side(p: Places) -> np.ndarray:
 
 
 def car_face(p: Places) -> np.ndarray:
-    """The end of a car: lights, number plate, bumper, tyres; seen from behind or from the front."""
+    """The rear or front of a car: lights, number plate, bumper, tyres."""
     length, top = p.size
     rear = p["detail"][0]
     x = np.abs(p.s / length * 2 - 1)
@@ -220,7 +220,7 @@ def car_face(p: Places) -> np.ndarray:
 
 
 def glass(p: Places) -> np.ndarray:
-    """A windscreen in its frame: dark inside, the sky above in it."""
+    """A windscreen in its frame: dark inside, with the sky reflected at the top."""
     length, top = p.size
     y = p.t / top
     x = np.abs(p.s / length * 2 - 1)
@@ -231,7 +231,7 @@ def glass(p: Places) -> np.ndarray:
 
 
 def sign(p: Places) -> np.ndarray:
-    """A traffic sign: rim and a symbol."""
+    """A traffic sign with a rim and a symbol."""
     length, top = p.size
     kind = p["detail"][0]
     x, y = np.abs(p.s / length * 2 - 1), p.t / top * 2 - 1
@@ -248,7 +248,7 @@ def sign(p: Places) -> np.ndarray:
 
 
 def far(p: Places) -> np.ndarray:
-    """Trees far away."""
+    """Distant trees."""
     value = np.exp(0.4 * p.noise(grain(), 0.9)) * (0.5 + 0.5 * p.t / p.size[1])
     return p["colour"] * value
 

@@ -1,20 +1,10 @@
-"""What stands in the generated street: houses, cars, trees, lamps and signs, each a handful of panels."""
+"""Objects of the generated street as panels: houses, cars, trees, people, lamps, signs."""
 
 import numpy as np
 
-from ndic_core.data.street.geometry import (
-    CAR,
-    CAR_END,
-    CROWN,
-    DISC,
-    PANEL,
-    RECTANGLE,
-    SKYLINE,
-    TRAPEZE,
-    TRIANGLE,
-)
+from ndic_core.data.street.geometry import CAR, CAR_END, CROWN, DISC, PANEL, RECTANGLE, SKYLINE, TRAPEZE, TRIANGLE
 
-# Materials. PAINT looks as PLAIN does, and is for what houses and trees can throw their shadows on.
+# Materials. PAINT looks like PLAIN and also receives the shadows of houses and trees.
 ROAD, PAVEMENT, GRASS, PLAIN, WALL, ROOF, LEAF, ROUND, CAR_SIDE, CAR_FACE, GLASS, PAINT, SIGN, FAR = range(14)
 
 PLASTER = [(0.62, 0.55, 0.42), (0.7, 0.68, 0.62), (0.55, 0.42, 0.3), (0.5, 0.53, 0.52), (0.66, 0.5, 0.36)]
@@ -22,15 +12,11 @@ PLASTER += [(0.42, 0.22, 0.15), (0.36, 0.2, 0.15), (0.78, 0.74, 0.62), (0.47, 0.
 TILES = [(0.3, 0.1, 0.06), (0.2, 0.09, 0.06), (0.1, 0.1, 0.11), (0.36, 0.16, 0.09), (0.16, 0.13, 0.12)]
 LACQUER = [(0.02, 0.02, 0.025), (0.4, 0.42, 0.44), (0.75, 0.75, 0.75), (0.06, 0.09, 0.22), (0.35, 0.03, 0.03)]
 LACQUER += [(0.13, 0.14, 0.15), (0.25, 0.27, 0.28), (0.04, 0.16, 0.1), (0.05, 0.05, 0.06), (0.55, 0.5, 0.4)]
-# Kinds of cars: length, height, belt line and width; then height, deck and screen of the nose, and of the tail; metres.
+# Types of cars: length, height, belt line and width; then height, deck and screen of the nose, and of the tail; metres.
 CARS = [
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),  # hatchback
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),
-    (3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45)),
-    (4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6)),  # saloon
-    (4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6)),
-    (4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3)),  # estate
-    (4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3)),
+    *3 * [(3.9, 1.48, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.1, 0.45))],  # hatchback
+    *2 * [(4.5, 1.43, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.85, 0.6))],  # saloon
+    *2 * [(4.5, 1.5, 0.93, 1.74, (0.74, 1.05, 0.8), (0.9, 0.08, 0.3))],  # estate
     (5.0, 2.2, 1.15, 1.95, (0.85, 0.6, 0.7), (1.1, 0.06, 0.08)),  # van
 ]
 SHUTTERS = [(0.8, 0.8, 0.78), (0.12, 0.2, 0.13), (0.25, 0.1, 0.06), (0.75, 0.74, 0.7), (0.13, 0.17, 0.25)]
@@ -40,8 +26,8 @@ class Builder:
     """Collects the panels of a scene.
 
     Args:
-        rng: draws what varies from one object to the next.
-        right: (3,) unit vector to the right of the cameras; round things are painted on panels that face them.
+        rng: random generator of all that varies between objects.
+        right: (3,) unit vector to the right of the cameras; round objects are panels that face the cameras.
     """
 
     def __init__(self, rng: np.random.Generator, right: np.ndarray):
@@ -54,7 +40,7 @@ class Builder:
         return np.array(self._rows, PANEL)
 
     def pick(self, choices):
-        """One of a list."""
+        """A random element of a list."""
         return choices[self.rng.integers(len(choices))]
 
     def panel(
@@ -79,7 +65,7 @@ class Builder:
         self._rows.append((*place, material, cut, casts, shown, speed, seed, *looks))
 
     def facing(self, x, y, z, width, height, material, colour, **options):
-        """Add a panel that faces the cameras, `x` at the middle of its lower edge."""
+        """Add a panel that faces the cameras; `x` is the centre of its lower edge."""
         corner = np.array([x, y, z]) - self.right * (width / 2)
         self.panel(corner, self.right * width, (0, height, 0), material, colour, **options)
 
@@ -90,9 +76,9 @@ class Builder:
             side: -1 left, 1 right.
             front: distance of the façade from the street's middle, metres.
             start, length: its extent along the street, metres.
-            storeys: how many.
-            pitched: "street" (the ridge runs along it), "gable" (the gable looks at it) or "flat".
-            shop: whether shop windows fill the ground floor.
+            storeys: number of storeys.
+            pitched: "street" (ridge along the street), "gable" (gable towards the street) or "flat".
+            shop: shop windows on the ground floor.
         """
         rng, x = self.rng, side * front
         storey = rng.uniform(2.7, 3.4)
@@ -134,7 +120,7 @@ class Builder:
             self.panel(cornice, (side * depth, 0, 0), (0, 0.6, 0), PLAIN, colour * 0.7)
 
     def box(self, x, y, z, width, height, depth, colour, **options):
-        """A plain box on (x, y, z), the middle of its lower front edge: the faces a driver sees."""
+        """A plain box; (x, y, z) is the centre of its lower front edge. Only faces visible from the road."""
         options = dict(material=PLAIN, colour=colour, casts=True) | options
         self.panel((x - width / 2, y, z), (width, 0, 0), (0, height, 0), **options)
         inner = x - np.sign(x) * width / 2
@@ -142,7 +128,7 @@ class Builder:
         self.panel((x - width / 2, y + height, z), (width, 0, 0), (0, 0, depth), **options)
 
     def car(self, x, z, away, speed=0.0):
-        """A car whose near end is at z, seen from behind (`away`) or from the front; `speed` along the street."""
+        """A car with its near end at z, seen from behind (`away`) or from the front; `speed` along the street."""
         rng = self.rng
         length, top, belt, width, nose, tail = self.pick(CARS)
         length, top = length * rng.uniform(0.95, 1.05), top * rng.uniform(0.97, 1.04)
@@ -151,7 +137,7 @@ class Builder:
         paint = np.array(self.pick(LACQUER)) * rng.uniform(0.85, 1.2)
         same = dict(colour=paint, speed=speed, seed=rng.integers(1 << 16))
         for side in (-1, 1):
-            if side * x < 1:  # the side that looks at the middle of the street, or both
+            if side * x < 1:  # the side towards the middle of the street, or both
                 corner = (x + side * width / 2, 0, z)
                 self.panel(corner, (0, 0, length), (0, top, 0), CAR_SIDE, cut=CAR, detail=profile, **same)
         left, across = x - width / 2, (width, 0, 0)
@@ -164,18 +150,18 @@ class Builder:
         self.panel((left, belt, z + start), across, (0, top - belt, screen), GLASS, **same)
         roof = length - start - screen - far[1] - far[2]
         self.panel((left + 0.1, top, z + start + screen), (width - 0.2, 0, 0), (0, -0.03, roof), PAINT, **same)
-        shade = same | dict(material=PAINT, casts=True, shown=False)  # its floor, a section across, both sides
+        shade = same | dict(material=PAINT, casts=True, shown=False)  # its floor, a cross-section, both sides
         self.panel((left, 0.3, z), across, (0, 0, length), **shade)
         self.panel((left, 0, z + length / 2), across, (0, top, 0), **shade)
         for flank in (left, left + width):
             self.panel((flank, 0, z), (0, 0, length), (0, top, 0), cut=CAR, detail=profile, **shade)
 
     def tree(self, x, z, height, spread, colour):
-        """A tree: a trunk and several layers of leaves, the nearest the lightest.
+        """A tree: a trunk and several layers of leaves, the nearest one lightest.
 
         Args:
-            x, z: where it stands, metres.
-            height, spread: of the whole and across the crown, metres.
+            x, z: position, metres.
+            height, spread: of the tree and width of the crown, metres.
             colour: reflectance of its leaves.
         """
         rng = self.rng
@@ -200,7 +186,7 @@ class Builder:
         self.panel((side * x, height, start), across, along, LEAF, np.array(colour) * 1.2, casts=True)
 
     def person(self, x, z, speed):
-        """Somebody on the pavement, walking along the street."""
+        """A pedestrian on the pavement."""
         rng = self.rng
         tall, skin = rng.uniform(0.92, 1.08), np.array([0.42, 0.27, 0.19]) * rng.uniform(0.4, 1.2)
         coat, trousers = np.array(self.pick(LACQUER)) + 0.02, np.array(self.pick(LACQUER)) * 0.5 + 0.01
@@ -211,14 +197,14 @@ class Builder:
         self.facing(x, 1.42 * tall + 0.1, z, 0.21, 0.25, PAINT, skin, cut=DISC, **same)
 
     def garden_wall(self, side, x, start, length, height):
-        """A low wall of bricks along the street."""
+        """A low brick wall along the street."""
         wall = dict(material=WALL, colour=self.pick(PLASTER), detail=(3.0, 99.0, 0.9, 1.1, 0.0, 1.0), casts=True)
         self.panel((side * x, 0, start), (0, 0, length), (0, height, 0), **wall)
         self.panel((side * x, 0, start), (side * 0.25, 0, 0), (0, height, 0), **wall)
         self.panel((side * x, height, start), (side * 0.25, 0, 0), (0, 0, length), PAINT, (0.3, 0.29, 0.27))
 
     def lamp(self, side, x, z):
-        """A street lamp whose arm reaches over the road."""
+        """A street lamp with an arm over the road."""
         height, grey = self.rng.uniform(6, 9), np.full(3, self.rng.uniform(0.15, 0.4))
         self.facing(side * x, 0, z, 0.17, height, ROUND, grey, casts=True)
         self.facing(side * (x - 0.9), height - 0.08, z, 1.9, 0.09, PLAIN, grey)
@@ -235,5 +221,5 @@ class Builder:
         self.facing(side * x, height, z, size, size, SIGN, colour, cut=cut, trim=rim, detail=(kind,), casts=True)
 
     def far(self, z, height, colour):
-        """What closes the view: a line of far trees, hills or roofs."""
+        """The background: a line of distant trees, hills or roofs."""
         self.facing(0, 0, z, 3 * z, height, FAR, colour, cut=SKYLINE)

@@ -1,4 +1,4 @@
-"""The generated street as a data set: rendered once, then from the cache."""
+"""The data set Street: pairs of the generated street, rendered once and cached."""
 
 import os
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from ndic_core.data.cache import cached_arrays
 from ndic_core.data.pairs import Pairs
 from ndic_core.data.street.generate import Street
 
-RENDERER = 1  # part of the cache's key: count up whenever the renderer draws other images
-FIRST_INDEX = {"train": 0, "val": 10_000_000, "test": 20_000_000}  # splits never share a scene
+RENDERER = 1  # part of the cache's key: increment it whenever the rendered images change
+FIRST_INDEX = {"train": 0, "val": 10_000_000, "test": 20_000_000}  # splits share no scene
 
 
-def load_street(street: Street, split: str, count: int, progress: bool = True, truth: bool = False) -> Pairs:
-    """`count` pairs of a street's split, 8-bit as a camera stores them.
+def load_street(street: Street, split: str, count: int, progress: bool = True, with_disparity: bool = False) -> Pairs:
+    """`count` pairs of a split of a street, 8-bit as a camera stores them.
 
     Args:
-        street: size, seed and knobs.
-        split: "train", "val" or "test"; they never share a scene.
-        count: how many pairs, 1 or more; fewer are the first of more.
-        progress: show a bar on stderr while they are rendered for the first time.
-        truth: the pairs know their disparity, too.
+        street: size, seed and camera parameters.
+        split: "train", "val" or "test"; they share no scene.
+        count: number of pairs, 1 or more; a smaller set is the beginning of a larger one.
+        progress: show a bar on stderr while the pairs are rendered for the first time.
+        with_disparity: the pairs have their ground-truth disparity, NaN where occluded.
 
     Returns:
         The pairs; x is the left view. Disparity and occlusion of pair i are
@@ -44,7 +44,10 @@ def load_street(street: Street, split: str, count: int, progress: bool = True, t
 
     layouts = [((count, 2, *street.size, 3), "uint8"), ((count, *street.size), "float16")]
     depends_on = ["street", RENDERER, first, asdict(street)]
-    images, *disparity = cached_arrays(depends_on, layouts[: 1 + truth], rendered, "render the street", progress)
+    images, *disparity = cached_arrays(
+        depends_on, layouts[: 1 + with_disparity], rendered, "render the street", progress
+    )
     index = np.arange(2 * count).reshape(count, 2)
     names = [f"street_{street.seed}_{first + i}" for i in range(count)]
-    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=disparity[0] if truth else None)
+    truth = disparity[0] if with_disparity else None
+    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=truth, cameras=["left"] * count)

@@ -1,4 +1,4 @@
-"""From panels and weather to the light that reaches a camera: every ray shaded, four rays averaged a pixel."""
+"""Rendering of the generated street: every ray is shaded, four rays per pixel are averaged."""
 
 import numpy as np
 
@@ -18,25 +18,25 @@ from ndic_core.data.street.objects import (
     WALL,
 )
 
-SKY = 255  # among the materials
-_FOOTPRINT = 0.9  # of a texture, in pixels: the finest detail that survives being shifted by part of a pixel
+SKY = 255  # its number among the materials
+_FOOTPRINT = 0.9  # of a texture, in pixels: the finest detail that is kept under subpixel shifts
 
 
 def render(panels: np.ndarray, light: "Light", camera: Camera) -> tuple[np.ndarray, View]:
-    """A camera's picture of a scene before its sensor.
+    """The radiance that reaches a camera.
 
     Args:
         panels: an array of `PANEL`.
-        light: what falls on them.
-        camera: who looks.
+        light: their illumination.
+        camera: the camera.
 
     Returns:
-        radiance (3, H, W), and what the rays met.
+        radiance (3, H, W), and the hits of the rays.
     """
     view = cast(panels, camera)
     alpha, beta = (np.broadcast_to(ray, view.panel.shape).ravel() for ray in camera.rays())
     which, inverse = view.panel.ravel(), view.inverse_depth.ravel()
-    # Rays are shaded material by material; the sky, panel -1, finds the last of the list.
+    # Rays are shaded by material; the sky, panel -1, has the last one.
     kinds = np.append(panels["material"], np.uint8(SKY))[which]
     order = np.argsort(kinds, kind="stable")
     ends = np.searchsorted(kinds[order], np.arange(SKY + 2))
@@ -63,7 +63,7 @@ def render(panels: np.ndarray, light: "Light", camera: Camera) -> tuple[np.ndarr
 
 
 def _places(panels, view: View, size, k, a, b, w, focal) -> Places:
-    """Where rays (a, b) meet panels k at inverse depths w, and how much of the panels a pixel covers there."""
+    """Positions and footprints of rays (a, b) that hit panels k at inverse depths w."""
     forms = np.ascontiguousarray(view.planes.reshape(-1, 9).T)
     wa, wb, pixel = forms[1][k], forms[2][k], np.float32(_FOOTPRINT / focal)
 
@@ -78,12 +78,12 @@ def _places(panels, view: View, size, k, a, b, w, focal) -> Places:
 
 
 class Light:
-    """The light that falls on places of a scene's panels: sun, where it reaches them, and sky.
+    """The illumination of a scene's panels: sun with shadows, and sky.
 
     Args:
         panels: an array of `PANEL`.
         weather: sun and sky.
-        camera: the left one; panels are lit on the side that it sees.
+        camera: the left one; panels are lit on the side towards it.
     """
 
     def __init__(self, panels: np.ndarray, weather: Weather, camera: Camera):
@@ -95,10 +95,10 @@ class Light:
         normal *= np.where(towards == 0, 1, towards)
         sun = weather.sun
         self._facing = np.maximum(normal @ sun, 0)
-        self._open = 0.62 + 0.38 * normal[:, 1]  # share of the sky seen
+        self._open = 0.62 + 0.38 * normal[:, 1]  # visible share of the sky
         casts = panels["casts"]
-        # A thing above the ground would lie in its own shadow there. So cars and people ask for the shadows of what
-        # is taller than they are, façades for those of trees and of what stands across the street.
+        # An object above the ground would be in its own shadow. So cars and people receive only the shadows of taller
+        # objects, façades only those of trees and of objects across the street.
         tall = casts & (panels["corner"][:, 1] + panels["up"][:, 1] > 2.5)
         across = (middle[:, 0] * sun[0] > 0) | (panels["cut"] == CROWN)
         self._sideways = np.abs(normal[:, 0]) > 0.5
@@ -111,13 +111,13 @@ class Light:
         self._crown = panels["cut"] == CROWN
 
     def __call__(self, kind: int, k: np.ndarray, p: Places, hit: np.ndarray) -> np.ndarray:
-        """The light (3, N) on places of one material.
+        """The light (3, N) at positions of one material.
 
         Args:
             kind: the material.
             k: (N,) their panels.
-            p: where they are on these.
-            hit: (3, N) where they are in the world, metres.
+            p: the positions on these.
+            hit: (3, N) the positions in the world, metres.
         """
         cosine, sky = self._facing[k], self._open[k]
         lit = 1

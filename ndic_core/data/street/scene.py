@@ -1,4 +1,4 @@
-"""The layout of a generated scene: what stands where along the street, and the weather over it."""
+"""Layout of a generated scene: positions of all objects, and the weather."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from ndic_core.data.street.light import Weather
 from ndic_core.data.street.objects import GRASS, PAINT, PAVEMENT, ROAD, Builder
 
-_BEHIND = -25.0  # where the street begins, metres along it; the camera stands at 0
+_BEHIND = -25.0  # start of the street, metres along it; the camera is at 0
 GREENS = [(0.075, 0.115, 0.03), (0.05, 0.085, 0.028), (0.11, 0.13, 0.035), (0.045, 0.07, 0.03), (0.14, 0.11, 0.035)]
 
 
@@ -18,7 +18,7 @@ class Scene:
     Args:
         panels: array of `PANEL`.
         weather: light and sky.
-        place: (3,) where the left camera stands, metres.
+        place: (3,) position of the left camera, metres.
         yaw: its direction, radians to the right.
         pitch: its tilt upwards, radians.
         speed: of the camera along the street, metres a second.
@@ -32,7 +32,7 @@ class Scene:
     speed: float
 
     def after(self, seconds: float) -> "Scene":
-        """The same street some time later: driving cars and the camera have moved on."""
+        """The same street some time later: driving cars, people and the camera have moved."""
         panels, place = self.panels.copy(), self.place.copy()
         panels["corner"][:, 2] += np.float32(seconds) * panels["speed"]
         place[2] += seconds * self.speed
@@ -40,7 +40,7 @@ class Scene:
 
 
 def build(rng: np.random.Generator) -> Scene:
-    """Draw a scene."""
+    """A random scene."""
     yaw, pitch = rng.normal(0, 0.025), rng.normal(0, 0.006)
     kind = ("city", "suburb", "green")[rng.choice(3, p=[0.36, 0.36, 0.28])]
     half = {"city": rng.uniform(3.6, 6.8), "suburb": rng.uniform(3.1, 5.4), "green": rng.uniform(3.4, 6.0)}[kind]
@@ -59,7 +59,7 @@ def build(rng: np.random.Generator) -> Scene:
 
 
 def _weather(rng: np.random.Generator) -> Weather:
-    """A time of day, and clouds or none."""
+    """A random time of day and cloud cover."""
     azimuth = rng.uniform(-np.pi, np.pi)  # 0 is straight ahead
     height = np.radians(rng.uniform(22, 62))
     sun = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)])
@@ -87,7 +87,7 @@ def _weather(rng: np.random.Generator) -> Weather:
 
 
 def _ground(b: Builder, kind: str, half: float):
-    """The road, its kerbs and pavements, and what lies beyond them."""
+    """The road, its kerbs and pavements, and the ground beyond them."""
     rng = b.rng
     asphalt = np.array([1.0, 0.98, 0.96]) * rng.uniform(0.1, 0.19)
     lane, dash = half, b.pick([1.5, 2.0, 4.0])
@@ -111,7 +111,7 @@ def _ground(b: Builder, kind: str, half: float):
 
 
 def _city(b: Builder, side: int, half: float):
-    """Tall houses wall to wall, a side street now and then."""
+    """Tall terraced houses with a few side streets."""
     rng = b.rng
     front = half + rng.uniform(2.5, 5.5)
     z = _BEHIND + rng.uniform(0, 10)
@@ -156,7 +156,7 @@ def _suburb(b: Builder, side: int, half: float):
 
 
 def _green(b: Builder, side: int, half: float):
-    """A road out of town: a wall of trees, or fields with a house here and there."""
+    """A country road: dense trees, or fields with a few houses."""
     rng = b.rng
     dense = rng.random() < 0.65
     z = rng.uniform(4, 14)
@@ -184,14 +184,14 @@ def _green(b: Builder, side: int, half: float):
 
 
 def _gardens(b: Builder, side: int, x: float):
-    """Trees that show in the gaps between houses."""
+    """Trees in the gaps between houses."""
     for z in np.arange(b.rng.uniform(20, 30), 130, 17.0):
         size = b.rng.uniform(5, 11)
         b.tree(side * (x + b.rng.uniform(0, 12)), z, size, size * b.rng.uniform(0.6, 0.9), b.pick(GREENS))
 
 
 def _avenue(b: Builder, side: int, x: float, step: float):
-    """Trees in a row along the kerb."""
+    """A row of trees along the kerb."""
     size, green = b.rng.uniform(5, 9), b.pick(GREENS)
     for z in np.arange(b.rng.uniform(7, 16), 110, step):
         height = size * b.rng.uniform(0.85, 1.15)
@@ -212,7 +212,7 @@ def _furniture(b: Builder, side: int, half: float):
 
 
 def _traffic(b: Builder, half: float, lane: float, parking: bool):
-    """Parked cars at the kerbs and driving ones in the lanes; those ahead drive as the camera does, to the right."""
+    """Parked cars at the kerbs and driving ones in both lanes; the camera drives on the right."""
     rng = b.rng
     for side in (-1, 1):
         if parking and rng.random() < 0.85:

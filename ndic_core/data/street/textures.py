@@ -1,8 +1,8 @@
-"""Textures of the generated street: noise with detail at every scale, and stripes, both without aliasing.
+"""Procedural textures of the generated street without aliasing: multi-scale noise and stripes.
 
-Everything here is a function of a place on a surface and of the *footprint*, the length of surface that one pixel
-covers there. What is finer than the footprint is averaged away, not sampled by chance; that is why the two cameras
-see the same texture although their pixels fall on different places of it.
+Everything is a function of a position on a surface and of the *footprint*, the length of surface that one pixel covers
+there. Detail finer than the footprint is averaged, so that the two cameras see the same texture although their pixels
+sample different positions of it.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ _LEVELS = 10  # 512, 256, ..., 1
 
 
 class Noise:
-    """A tile of random texture that repeats without a seam, kept at all resolutions in both directions.
+    """A tile of seamless random texture, stored at all resolutions in both directions.
 
     The resolutions are halved along the two axes independently (a rip-map), because a road seen from a car is
     compressed far more along the line of sight than across it.
@@ -49,7 +49,7 @@ class Noise:
         """The texture at (u, v), about mean 0 and standard deviation 1 where the footprint is small.
 
         Args:
-            u, v: places across and along, in texels, any range, float32.
+            u, v: positions across and along, in texels, any range, float32.
             fu, fv: footprints in texels, arrays like `u` or numbers.
 
         Returns:
@@ -83,14 +83,14 @@ _SHRINK = 0.5 ** np.arange(_LEVELS, dtype=np.float32)
 
 
 def _level(footprint):
-    """Which halving of a tile has texels about as large as the footprint."""
+    """The level of a tile whose texels are about as large as the footprint."""
     level = np.log2(np.maximum(1, footprint)) + 0.5
     return np.minimum(level, np.float32(_LEVELS - 1)).astype(np.int32)
 
 
 @lru_cache(maxsize=1)
 def grit() -> Noise:
-    """Asphalt: fine detail and little else."""
+    """Asphalt: mostly fine detail."""
     return Noise(exponent=0.45, seed=3)
 
 
@@ -107,7 +107,7 @@ def cloud() -> Noise:
 
 
 def band(x: np.ndarray, low, high, footprint) -> np.ndarray:
-    """How much of a pixel at `x` lies between `low` and `high`: a box-filtered stripe, in [0, 1].
+    """The share of a pixel at `x` between `low` and `high`: a box-filtered stripe, in [0, 1].
 
     Example:
         >>> band(np.float32([0.0, 0.5, 1.0, 3.0]), 0.5, 2.0, 1.0).tolist()
@@ -119,14 +119,14 @@ def band(x: np.ndarray, low, high, footprint) -> np.ndarray:
 
 
 def bars(x: np.ndarray, period, width, footprint) -> np.ndarray:
-    """Stripes of a `width` in the middle of every `period`; their mean where the footprint nears the period."""
+    """Stripes of a `width` in the middle of every `period`; their mean where the footprint is near the period."""
     inside = band(x - np.floor(x / period) * period, (period - width) / 2, (period + width) / 2, footprint)
     blurred = np.clip(2 * footprint / period - 0.6, 0, 1)
     return inside + blurred * (width / period - inside)
 
 
 def dice(i: np.ndarray, j: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """A random number in [0, 1) for each cell (i, j) of the pattern `seed`: the same wherever it is asked for.
+    """A reproducible random number in [0, 1) for each cell (i, j) of the pattern `seed`.
 
     Example:
         >>> seed = np.array([5])

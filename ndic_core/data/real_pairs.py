@@ -1,0 +1,152 @@
+"""The real pairs of the data set Mixed: whole views, images at the camera's resolution, and the held-out pairs."""
+
+import csv
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ndic_core.data.folder import matched
+from ndic_core.data.mixed import random_crop
+from ndic_core.data.pairs import Pairs, load_pairs, stored_size
+from ndic_core.errors import NDICError
+
+STORED_SCALE = 1.5  # a real image is stored at this multiple of the training height, with room for crops
+STORED_ASPECT = 3.3  # its width over its height: KITTI's
+NUM_HELD_OUT = 30  # real pairs to validate on
+
+
+def real_pairs(
+    root: Path, split: str, size: tuple[int, int], exclude: Collection[str] = (), progress: bool = True
+) -> Pairs:
+    """The real pairs of a folder with `image_2/` and `image_3/`, in both orders, for whole views.
+
+    Args:
+        root: the folder; images of the same name are partners.
+        split: "val" for the pairs of `held_out`, at `size` from the largest centre; "train" for the others, larger
+            than `size`.
+        size: height and width.
+        exclude: names, without extension, of pairs not to train on, for example those of the test set.
+        progress: show a bar on stderr while images are decoded for the first time.
+
+    Raises:
+        NDICError: images are missing or cannot be used (all are named), `exclude` has an unknown name, or the split
+            is "test": these pairs are for training.
+    """
+    if split == "test":
+        raise NDICError(
+            "dataset_name: Mixed is to train on and has no pairs to test on; for another folder's left and right "
+            "images set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
+        )
+    if unknown := sorted(set(exclude) - _names(root)):
+        raise NDICError(f"exclude: {root} has no pairs {', '.join(unknown)}; name them without file extension")
+    if split == "train":
+        height = round(STORED_SCALE * size[0])
+        size = (height, round(STORED_ASPECT * height))
+    return load_pairs(_of_split(root, root, split, exclude), size, scene_of=_stem, progress=progress)
+
+
+def native_pairs(
+    native: Path, root: Path, split: str, size: tuple[int, int], exclude: Collection[str] = (), progress: bool = True
+) -> Pairs:
+    """Pairs of `root` at the camera's own resolution, in both orders, for windows.
+
+    All are cropped to the smallest height and width among them, at the centre, without resizing. For "val" each pair
+    is one window at the camera's resolution, at a place that depends on its number only.
+
+    Args:
+        native: folder with `image_2/` and `image_3/`; its pairs have the names that they have in `root`.
+        root: the folder of `real_pairs`, which determines the held-out pairs.
+        split, size, exclude, progress: as for `real_pairs`.
+
+    Raises:
+        NDICError: images are missing, cannot be used or are smaller than `size`, or pairs are not in `root` (all are
+            named).
+    """
+    found = _matched(native)
+    if unknown := sorted(_names(native) - _names(root)):
+        raise NDICError(
+            f"native_path: {root} has no pairs {', '.join(unknown)}; names must be the same in both folders"
+        )
+    chosen = _of_split(native, root, split, exclude)
+    if not chosen:
+        raise NDICError(
+            f"native_path: {native} has none of the pairs to {'train' if split == 'train' else 'validate'} on"
+        )
+    sizes = []
+    for path in (path for pair in found for path in pair):
+        with suppress(NDICError):  # `load_pairs` names all such files
+            sizes.append(stored_size(path))
+    smallest = tuple(map(min, zip(*sizes, strict=True))) or size
+    if smallest[0] < size[0] or smallest[1] < size[1]:
+        raise NDICError(
+            f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
+        )
+    pairs = load_pairs(chosen, smallest, smallest, scene_of=_stem, progress=progress)
+    if split == "train":
+        return pairs
+    boxes = [random_crop(pairs, size[0], size, np.random.default_rng([number])) for number in range(len(pairs))]
+    windows = [
+        image[top : top + height, left : left + width]
+        for (top, left, height, width), images in zip(boxes, pairs.images[pairs.index], strict=True)
+        for image in images
+    ]
+    index = np.arange(2 * len(pairs)).reshape(-1, 2)
+    names = [f"window of {name}" for name in pairs.names]
+    return Pairs(np.stack(windows), index, names, pairs.scenes, cameras=pairs.cameras)
+
+
+def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
+    """Whole views, then windows, as one set whose two parts also have a validation loss of their own."""
+    if windows is None:
+        return whole
+    images = np.concatenate([whole.images, windows.images])
+    index = np.concatenate([whole.index, windows.index + len(whole.images)])
+    names, scenes = whole.names + windows.names, whole.scenes + windows.scenes
+    pairs = Pairs(images, index, names, scenes, cameras=whole.cameras + windows.cameras)
+    pairs.parts = {"whole": range(len(whole)), "window": range(len(whole), len(pairs))}
+    return pairs
+
+
+def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
+    """Names, without extension, of the pairs to validate on: the last `count`, since neighbours look alike; where
+    `index.tsv` states origins, the last ones of KITTI 2015, whose source is lossless.
+
+    Raises:
+        NDICError: images are missing, or none would remain to train on.
+    """
+    names = [left.stem for left, _ in _matched(root)]
+    index = root / "index.tsv"
+    candidates = names
+    if index.exists():
+        with index.open(encoding="utf-8", newline="") as file:
+            origin = {row.get("id"): row.get("set") or "" for row in csv.DictReader(file, delimiter="\t")}
+        candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
+    if len(names) <= count or len(candidates) < count:
+        origin = "" if candidates is names else f", {len(candidates)} of them from KITTI 2015 by index.tsv"
+        raise NDICError(f"{root} has {len(names)} pairs{origin}; {count} are held out to validate on: more are needed")
+    return set(candidates[-count:])
+
+
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+def _matched(root: Path) -> list[tuple[Path, Path]]:
+    return matched(root / "image_2", root / "image_3")
+
+
+def _names(root: Path) -> set[str]:
+    return {left.stem for left, _ in _matched(root)}
+
+
+def _of_split(folder: Path, root: Path, split: str, exclude: Collection[str]) -> list[tuple[Path, Path]]:
+    """The pairs of `folder` that belong to a split of `root`, in both orders."""
+    out = held_out(root)
+    return [
+        order
+        for left, right in _matched(folder)
+        if (left.stem in out if split == "val" else left.stem not in out and left.stem not in exclude)
+        for order in ((left, right), (right, left))
+    ]
