@@ -234,7 +234,7 @@ class Config(*_MODEL_OPTIONS):
     @model_validator(mode="after")
     def _no_key_is_ignored(self) -> "Config":
         if self.warmup_steps and self.lr_scheduler == "plateau":
-            raise ValueError(f"warmup_steps: got {self.warmup_steps}; it needs lr_scheduler: 'cosine'")
+            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only lr_scheduler: 'cosine' warms up")
         if self.rate_balance and not isinstance(self.lmbda, list):
             raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
         for key, model in foreign_keys(self.model).items():

@@ -73,7 +73,7 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
     return model.eval()
 
 
-def load_weights(model: Codec, path: str | os.PathLike) -> None:
+def load_weights(model: Codec, path: str | os.PathLike) -> Codec:
     """Initialise a model with the weights of a checkpoint, of this package or a published one.
 
     Single-rate weights fit a model of another rate, and a variable-rate model, whose gains are not changed.
@@ -83,6 +83,9 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
     Args:
         model: receives the weights.
         path: of the file.
+
+    Returns:
+        The model in the checkpoint.
 
     Raises:
         NDICError: the checkpoint is missing or damaged, of a model or size that this one cannot start from, or has
@@ -102,6 +105,7 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
         start_from(model, given)
     else:
         model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
+    return given
 
 
 def load_pretrained(name: str, metric: str = "MS-SSIM") -> Codec:

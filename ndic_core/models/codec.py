@@ -146,7 +146,7 @@ class Codec(nn.Module):
         tile = self.tiling(height, width).tile
         if tile != (height, width):
             raise NDICError(
-                f"{self.name} {self._sizes_allowed()}; this image is {height} × {width} (height × width). "
+                f"{self.name} {self._sizes_allowed()}; this image is {height} × {width} (height × width); "
                 f"resize it, or use encode and decode, which accept any size"
             )
         if y is None and not self.y_optional:

@@ -1,5 +1,7 @@
 """Shapes, sizes, modes and attention of the models."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,18 @@ KEYS = {
     "cross_attention": {"x", "y", "w"},
     "parallax_attention": {"x"},
 }
+
+
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_the_catalogue_has_the_options_of_the_class(name):
+    info = CATALOGUE[name]
+    parameters = dict(inspect.signature(info.load_class()).parameters)
+    assert ("image_size" in parameters) == info.fixed_size
+    parameters.pop("image_size", None)
+    defaults = {key: field.default for key, field in info.options.model_fields.items()}
+    assert {key: parameter.default for key, parameter in parameters.items()} == defaults
+    assert info.load_class().name == name
+    assert set(info.warm_starts) <= set(ndic.MODELS)
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)

@@ -68,7 +68,7 @@ def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
         assert torch.equal(model(x[None], y[None])["x_hat"][0].clamp(0, 1), out)
 
 
-@pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("spread", [0.3, 4.0])
 @pytest.mark.parametrize("name", ["bmshj18_factorized", "bmshj18"])
 def test_overhead(name, spread, real_images):
     """At most 20 bytes + 1 % above the estimate, averaged over real images, at low and high rates."""
@@ -188,10 +188,10 @@ def assert_exact(layer, values):
         assert out[0, channel, row, column] == max(-(2**26), min(2**26, exact))
 
 
-def test_streams_of_one_thread_and_two_decode_alike(pair):
-    x, y = pair
+def test_streams_of_one_thread_and_two_decode_alike():
+    x, y = torch.rand(2, 3, 64, 64)
     for name in ("ndic_bmshj18", "cross_attention", "parallax_attention"):
-        model = lively(name, image_size=(128, 256))
+        model = lively(name)
         stream = ndic.encode(model, x)
         torch.set_num_threads(2)
         try:
