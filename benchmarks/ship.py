@@ -20,7 +20,7 @@ from ndic_core.evaluation.evaluate import SIDE_INFO
 from ndic_core.io import weights_file, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import read_progress
+from ndic_core.training.state import read_state
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,7 +39,7 @@ def stage_line(stage: Stage) -> tuple[str, int]:
         NDICError: the stage is not complete: its learning rate has not come down.
     """
     config = stage.config
-    progress = read_progress(Outputs(config).state)
+    progress = read_state(Outputs(config).state)
     if progress.epoch < config.epochs:
         raise NDICError(f"{stage} has {progress.epoch} of {config.epochs} epochs: train on until it is complete")
     start = "the stage before" if stage.start else "fresh weights"

@@ -158,7 +158,7 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _guidance_knows_the_truth(self) -> "Config":
+    def _matching_loss_needs_the_disparity(self) -> "Config":
         if not self.matching_loss_weight or not self.train:
             return self
         if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):

@@ -75,7 +75,7 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
     return model.eval()
 
 
-def load_weights(model: Codec, path: str | os.PathLike) -> None:
+def load_weights(model: Codec, path: str | os.PathLike) -> Codec:
     """Fill a model with the weights of a checkpoint, ours or a published one, to train it on.
 
     Weights of one rate fit another rate, and a variable-rate model, whose gains stay as they are; those of a range of
@@ -85,6 +85,9 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
     Args:
         model: to be filled.
         path: of the file.
+
+    Returns:
+        The model that the checkpoint holds.
 
     Raises:
         NDICError: the checkpoint is missing or damaged, of a model or size that this one cannot start from, or of a
@@ -104,6 +107,7 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
         start_from(model, given)
     else:
         model.load_state_dict(given.state_dict(), strict=given.gain is not None or model.gain is None)
+    return given
 
 
 def load_pretrained(name: str, metric: str = "MS-SSIM") -> Codec:

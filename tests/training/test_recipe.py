@@ -75,7 +75,8 @@ def test_a_recipe_of_ones_own(tmp_path):
     ]
     config = recipe["second", "cross_attention"].config
     assert (config.num_filters, config.heads, config.embed_dim, config.alpha) == (8, 2, 16, 0)
-    assert (config.seed, config.epochs, config.experiment_name) == (3, 2, "mine_second")
+    assert (config.seed, config.epochs) == (3, 2)
+    assert config.experiment_name == "mine_second_Mixed_cross_attention_MSE_lambda_5e-05-0.01"
     assert recipe["second", "bls17"].start is recipe["first", "bls17"]
 
 
@@ -111,7 +112,7 @@ def test_a_recipe_is_no_configuration():
 
 def test_a_file_extends_another(tmp_path):
     (tmp_path / "below").mkdir()
-    (tmp_path / "a.yaml").write_text("extends: teaching\nlr: 0.1\nleave_out: 'list.txt'\n")
+    (tmp_path / "a.yaml").write_text("extends: teaching\nlr: 0.1\nexclude: 'list.txt'\n")
     (tmp_path / "list.txt").write_text("# why\n007\n\n008 # and why\n")
     (tmp_path / "below" / "b.yaml").write_text("extends: ../a.yaml\nepochs: 3\n")
     config = ndic.load_config(tmp_path / "below" / "b.yaml")
