@@ -58,10 +58,10 @@ def test_kitti_pair_through_the_command_line(name, kitti, ndic_command, tmp_path
     status, out, _ = ndic_command("decode", "left.ndic", "left.png", "--weights", "weights.safetensors", *side_info)
     assert status == 0
     assert name in out
-    layout = model.layout(height, width)
+    tiling = model.tiling(height, width)
     with torch.inference_mode():
-        tiles = [model(a[None], b[None])["x_hat"] for a, b in zip(layout.split(x), layout.split(y), strict=True)]
-    write_image(layout.join(torch.cat(tiles)).clamp(0, 1), "expected.png")
+        tiles = [model(a[None], b[None])["x_hat"] for a, b in zip(tiling.split(x), tiling.split(y), strict=True)]
+    write_image(tiling.join(torch.cat(tiles)).clamp(0, 1), "expected.png")
     assert np.array_equal(np.asarray(Image.open("left.png")), np.asarray(Image.open("expected.png")))
     assert sorted(os.listdir()) == ["expected.png", "left.ndic", "left.png", "weights.safetensors"]
 

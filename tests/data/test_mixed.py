@@ -248,7 +248,9 @@ def test_only_the_streets_pairs_know_their_disparity(real_folder, tmp_path):
         street=dict(noise=0.0, exposure=0.0),
     )
     pairs = load_split(config, "train", progress=False)
-    batches = PairLoader(pairs, Fabric(accelerator="cpu", devices=1), config.train_batch_size, matching_loss_weight=1.0)
+    batches = PairLoader(
+        pairs, Fabric(accelerator="cpu", devices=1), config.train_batch_size, epochs=3, matching_loss_weight=1.0
+    )
     known = 0
     for batch in batches.epoch(0):
         assert (batch.disparity is None) == (batch.known is None)

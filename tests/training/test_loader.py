@@ -10,7 +10,7 @@ from ndic_core.training.loader import MISMATCHED, PairLoader
 
 
 def some_pairs(count: int, cameras) -> Pairs:
-    """Each pair's first pixel tells its number; no picture is its own mirror image."""
+    """The first pixel of each pair encodes its number; no image equals its mirror image."""
     images = np.random.default_rng(0).integers(0, 256, (2 * count, 4, 8, 3), np.uint8)
     images[:, 0, 0, 0] = np.repeat(np.arange(count), 2)
     images[:, 0, -1, 0] = 255

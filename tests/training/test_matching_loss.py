@@ -19,7 +19,7 @@ from ndic_core.training.loader import PairLoader
 from ndic_core.training.matching_loss import FLOOR, matching_loss
 
 PARTS = ("train", "test")  # of the street: shown, and not
-FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small picture
+FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small image
 
 
 def with_matching_loss(own_folder, tmp_path, **changes):
@@ -155,7 +155,7 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
     pair = Street.pair
     monkeypatch.setattr(Street, "pair", lambda self, i: rendered.append(i) or pair(self, i))
     pairs = load_split(config, "train", progress=False)
-    assert sorted(rendered) == list(range(16))  # pictures and truth in one pass
+    assert sorted(rendered) == list(range(16))  # images and disparity in one pass
     assert load_split(config, "val", progress=False).disparity is None
     del rendered[:]
     again = load_split(config, "train", progress=False)
@@ -171,18 +171,18 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
     assert torch.equal(again.first(3).truth([2]).nan_to_num(), again.truth([2]).nan_to_num())
 
 
-def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypatch):
+def test_the_disparity_is_added_to_cached_images(own_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
     config = with_matching_loss(own_folder, tmp_path, street_pairs=[2, 1, 1])
     load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
-    (pictures,) = (tmp_path / "cache").glob("*.npy")
-    before = pictures.stat().st_mtime_ns
+    (images,) = (tmp_path / "cache").glob("*.npy")
+    before = images.stat().st_mtime_ns
     assert load_split(config, "train", progress=False).truth([0, 1]).shape == (2, 32, 64)
-    assert pictures.stat().st_mtime_ns == before
+    assert images.stat().st_mtime_ns == before
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
 
 
-def test_batches_tell_the_truth_mirrored_or_not(own_folder, tmp_path):
+def test_batches_have_the_disparity_of_mirrored_images(own_folder, tmp_path):
     """x, read in y where the batch's disparity says, is x; the other sign would be far off."""
     config = with_matching_loss(own_folder, tmp_path)
     pairs = load_split(config, "train", progress=False)

@@ -54,7 +54,7 @@ def test_identity_holds_what_shapes_a_training_and_nothing_else():
 
 
 def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
-    """Also where there is no state that could tell; the stored settings describe the experiment completely."""
+    """Even without a state file; the stored settings describe the experiment completely."""
     from ndic_core.run import assess
 
     config = teaching(own_folder, tmp_path, epochs=1, experiment_name="mine", street={"baseline": 0.7})

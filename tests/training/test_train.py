@@ -36,7 +36,7 @@ def test_every_model_learns(name, own_folder, tmp_path):
     assert not list(tmp_path.iterdir())  # save_weights: False leaves no file
 
 
-def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path):
+def test_larger_lambda_gives_a_better_image_with_more_bits(own_folder, tmp_path):
     last = []
     for lmbda in (0.0001, 0.1):
         how = dict(model="bls17", resize=[64, 128], epochs=60, lr=0.01, max_grad_norm=1.0, save_weights=False)
@@ -95,7 +95,7 @@ def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeyp
 
 
 def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_folder, tmp_path, monkeypatch):
-    """On a clock that the steps move: 10 seconds each, of 5 minutes."""
+    """With a fake clock: 10 seconds per step, 5 minutes in all."""
     now = [0.0]
     monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
 
@@ -188,7 +188,7 @@ def test_verbose_period(own_folder, tmp_path):
 
 
 def test_the_bar_shows_how_it_goes(own_folder, tmp_path, monkeypatch):
-    """As on a terminal, where there is one: loss, rate and quality of the last batch."""
+    """As on a terminal: loss, rate and quality of the last batch."""
     shown = []
 
     class Bar(training.tqdm):
@@ -215,7 +215,7 @@ def test_training_leaves_the_callers_random_numbers_alone(own_folder, tmp_path):
 
 
 def test_a_model_of_ones_own(own_folder, tmp_path):
-    """Changed where it stands, it is trained as it is; a file could not tell what was changed."""
+    """It is trained in place; a checkpoint could not describe what was changed."""
     config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
     model = initial_model(config)
     model.synthesis_x.stage1 = torch.nn.Sequential(model.synthesis_x.stage1, torch.nn.Dropout(0.1))
@@ -281,8 +281,8 @@ class _Zeros:
     ("model", "metric"),
     [("bls17", "MS-SSIM"), ("ndic_bmshj18", "MSE"), ("cross_attention", "MSE"), ("parallax_attention", "MSE")],
 )
-def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, monkeypatch):
-    """A GPU then never waits for the CPU to hear of a result. Tensors without values refuse to be asked."""
+def test_a_step_does_not_wait_for_the_device(own_folder, tmp_path, model, metric, monkeypatch):
+    """Meta tensors raise an error where a step would wait for a value from the GPU."""
     size = [64, 128] if metric == "MSE" else [128, 256]
     extra = (
         dict(matching_loss_weight=1.0, dataset_name="Street", street_pairs=[4, 1, 1])
