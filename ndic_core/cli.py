@@ -23,18 +23,14 @@ Metric = Enum("Metric", {name: name for name in METRICS})
 TrainedFor = Annotated[
     Metric, typer.Option("--metric", case_sensitive=False, help="The distortion that shipped weights are trained for.")
 ]
-Weights = Annotated[
-    Path | None, typer.Option(help="A checkpoint: a .safetensors file of this package, or a published .pt file.")
-]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint: our .safetensors, or a published .pt file.")]
 Untrained = Annotated[
     bool,
     typer.Option("--untrained", help="Small untrained weights from a fixed seed, to try the format: images look bad."),
 ]
 ImageSize = Annotated[
     tuple[int, int] | None,
-    typer.Option(
-        metavar="HEIGHT WIDTH", help="Image size of a published cross_attention checkpoint, which does not state it."
-    ),
+    typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint, which does not state it."),
 ]
 PRESETS = sorted(file.stem for file in (Path(__file__).parent / "configs").glob("*.yaml"))
 ConfigFile = Annotated[
@@ -62,28 +58,19 @@ def ndic(version: Annotated[bool, typer.Option("--version", callback=_version, i
 @app.command(epilog="Example: ndic run --config teaching --set dataset_name=Street --set epochs=2")
 def run(config: ConfigFile = "config", changes: Changes = None):
     """Train and test as configured, like the published main.py."""
-    settings = _config(config, changes)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    _run(config, changes)
 
 
 @app.command(epilog="Example: ndic train --config my.yaml --set max_minutes=60; the same command resumes")
 def train(config: ConfigFile = "config", changes: Changes = None):
     """Train only; resume an earlier run of the same experiment."""
-    settings = _config(config, changes, train=True, test=False)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    _run(config, changes, train=True, test=False)
 
 
 @app.command("test", epilog="Example: ndic test --config my.yaml")
 def assess(config: ConfigFile = "config", changes: Changes = None):
     """Test only: encode and decode every test image; write a table and images to the results folder."""
-    settings = _config(config, changes, train=False, test=True)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    _run(config, changes, train=False, test=True)
 
 
 @app.command(epilog="Example: ndic curve curve.csv --config kitti_stereo --weights a.safetensors --classical")
@@ -92,9 +79,7 @@ def curve(
     config: ConfigFile = "config",
     changes: Changes = None,
     weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
-    model: Annotated[
-        list[ModelName] | None, typer.Option(help="A model with shipped weights; may be repeated.")
-    ] = None,
+    model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
     classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP, AVIF and HEVC.")] = False,
     published: Annotated[bool, typer.Option(help="Also draw the published points.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
@@ -160,9 +145,7 @@ def encode(
 def decode(
     stream: Annotated[Path, typer.Argument(metavar="IN", help="The .ndic file to read.")],
     out: Annotated[Path, typer.Argument(help="The image to write, preferably a .png.")],
-    side_info: Annotated[
-        Path | None, typer.Option(help="The correlated image, of the same size as the encoded one.")
-    ] = None,
+    side_info: Annotated[Path | None, typer.Option(help="The correlated image, of the same size.")] = None,
     weights: Weights = None,
     image_size: ImageSize = None,
     untrained: Untrained = False,
@@ -186,9 +169,7 @@ def decode(
     name = None if weights else header.model
     codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
     if side_info is None and not codec.y_optional:
-        raise NDICError(
-            f"{stream} was made by {header.model}, which needs side information to decode: add --side-info IMAGE"
-        )
+        raise NDICError(f"{stream} was made by {header.model}, which needs side information: add --side-info IMAGE")
     start = time.perf_counter()
     try:
         x_hat = decode_image(codec, content, y, progress=True)
@@ -237,6 +218,13 @@ def demo(out: Annotated[Path, typer.Argument(help="The .png file to write.")] = 
     run(out)
 
 
+def _run(config: str, changes: list[str] | None, **fixed):
+    settings = _config(config, changes, **fixed)  # before the slow import
+    from ndic_core.run import run as run_experiment
+
+    run_experiment(settings)
+
+
 def _config(config: str, changes: list[str] | None, **fixed):
     from ndic_core.config import load_config, parse_changes
 
@@ -274,9 +262,7 @@ def _load_model(
     from ndic_core.models.factory import untrained_model
 
     if untrained and weights is not None:
-        raise typer.BadParameter(
-            "--untrained and --weights exclude each other: give only one", param_hint="--untrained"
-        )
+        raise typer.BadParameter("--untrained and --weights exclude each other: give one", param_hint="--untrained")
     if weights is not None:
         model = load_checkpoint(weights, image_size)
         if name not in (None, model.name):
@@ -293,11 +279,7 @@ def _load_model(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit status: 0 after success, 1 if the work failed, 2 after wrong usage.
-
-    Args:
-        arguments: of the command; `sys.argv` if None.
-    """
+    """Run the command line, by default `sys.argv`. Exit status: 0, 1 if the work failed, 2 after wrong usage."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for consoles that cannot show a character

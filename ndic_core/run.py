@@ -32,6 +32,8 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
     """
     if int(os.environ.get("RANK", 0)) > 0:  # of several processes, one reports and tests
         report, config = (lambda line: None), config.model_copy(update={"test": False})
+    if config.test:
+        Outputs(config).check_settings()  # before a long training
     model = None
     if config.train:
         trained = train(config, report=report)

@@ -125,7 +125,7 @@ def test_errors_of_the_work(pair, ndic_command, tmp_path):
 
     assert refused(
         ndic_command("decode", "x.ndic", "o.png", *with_weights),
-        "x.ndic was made by ndic_bls17, which needs side information to decode: add --side-info IMAGE",
+        "x.ndic was made by ndic_bls17, which needs side information: add --side-info IMAGE",
     )
     assert refused(
         ndic_command("decode", "x.ndic", "o.png", "--side-info", "no.png", *with_weights), "there is no file no.png"

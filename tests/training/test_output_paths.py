@@ -4,6 +4,7 @@ import pytest
 from conftest import quiet, teaching
 
 import ndic_core as ndic
+from ndic_core.run import assess, run
 from ndic_core.training.output_paths import Outputs, experiment_name, identity
 
 
@@ -55,8 +56,6 @@ def test_identity_holds_what_shapes_a_training_and_nothing_else():
 
 def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
     """Even without a state file; the stored settings describe the experiment completely."""
-    from ndic_core.run import assess
-
     config = teaching(own_folder, tmp_path, epochs=1, experiment_name="mine", street={"baseline": 0.7})
     quiet(config)
     outputs = Outputs(config)
@@ -76,9 +75,7 @@ def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
     quiet(config)  # trains anew
 
 
-def test_tests_of_other_weights_under_the_same_name_are_refused(own_folder, tmp_path):
-    from ndic_core.run import assess
-
+def test_tests_of_other_weights_under_the_same_name_are_refused(own_folder, tmp_path, monkeypatch):
     ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=0.01), tmp_path / "w.safetensors")
     given = dict(train=False, load_weight=True, weight_path=str(tmp_path / "w.safetensors"), lmbda=0.01)
     config = teaching(own_folder, tmp_path, experiment_name="mine", **given)
@@ -86,3 +83,6 @@ def test_tests_of_other_weights_under_the_same_name_are_refused(own_folder, tmp_
         assess(config, report=lambda line: None)
     with pytest.raises(ndic.NDICError, match=r"results/mine\.config\.yaml belongs to .* \(model ndic_bls17 then"):
         assess(config.model_copy(update={"model": "bls17"}))
+    monkeypatch.setattr("ndic_core.run.train", lambda *a, **k: pytest.fail("trained before the settings were checked"))
+    with pytest.raises(ndic.NDICError, match="seed 0 then, 1 now"):
+        run(config.model_copy(update={"train": True, "save_weights": False, "seed": 1}))
