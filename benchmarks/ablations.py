@@ -27,9 +27,9 @@ from ndic_core.io import make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.factory import build_model
-from ndic_core.training.loop import initial_model
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
+from ndic_core.training.setup import initial_model
 from ndic_core.training.train import Trained, train
 
 LMBDA = 0.002

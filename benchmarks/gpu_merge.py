@@ -26,9 +26,10 @@ from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import read_table, write_table
 from ndic_core.io import make_folder, write_whole
+from ndic_core.training.devices import uses_bf16
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import Progress, move_state, read_progress
+from ndic_core.training.state import TrainingState, move_state, read_state
 from ndic_core.training.validation import validate
 
 BENCHMARKS = Path(__file__).parent
@@ -81,7 +82,7 @@ def take_in(stage: Stage, folder: Path) -> str:
     """
     files = Outputs(stage.config)
     state, weights = folder / files.state.name, folder / files.weights.name
-    before, brought = (read_progress(file) if file.exists() else Progress() for file in (files.state, state))
+    before, brought = (read_state(file) if file.exists() else TrainingState() for file in (files.state, state))
     if brought.images <= before.images:
         return f"{stage}: the {before.images:,} images here are kept, {brought.images:,} came"
     if not weights.exists():
@@ -91,13 +92,16 @@ def take_in(stage: Stage, folder: Path) -> str:
         with FileLock(files.weights.parent / f".{files.name}.lock", timeout=0):
             model = load_checkpoint(weights)
             fabric = Fabric(accelerator="cpu", devices=1)
-            averages = validate(model, load_split(stage.config, "val", progress=False), stage.config, fabric)
+            pairs = load_split(stage.config, "val", progress=False)
+            loss = {key: getattr(stage.config, key) for key in ("alpha", "beta", "distortion_loss")}
+            bf16 = uses_bf16(stage.config.precision, fabric.device)
+            averages = validate(model, pairs, fabric, bf16=bf16, **loss)
             last = brought.history[-1] if brought.history else {}
             row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
 
             better = averages["val_loss"] < before.best
 
-            def change(progress: Progress) -> None:
+            def change(progress: TrainingState) -> None:
                 progress.history = [*before.history, row]
                 progress.best = min(averages["val_loss"], before.best)
 

@@ -29,7 +29,7 @@ from ndic_core.errors import NDICError
 from ndic_core.io import make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, move_state, read_progress
+from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, move_state, read_state
 
 PROJECT = Path(__file__).parents[1]
 MACHINE = (
@@ -106,7 +106,7 @@ def pack_weights(stages: Iterable[Stage], outputs: Path, target: Path, room: int
         str(stage): Outputs(stage.config.model_copy(update={"save_output_path": str(outputs)})) for stage in stages
     }
     complete = {
-        str(stage): read_progress(files[str(stage)].state).epoch >= stage.config.epochs
+        str(stage): read_state(files[str(stage)].state).epoch >= stage.config.epochs
         for stage in stages
         if files[str(stage)].state.exists()
     }

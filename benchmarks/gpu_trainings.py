@@ -30,7 +30,7 @@ from ndic_core.errors import NDICError
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, Progress, move_state, read_progress
+from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, TrainingState, move_state, read_state
 
 BENCHMARKS = Path(__file__).parent
 MIB = 2**20
@@ -101,7 +101,7 @@ class Trainings:
     def _needs(self, name: str) -> set[str]:
         return {str(stage) for stage in self.stages[name].lineage}
 
-    def _bring(self, name: str, stage: Stage) -> Progress:
+    def _bring(self, name: str, stage: Stage) -> TrainingState:
         """State and weights from the pack, where it has them."""
         files = Outputs(stage.config)
         for file in (files.state, files.weights):
@@ -112,12 +112,12 @@ class Trainings:
                 shutil.copyfile(packed, file)
         return self.progress(name)
 
-    def progress(self, name: str) -> Progress:
+    def progress(self, name: str) -> TrainingState:
         """How far a training has come; a state that cannot be read is as none, so that others go on."""
         state = Outputs(self.stages[name].config).state
         with suppress(NDICError):
-            return read_progress(state) if state.exists() else Progress()
-        return Progress()
+            return read_state(state) if state.exists() else TrainingState()
+        return TrainingState()
 
     def complete(self, name: str) -> bool:
         return self.progress(name).epoch >= self.stages[name].config.epochs
@@ -226,7 +226,7 @@ class Trainings:
         return [f"{name}: {what}" for name, what in (lacking | damaged).items()]
 
 
-def _no_best(progress: Progress) -> None:
+def _no_best(progress: TrainingState) -> None:
     """The pack's images are not quite those that the best cost so far was measured on."""
     progress.best = math.inf
 

@@ -25,6 +25,7 @@ from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.evaluate import write_table
 from ndic_core.io import weights_file
+from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train
 from ndic_core.training.validation import validate
@@ -146,7 +147,9 @@ def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.N
     # The same validation pairs for all, whatever a line trains on; its time is that of the one within the training.
     common = configuration(model, seed, epochs, {}, args)
     began = time.process_time()
-    result = validate(trained.model, load_split(common, "val", False), common, Fabric(accelerator="cpu", devices=1))
+    pairs, fabric = load_split(common, "val", False), Fabric(accelerator="cpu", devices=1)
+    loss = {key: getattr(common, key) for key in ("alpha", "beta", "distortion_loss")}
+    result = validate(trained.model, pairs, fabric, bf16=uses_bf16(common.precision, fabric.device), **loss)
     seconds -= (time.process_time() - began) * (2 if config.ema_decay else 1)
     return {
         "settings": settings(config),

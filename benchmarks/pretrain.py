@@ -25,16 +25,16 @@ from ndic_core.errors import NDICError
 from ndic_core.io import make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import Progress, read_progress
+from ndic_core.training.state import TrainingState, read_state
 from ndic_core.training.train import train
 
 LEAST_MINUTES = 0.5  # with less left, no training is begun: loading data takes about as long
 
 
-def progress_of(stage: Stage) -> Progress:
+def progress_of(stage: Stage) -> TrainingState:
     """How far a training has come; at its beginning where it has no state."""
     file = Outputs(stage.config).state
-    return read_progress(file) if file.exists() else Progress()
+    return read_state(file) if file.exists() else TrainingState()
 
 
 def complete(stage: Stage) -> bool:

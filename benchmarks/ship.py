@@ -21,7 +21,7 @@ from ndic_core.evaluation.evaluate import write_table
 from ndic_core.io import weights_file
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import read_progress
+from ndic_core.training.state import read_state
 
 
 def last_stage(name: str, metric: str, folder: Path) -> Stage:
@@ -36,7 +36,7 @@ def stage_facts(stage: Stage) -> dict:
         NDICError: the stage is not complete: its learning rate has not come down.
     """
     config = stage.config
-    progress = read_progress(Outputs(config).state)
+    progress = read_state(Outputs(config).state)
     if progress.epoch < config.epochs:
         raise NDICError(f"{stage} has {progress.epoch} of {config.epochs} epochs: train on until it is complete")
     hours = {device: f"{device} in {own['seconds'] / 3600:.2f} h" for device, own in progress.by_device.items()}

@@ -36,9 +36,9 @@ from ndic_core.models.factory import build_model
 from ndic_core.models.gdn import GDN
 from ndic_core.models.transforms import channels_last
 from ndic_core.training.devices import device_name, launch
-from ndic_core.training.loop import Training
 from ndic_core.training.losses import rate_distortion_loss
-from ndic_core.training.output_paths import Outputs
+from ndic_core.training.setup import set_up
+from ndic_core.training.train import train_step
 
 KITTI = (375, 1242)  # height and width of its pictures
 CROP = (370, 740)
@@ -113,14 +113,14 @@ def _read(path: Path, size) -> torch.Tensor:
 
 
 def package_steps(config: Config, folder: Path):
-    """Endless epochs of the package's loop; each yields how many images it trained on."""
+    """Endless epochs of the package's training steps; yields the number of images of each."""
     config = config.model_copy(update={"dataset_name": "Folder", "dataset_path": str(folder), "save_weights": False})
-    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
-    while True:
-        training.train_epoch(lambda: "")
-        training.progress.step, training.progress.loss_sum = 0, 0.0
-        training.progress.epoch += 1
-        yield len(training.train_pairs)
+    setup = set_up(config, launch(config.cuda, config.train_batch_size))
+    setup.net.train()
+    for epoch in itertools.count():
+        for batch in setup.loader.epoch(epoch):
+            train_step(setup, batch)
+        yield len(setup.train_pairs)
 
 
 def rate(steps, seconds: float, device: torch.device) -> float:

@@ -28,9 +28,9 @@ from ndic_core.config import Config
 from ndic_core.evaluation.evaluate import write_table
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import launch
-from ndic_core.training.loop import Training
-from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
+from ndic_core.training.setup import Setup, set_up
+from ndic_core.training.train import train_step
 
 # Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
 KINDS = {
@@ -66,12 +66,11 @@ class Operations(TorchDispatchMode):
 
 def operations(config: Config) -> dict[str, int]:
     """Operations of a step, and of its optimizer alone."""
-    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
-    for _ in range(2):  # SOAP's first step only begins
-        epoch(training)
-    training.optimizer.step, counted = (lambda step=training.optimizer.step: within(step, counted)), Operations()
+    setup = set_up(config, launch(config.cuda, config.train_batch_size))
+    epoch(setup)  # SOAP's first step only initialises
+    setup.optimizer.step, counted = (lambda step=setup.optimizer.step: within(step, counted)), Operations()
     with Operations() as whole:
-        training._step(next(training.batches.of_epoch(training.progress.epoch)))
+        train_step(setup, next(setup.loader.epoch(1)))
     return {"operations": whole.count, "optimizer_operations": counted.count}
 
 
@@ -100,13 +99,13 @@ def measure(model: str, args: argparse.Namespace) -> dict:
     counted = operations(config)
     config = config.model_copy(update={"optimizer": "adam", "ema_decay": 0})
     cuda = args.device == "cuda"
-    training = Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
+    setup = set_up(config, launch(config.cuda, config.train_batch_size))
     for _ in range(WARM_UP):
-        epoch(training)
+        epoch(setup)
     activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda]
     with profile(activities=activities) as profiler:
         began = time.perf_counter()
-        epoch(training)
+        epoch(setup)
         if cuda:
             torch.cuda.synchronize()
         step_ms = 1000 * (time.perf_counter() - began) / STEPS
@@ -119,16 +118,16 @@ def measure(model: str, args: argparse.Namespace) -> dict:
     if cuda:
         spent[WAITS[0]] = max(0.0, step_ms - sum(spent.values()))
     device = torch.cuda.get_device_name() if cuda else f"CPU, threads: {torch.get_num_threads()}"
-    precision = "bf16" if training.bf16 else "float32"
+    precision = "bf16" if setup.bf16 else "float32"
     sizes = {"model": model, "num_filters": args.filters, "batch": args.batch, "precision": precision, "device": device}
     return sizes | {kind: spent[kind] for kind in [*KINDS, *[WAITS[0]] * cuda]} | counted
 
 
-def epoch(training: Training) -> None:
-    """All batches once."""
-    training.train_epoch(lambda: "")
-    training.progress.step, training.progress.loss_sum = 0, 0.0
-    training.progress.epoch += 1
+def epoch(setup: Setup) -> None:
+    """Train on all batches once."""
+    setup.net.train()
+    for batch in setup.loader.epoch(0):
+        train_step(setup, batch)
 
 
 def draw(rows: list[dict]) -> Figure:

@@ -1,6 +1,6 @@
 """The command line: `ndic run | train | test | curve | encode | decode | models | demo`.
 
-Torch is imported only when there is work to do.
+PyTorch, pydantic and other slow imports are deferred to the commands that need them, so that `--help` answers at once.
 """
 
 import sys
@@ -21,28 +21,27 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 ModelName = Enum("ModelName", {name: name for name in MODELS})
 Metric = Enum("Metric", {name: name for name in METRICS})
 TrainedFor = Annotated[
-    Metric, typer.Option("--metric", case_sensitive=False, help="What shipped weights are trained for.")
+    Metric, typer.Option("--metric", case_sensitive=False, help="The distortion that shipped weights are trained for.")
 ]
-Weights = Annotated[Path | None, typer.Option(help="A checkpoint: .safetensors of ours, or a published .pt.")]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint: our .safetensors, or a published .pt file.")]
 Untrained = Annotated[
     bool,
-    typer.Option("--untrained", help="Small untrained weights from a fixed seed: files decode, pictures look bad."),
+    typer.Option("--untrained", help="Small untrained weights from a fixed seed, to try the format: images look bad."),
 ]
 ImageSize = Annotated[
     tuple[int, int] | None,
-    typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint that does not tell."),
+    typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint, which does not state it."),
 ]
+PRESETS = sorted(file.stem for file in (Path(__file__).parent / "configs").glob("*.yaml"))
 ConfigFile = Annotated[
     str,
-    typer.Option(
-        "--config", help="A YAML file, or a preset: config, teaching, kitti_stereo, kitti_general or cityscape."
-    ),
+    typer.Option("--config", help=f"A YAML file, or a preset: {', '.join(PRESETS)}."),
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key differently; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration; may be repeated."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; the fastest at hand where left out.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda if available.")]
 
 
 def _version(asked: bool):
@@ -53,51 +52,42 @@ def _version(asked: bool):
 
 @app.callback()
 def ndic(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False):
-    """Neural distributed image compression: the decoder has a correlated image, the encoder never sees it."""
+    """Neural distributed image compression: the decoder has a correlated image that the encoder never sees."""
 
 
 @app.command(epilog="Example: ndic run --config teaching --set dataset_name=Street --set epochs=2")
 def run(config: ConfigFile = "config", changes: Changes = None):
-    """Train and test as a configuration says: what the published main.py does."""
-    settings = _config(config, changes)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    """Train and test as configured, like the published main.py."""
+    _run(config, changes)
 
 
-@app.command(epilog="Example: ndic train --config my.yaml --set max_minutes=60; the same command goes on later")
+@app.command(epilog="Example: ndic train --config my.yaml --set max_minutes=60; the same command resumes")
 def train(config: ConfigFile = "config", changes: Changes = None):
-    """Train only; go on where an earlier run of the same experiment ended."""
-    settings = _config(config, changes, train=True, test=False)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    """Train only; resume an earlier run of the same experiment."""
+    _run(config, changes, train=True, test=False)
 
 
 @app.command("test", epilog="Example: ndic test --config my.yaml")
 def assess(config: ConfigFile = "config", changes: Changes = None):
-    """Test only: every test image as a real file; a table and pictures go to the results folder."""
-    settings = _config(config, changes, train=False, test=True)
-    from ndic_core.run import run as run_experiment
-
-    run_experiment(settings)
+    """Test only: encode and decode every test image; write a table and images to the results folder."""
+    _run(config, changes, train=False, test=True)
 
 
 @app.command(epilog="Example: ndic curve curve.csv --config kitti_stereo --weights a.safetensors --classical")
 def curve(
-    out: Annotated[Path, typer.Argument(help="The .csv to write; pictures of the curves go beside it.")],
+    out: Annotated[Path, typer.Argument(help="The .csv file to write; figures of the curves are written beside it.")],
     config: ConfigFile = "config",
     changes: Changes = None,
     weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
     model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
     classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP, AVIF and HEVC.")] = False,
-    published: Annotated[bool, typer.Option(help="Draw the published points too.")] = False,
+    published: Annotated[bool, typer.Option(help="Also draw the published points.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     metric: TrainedFor = Metric[METRICS[0]],
-    points: Annotated[int, typer.Option(min=2, help="Lambdas of a variable-rate model.")] = 6,
-    pairs: Annotated[int | None, typer.Option(min=1, help="Only the first so many pairs.")] = None,
+    points: Annotated[int, typer.Option(min=2, help="Number of lambdas of a variable-rate model.")] = 6,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
 ):
-    """Rate-distortion curves of several models on one data set: a tidy table and pictures."""
+    """Rate-distortion curves of several models on one data set: a table and figures."""
     if out.suffix.lower() != ".csv":
         raise typer.BadParameter(f"{out} must end in .csv", param_hint="OUT")
     if not (weights or model or classical):
@@ -112,17 +102,17 @@ def curve(
 
 @app.command(epilog="Example: ndic encode left.png left.ndic --model cross_attention --lmbda 1e-4")
 def encode(
-    image: Annotated[Path, typer.Argument(help="The picture to send, of any size.")],
+    image: Annotated[Path, typer.Argument(help="The image to encode, of any size.")],
     out: Annotated[Path, typer.Argument(help="The .ndic file to write.")],
-    model: Annotated[ModelName | None, typer.Option(help="Which model; --weights tells it too.")] = None,
+    model: Annotated[ModelName | None, typer.Option(help="The model; not needed with --weights.")] = None,
     metric: TrainedFor = Metric[METRICS[0]],
     weights: Weights = None,
     image_size: ImageSize = None,
     untrained: Untrained = False,
-    lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights: larger, more bits.")] = None,
+    lmbda: Annotated[float | None, typer.Option(help="Rate of variable-rate weights; larger means more bits.")] = None,
     device: Device = None,
 ):
-    """Compress a picture. No side image is needed, or looked at."""
+    """Compress an image. The encoder uses no side information."""
     if model is None and weights is None:
         raise typer.BadParameter("give --model NAME or --weights FILE", param_hint="--model")
     if out.suffix.lower() != ".ndic":
@@ -154,14 +144,14 @@ def encode(
 @app.command(epilog="Example: ndic decode left.ndic out.png --side-info right.png")
 def decode(
     stream: Annotated[Path, typer.Argument(metavar="IN", help="The .ndic file to read.")],
-    out: Annotated[Path, typer.Argument(help="The picture to write, best as .png.")],
-    side_info: Annotated[Path | None, typer.Option(help="The correlated picture, of the size of the one sent.")] = None,
+    out: Annotated[Path, typer.Argument(help="The image to write, preferably a .png.")],
+    side_info: Annotated[Path | None, typer.Option(help="The correlated image, of the same size.")] = None,
     weights: Weights = None,
     image_size: ImageSize = None,
     untrained: Untrained = False,
     device: Device = None,
 ):
-    """Decompress a picture, with the help of the side image where the model uses one."""
+    """Decompress an image, with side information if the model uses it."""
     from ndic_core.io import image_format, read_bytes, read_image, write_image
     from ndic_core.models.coding.container import unpack
 
@@ -179,7 +169,7 @@ def decode(
     name = None if weights else header.model
     codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
     if side_info is None and not codec.y_optional:
-        raise NDICError(f"{stream} was made by {header.model}, which decodes with a side image: add --side-info IMAGE")
+        raise NDICError(f"{stream} was made by {header.model}, which needs side information: add --side-info IMAGE")
     start = time.perf_counter()
     try:
         x_hat = decode_image(codec, content, y, progress=True)
@@ -192,7 +182,7 @@ def decode(
 
 @app.command(epilog="Example: ndic models")
 def models():
-    """List the models: what they use, which image sizes they take, whether trained weights ship."""
+    """List the models: side information, image sizes, shipped weights."""
     from rich.console import Console
     from rich.table import Table
 
@@ -203,7 +193,7 @@ def models():
     table.add_column("y", no_wrap=True)
     table.add_column("sides", no_wrap=True)
     table.add_column("weights", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
+    table.add_column("description", overflow="fold")
     for name, info in CATALOGUE.items():
         table.add_row(
             name,
@@ -213,19 +203,26 @@ def models():
             f"{info.title} ({info.source})",
         )
     Console().print(table)
-    print("y: whether the decoder uses a side image. sides: of the images a model takes as they are; encode pads (or")
-    print("tiles) any other. weights: what those that ship are trained for (--metric); --weights takes others.")
+    print("y: whether the decoder uses side information. sides: image sizes without padding; encode pads or tiles all")
+    print("others. weights: the metrics that shipped weights are trained for (--metric); --weights loads others.")
 
 
 @app.command(epilog="Example: ndic demo demo.png")
-def demo(out: Annotated[Path, typer.Argument(help="The picture to write.")] = Path("demo.png")):
-    """Send a real photograph with every model, decode it, print a table and save a picture of the results."""
+def demo(out: Annotated[Path, typer.Argument(help="The .png file to write.")] = Path("demo.png")):
+    """Encode and decode a photograph with every model; print a table and save a figure of the results."""
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} must end in .png", param_hint="OUT")
     _check_paths(out)
     from ndic_core.demo import run
 
     run(out)
+
+
+def _run(config: str, changes: list[str] | None, **fixed):
+    settings = _config(config, changes, **fixed)  # before the slow import
+    from ndic_core.run import run as run_experiment
+
+    run_experiment(settings)
 
 
 def _config(config: str, changes: list[str] | None, **fixed):
@@ -239,16 +236,16 @@ def _config(config: str, changes: list[str] | None, **fixed):
 
 
 def _check_paths(out: Path, *inputs: Path | None) -> None:
-    """Say what is amiss before anything takes time: an input or folder that is not there, an input overwritten."""
+    """Check the paths before any slow work: inputs and folders exist, and no input is overwritten."""
     for path in inputs:
         if path is None:
             continue
         if not path.exists():
             raise NDICError(f"there is no file {path}: check its name")
         if out.exists() and out.samefile(path):
-            raise NDICError(f"{out} would overwrite what is read: give another name for the result")
+            raise NDICError(f"{out} would overwrite an input: choose another name for the result")
     if not out.parent.is_dir():
-        raise NDICError(f"{out} cannot be written: there is no folder {out.parent}")
+        raise NDICError(f"{out} cannot be written: there is no folder {out.parent}; create it first")
 
 
 def _load_model(
@@ -269,7 +266,7 @@ def _load_model(
     if weights is not None:
         model = load_checkpoint(weights, image_size)
         if name not in (None, model.name):
-            raise NDICError(f"{weights} holds weights of {model.name}, not {name}: leave --model out")
+            raise NDICError(f"{weights} holds weights of {model.name}, not {name}: omit --model")
     else:
         model = untrained_model(name) if untrained else shipped()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -278,15 +275,14 @@ def _load_model(
             raise RuntimeError(device)
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise NDICError(f"device {device!r} is not at hand on this machine: try --device cpu") from error
+        raise NDICError(f"device {device!r} is not available on this machine: try --device cpu") from error
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, of `sys.argv` where None: 0 if all went well, 1 after an error of the work, 2 after wrong
-    usage."""
+    """Run the command line, by default `sys.argv`. Exit status: 0, 1 if the work failed, 2 after wrong usage."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a console that lacks a character shows another
+            stream.reconfigure(errors="replace")  # for consoles that cannot show a character
     try:
         app(arguments)
     except (NDICError, OSError) as error:

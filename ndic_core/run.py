@@ -1,4 +1,4 @@
-"""An experiment from its configuration to its results: train, test, or both, as the YAML says."""
+"""Experiments: training, testing or both, as a configuration file says (the published `main.py`)."""
 
 import os
 from collections.abc import Callable
@@ -9,61 +9,64 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ndic_core.checkpoints.checkpoint import load_checkpoint
+from ndic_core.checkpoints.checkpoint import load_checkpoint, load_weights
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.io import make_folder, write_image, write_whole
 from ndic_core.models.codec import Codec
-from ndic_core.training.loop import initial_model
+from ndic_core.models.factory import build_model
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.train import train
 
 TEST_RATES = 5  # of a variable-rate model, from its lowest lambda to its highest
-FIGURES = 8  # so many test images are shown beside their reconstruction; every reconstruction is saved
+FIGURES = 8  # number of test images shown beside their reconstruction; every reconstruction is saved
 
 
 def run(config: Config, report: Callable[[str], None] = print) -> None:
-    """What the published `main.py` does: train where `train` is set, then test where `test` is set.
+    """Train if `train` is set, then test if `test` is set.
 
     Raises:
-        NDICError: see `train` and `assess`; training that was interrupted is not tested.
+        NDICError: see `train` and `assess`; an interrupted training is not tested.
     """
-    if int(os.environ.get("RANK", 0)) > 0:  # of several processes, one speaks and tests
+    if int(os.environ.get("RANK", 0)) > 0:  # of several processes, one reports and tests
         report, config = (lambda line: None), config.model_copy(update={"test": False})
+    if config.test:
+        Outputs(config).check_settings()  # before a long training
     model = None
     if config.train:
         trained = train(config, report=report)
         report(_ended(config, trained.stopped))
         if trained.stopped == "interrupted":
-            raise NDICError("interrupted: the same command goes on from here" if config.save_weights else "interrupted")
+            raise NDICError("interrupted: the same command resumes" if config.save_weights else "interrupted")
         model = trained.model
     if config.test:
         assess(config, model, report)
 
 
 def assess(config: Config, model: Codec | None = None, report: Callable[[str], None] = print) -> list[dict]:
-    """Send every test image as real bytes, write the table and the pictures.
+    """Encode every test image to a file and decode it; write the table of results and the images.
 
     Args:
         config: of the experiment.
-        model: to test; None takes the weights at `weight_path` where `load_weight` is set and `train` is not, else
-            the best of this experiment's training.
-        report: takes the lines that tell the results.
+        model: to test; if None, the weights at `weight_path` if `load_weight` is set and `train` is not, else the
+            best weights of this experiment's training.
+        report: receives the lines of the results.
 
     Returns:
         The rows of `evaluate`.
 
     Raises:
-        NDICError: there are no weights, or data or folder are amiss.
+        NDICError: weights, data or folders are missing or do not fit the configuration.
     """
     outputs = Outputs(config)
+    outputs.check_settings()
     model = model or _weights_to_test(config, outputs)
     pairs = load_split(config, "test")
-    make_folder(outputs.table.parent)
+    outputs.write_settings(outputs.test_settings)
     if config.save_image:
-        make_folder(outputs.pictures)
+        make_folder(outputs.images)
     model = model.to("cuda" if config.cuda and torch.cuda.is_available() else "cpu").eval()
     rates = lambdas(model, TEST_RATES)
     rows = []
@@ -72,20 +75,22 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
         rows += evaluate(model, pairs, lmbda, pictures=_saver(outputs) if shown else None)
     write_published_table(rows, outputs.table)
     report(results_table(averages(rows)))
-    report(f"table: {outputs.table}" + (f"; pictures: {outputs.pictures}" if config.save_image else ""))
+    report(f"table: {outputs.table}" + (f"; images: {outputs.images}" if config.save_image else ""))
     return rows
 
 
 def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
+    """The model to test, with its weights."""
     if config.load_weight and not config.train:
-        model = initial_model(config)
-        given = load_checkpoint(config.weight_path, tuple(config.resize))
-        if given.name != model.name:  # good to start a training from, not to be tested as another model
+        model = build_model(**config.model_arguments())
+        given = load_weights(model, config.weight_path)
+        if given.name != model.name:  # a training may start from another model's weights, a test may not
             raise NDICError(f"{config.weight_path} has model {given.name}, the configuration says {model.name}")
-        tells = given.gain is not None or Path(config.weight_path).suffix == ".safetensors"  # published ones do not
-        if tells and given.lambdas != model.lambdas:
-            told = given.lambdas[0] if given.gain is None else list(given.lambdas)
-            raise NDICError(f"{config.weight_path} was trained for lambda: {told}; the configuration says otherwise")
+        # Published checkpoints do not state their lambda.
+        states_lambda = given.gain is not None or Path(config.weight_path).suffix == ".safetensors"
+        if states_lambda and given.lambdas != model.lambdas:
+            lmbda = given.lambdas[0] if given.gain is None else list(given.lambdas)
+            raise NDICError(f"{config.weight_path} was trained for lambda: {lmbda}; the configuration says otherwise")
         return model
     if not outputs.weights.exists():
         raise NDICError(
@@ -96,15 +101,15 @@ def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
 
 
 def _saver(outputs: Outputs) -> Callable:
-    """Saves each reconstruction, and the first few beside the original."""
+    """A function that saves each reconstruction, and figures of the first few beside the original."""
     from ndic_core.plots.panels import side_by_side
 
     def save(i: int, x, y, x_hat, row: dict) -> None:
-        write_image(x_hat, outputs.pictures / f"{i:04d}.png")
+        write_image(x_hat, outputs.images / f"{i:04d}.png")
         if i < FIGURES:
             buffer = BytesIO()
             side_by_side(x, y, x_hat, row["bpp"]).savefig(buffer, format="png", dpi=120)
-            write_whole(outputs.pictures / f"{i:04d}_beside.png", buffer.getvalue())
+            write_whole(outputs.images / f"{i:04d}_beside.png", buffer.getvalue())
 
     return save
 
@@ -113,14 +118,14 @@ def _ended(config: Config, stopped: str) -> str:
     where = f": {Outputs(config).weights}" if config.save_weights else ""
     reasons = {
         "epochs": f"trained to epoch {config.epochs}",
-        "max_minutes": "the time is up",
+        "max_minutes": "the time limit is reached",
         "interrupted": "interrupted",
     }
     return f"{reasons[stopped]}{where}"
 
 
 def results_table(points: list[dict]) -> str:
-    """The averages of a test as lines to print, each column with its unit."""
+    """The averages of a test as a table of text, each column with its unit."""
     console = Console(width=110)
     table = Table(
         "model", "lambda", "y", "bytes", "bpp", "estimated", "PSNR dB", "MS-SSIM", "in dB", "enc. s", "dec. s"

@@ -217,23 +217,31 @@ def quiet(config, **options):
 
 
 def stopping_after(steps: int, monkeypatch) -> list:
-    """Ctrl-C during a step; returns how many more are awaited."""
-    from ndic_core.training import loop as training_loop
-
+    """Send Ctrl-C during a training step; returns a list with an item for each step until then."""
     left = [None] * steps
-    step = training_loop.Training._step
 
-    def counted(self, *batch):
+    def counted(step, setup, batch):
         if left:
             left.pop()
             if not left:
                 signal.raise_signal(signal.SIGINT)
-        return original(self, *batch)
+        return step(setup, batch)
 
-    original = getattr(step, "original", step)
-    counted.original = original
-    monkeypatch.setattr(training_loop.Training, "_step", counted)
+    wrap_step(counted, monkeypatch)
     return left
+
+
+def wrap_step(wrapper: Callable, monkeypatch) -> None:
+    """Call `wrapper(train_step, setup, batch)` for each training step, in place of an earlier wrapper."""
+    from ndic_core.training import train as training
+
+    step = getattr(training.train_step, "original", training.train_step)
+
+    def wrapped(setup, batch):
+        return wrapper(step, setup, batch)
+
+    wrapped.original = step
+    monkeypatch.setattr(training, "train_step", wrapped)
 
 
 def same_weights(a, b) -> bool:

@@ -12,6 +12,8 @@ from PIL import Image
 import ndic_core as ndic
 from ndic_core.cli import main
 from ndic_core.io import read_image
+from ndic_core.run import assess
+from ndic_core.run import run as run_experiment
 from ndic_core.training.output_paths import Outputs
 
 # Every key of the published README; the model is smaller and the run shorter.
@@ -80,7 +82,7 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
     out = tmp_path / "outputs"
     yaml.write_text(PUBLISHED.format(data=kitti_shaped, out=out, epochs=1))
     assert run("run", "--config", str(yaml)) == 0
-    name = "cross_attention_MS-SSIM_lambda_3e-05_KITTI_Stereo"
+    name = "cross_attention_MS-SSIM_lambda_3e-05"  # as published; Windows forbids the colon
     printed = capsys.readouterr().out
     assert "8 pairs to train and 4 to validate" in printed
     assert "epoch 1: loss" in printed
@@ -89,9 +91,9 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
     assert model.name == "cross_attention"
     lines = read_table(out / "results" / f"{name}.csv")
     assert [line["image number"] for line in lines] == ["0", "1", "2", "3"]  # two scenes, both orders
-    pictures = out / "results" / name
-    assert read_image(pictures / "0003.png").shape == (3, 128, 256)
-    assert (pictures / "0000_beside.png").exists()
+    images = out / "results" / name
+    assert read_image(images / "0003.png").shape == (3, 128, 256)
+    assert (images / "0000_beside.png").exists()
 
     yaml.write_text(PUBLISHED.format(data=kitti_shaped, out=out, epochs=2))  # resumed, by the published command's twin
     done = subprocess.run(
@@ -116,39 +118,34 @@ def test_published_inference(kitti_shaped, tmp_path, capsys):
     assert len(list((tmp_path / "inference" / "results").glob("*.csv"))) == 1
 
 
-def test_weights_are_tested_at_the_lambda_they_were_trained_for(own_folder, tmp_path):
-    from ndic_core.run import assess
+@pytest.mark.parametrize(
+    ("stored", "wanted", "sentence"),
+    [
+        (dict(lmbda=0.01), dict(lmbda=0.5), r"was trained for lambda: 0\.01; the configuration says otherwise"),
+        (dict(lmbda=0.01), dict(lmbda=[0.01, 1.0]), r"was trained for lambda: 0\.01"),
+        (dict(lmbda=(0.01, 0.1)), dict(lmbda=[0.01, 1.0]), r"was trained for lambda: \[0\.01, 0\.1\]"),
+        # A training may start from a simpler model's weights; a test would use random ones for the rest.
+        (dict(name="bmshj18_factorized"), {}, "has model bmshj18_factorized, the configuration says ndic_bls17"),
+    ],
+)
+def test_weights_of_another_lambda_or_model_are_not_tested(stored, wanted, sentence, own_folder, tmp_path):
+    file = tmp_path / ("given.safetensors" if isinstance(stored.get("lmbda"), float) else "given.ckpt")
+    ndic.save_checkpoint(ndic.build_model(**dict(name="ndic_bls17", num_filters=8, lmbda=0.01) | stored), file)
+    given = dict(train=False, load_weight=True, weight_path=str(file), lmbda=0.01)
+    with pytest.raises(ndic.NDICError, match=sentence):
+        assess(teaching(own_folder, tmp_path, **given | wanted))
 
-    file = tmp_path / "given.safetensors"
+
+def test_weights_are_loaded_once_and_tested_at_their_lambda(own_folder, tmp_path, monkeypatch):
+    from ndic_core.checkpoints import checkpoint
+
+    file, loaded = tmp_path / "given.safetensors", []
     ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=0.01), file)
-    given = dict(train=False, load_weight=True, weight_path=str(file))
-    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: 0\.01; the configuration says otherwise"):
-        assess(teaching(own_folder, tmp_path, lmbda=0.5, **given))
-    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: 0\.01"):
-        assess(teaching(own_folder, tmp_path, lmbda=[0.01, 1.0], **given))
-    rows = assess(teaching(own_folder, tmp_path, lmbda=0.01, **given), report=lambda line: None)
-    assert {row["lmbda"] for row in rows} == {0.01}
-
-
-def test_weights_are_not_tested_as_another_models(own_folder, tmp_path):
-    """A training may start from a simpler model's; what it had not would be tested as it was drawn."""
-    from ndic_core.run import assess
-
-    file = tmp_path / "simpler.safetensors"
-    ndic.save_checkpoint(ndic.build_model("bmshj18_factorized", num_filters=8, lmbda=0.01), file)
+    load = checkpoint._load_ours
+    monkeypatch.setattr(checkpoint, "_load_ours", lambda path: loaded.append(path) or load(path))
     config = teaching(own_folder, tmp_path, lmbda=0.01, train=False, load_weight=True, weight_path=str(file))
-    with pytest.raises(ndic.NDICError, match="has model bmshj18_factorized, the configuration says ndic_bls17"):
-        assess(config)
-
-
-def test_ranges_are_compared_whatever_a_file_is_called(own_folder, tmp_path):
-    from ndic_core.run import assess
-
-    file = tmp_path / "given.ckpt"
-    ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=(0.01, 0.1)), file)
-    given = dict(train=False, load_weight=True, weight_path=str(file))
-    with pytest.raises(ndic.NDICError, match=r"was trained for lambda: \[0\.01, 0\.1\]"):
-        assess(teaching(own_folder, tmp_path, lmbda=[0.01, 1.0], **given))
+    assert {row["lmbda"] for row in assess(config, report=lambda line: None)} == {0.01}
+    assert loaded == [file]
 
 
 def test_the_street_needs_no_file(tmp_path, capsys):
@@ -166,14 +163,12 @@ def test_the_street_needs_no_file(tmp_path, capsys):
 
 
 def test_a_variable_rate_experiment_is_tested_at_several_rates(own_folder, tmp_path, capsys):
-    from ndic_core.run import run as run_experiment
-
     config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.01], epochs=1)
     run_experiment(config)
     lines = read_table(Outputs(config).table)
     assert sorted({float(line["lambda"]) for line in lines})[::4] == pytest.approx([0.001, 0.01])
     assert len(lines) == 5 * 2
-    assert len(list(Outputs(config).pictures.glob("????.png"))) == 2
+    assert len(list(Outputs(config).images.glob("????.png"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -227,7 +222,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(own_folder, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert error.strip() == "ndic: interrupted: the same command goes on from here"
+    assert error.strip() == "ndic: interrupted: the same command resumes"
     assert Outputs(config).state.exists()
     done = subprocess.run([*command, "--set", "max_minutes=0.01"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""What each step of a training sees: which pairs, mirrored or not, at which rates. All of it follows from the seed."""
+"""Training batches: shuffling, mirroring and the rates of a variable-rate model, all determined by the seed."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,25 +9,24 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler
 
-from ndic_core.config import Config
 from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
-from ndic_core.training.matching_loss import guidance_weight
+from ndic_core.training.matching_loss import matching_loss_weight_at
 
-DECEIVED = 0.05  # of a robust model's training: the share of images with another scene's y, and that of steps without y
+MISMATCHED = 0.05  # of a robust model's training: the share of images with another scene's y, and of steps without y
 
 
 class Batch(NamedTuple):
-    """One process's share of a step.
+    """One process's share of a step's batch.
 
     Attributes:
-        x, y: images, (B, 3, H, W) in [0, 1]; y is None in a step that does without.
-        rates: (B,) from 0 to below 1, on the CPU: where in the range of a variable-rate model each image is trained.
-        matching_loss_weight: weight of the loss that guides attention.
-        known: positions in the batch of the pairs that know their disparity; None where there are none, or where that
+        x, y: images, (B, 3, H, W) in [0, 1]; y is None in a step without side information.
+        rates: (B,) in [0, 1), on the CPU: the position of each image in the rate range of a variable-rate model.
+        matching_loss_weight: weight of the matching loss.
+        known: indices within the batch of the pairs with a known disparity; None where there are none, or where the
             weight is 0.
-        disparity: (len(known), H, W), theirs, see `Pairs`; likewise None.
-        right: whether a right camera took all of x, or seems to have, by mirroring; None where cameras are not known.
+        disparity: (len(known), H, W), their disparity, see `Pairs`; likewise None.
+        right: whether all of x was taken by a right camera, or looks so after mirroring; None for unknown cameras.
     """
 
     x: Tensor
@@ -39,79 +38,93 @@ class Batch(NamedTuple):
     right: bool | None
 
 
-class Batches:
-    """The steps of every epoch.
+class PairLoader:
+    """The batches of every epoch.
 
     Args:
-        pairs: to train on; with `matching_loss_weight`, pairs that know their disparity.
-        config: of the experiment.
-        fabric: what it runs on; its processes share every batch.
+        pairs: to train on; with `matching_loss_weight`, some with a known disparity.
+        fabric: device and processes; the processes share every batch.
+        batch_size: pairs per step of all processes together.
+        seed: of the experiment.
+        epochs: of the training; the matching loss fades out over the first half.
+        matching_loss_weight: initial weight of the matching loss.
+        robust: include images with another scene's y and steps without y.
     """
 
-    def __init__(self, pairs: Pairs | MixedPairs, config: Config, fabric: Fabric):
-        self.pairs, self.config, self.fabric = pairs, config, fabric
+    def __init__(
+        self,
+        pairs: Pairs | MixedPairs,
+        fabric: Fabric,
+        batch_size: int,
+        seed: int = 0,
+        epochs: int = 1,
+        matching_loss_weight: float = 0.0,
+        robust: bool = False,
+    ):
+        self.pairs, self.fabric, self.batch_size = pairs, fabric, batch_size
+        self.seed, self.epochs, self.matching_loss_weight = seed, epochs, matching_loss_weight
+        self.mismatched = MISMATCHED if robust else 0.0
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
         return len(self._sampler(0))
 
-    def of_epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The steps of an epoch from `start` on."""
-        rng = np.random.default_rng([self.config.seed, epoch])
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from step `start` on."""
+        rng = np.random.default_rng([self.seed, epoch])
         flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
         rates = torch.from_numpy(rng.random(len(self.pairs)))
-        share = DECEIVED if self.config.robust else 0.0
-        others = torch.from_numpy(rng.random(len(self.pairs)) < share)
-        alone = rng.random(len(self)) < share
+        mismatched = torch.from_numpy(rng.random(len(self.pairs)) < self.mismatched)
+        without_y = rng.random(len(self)) < self.mismatched
         pairs = self.pairs.in_epoch(epoch)
         cameras = pairs.camera(range(len(pairs)))
         right = None
-        if None not in cameras:  # all of a step look alike
+        if None not in cameras:  # all images of a step appear to come from the same camera
             right = rng.random(len(self)) < 0.5
-            of_right = torch.tensor([camera == "right" for camera in cameras])
+            from_right = torch.tensor([camera == "right" for camera in cameras])
         for step, chosen in enumerate(self._sampler(epoch)):
             if step < start:
                 continue
-            x, y = map(self._there, pairs.batch(chosen))
-            flip = flips[chosen] if right is None else of_right[chosen] ^ bool(right[step])
-            flip = self._there(flip)[:, None, None]
+            x, y = map(self._to_device, pairs.batch(chosen))
+            flip = flips[chosen] if right is None else from_right[chosen] ^ bool(right[step])
+            flip = self._to_device(flip)[:, None, None]
             x, y = (torch.where(flip[..., None], images.flip(-1), images) for images in (x, y))
-            matching_loss_weight = guidance_weight(self.config, (epoch + step / len(self)) / self.config.epochs)
+            weight = matching_loss_weight_at(self.matching_loss_weight, (epoch + step / len(self)) / self.epochs)
             known = disparity = None
-            if matching_loss_weight and (places := pairs.with_ground_truth(chosen)):
-                known = self._there(torch.tensor(places))
-                disparity = self._there(pairs.ground_truth([chosen[i] for i in places]))
-                # Mirrored, y's things lie to the right.
+            if weight and (places := pairs.with_ground_truth(chosen)):
+                known = self._to_device(torch.tensor(places))
+                disparity = self._to_device(pairs.ground_truth([chosen[i] for i in places]))
+                # In mirrored images, disparities have the other sign.
                 disparity = torch.where(flip[known], -disparity.flip(-1), disparity)
-            if alone[step]:
+            if without_y[step]:
                 y = known = disparity = None
-            elif share:
-                other = self._there(others[chosen])
-                y = torch.where(other[:, None, None, None], y.roll(1, 0), y)  # in a batch of 1 it remains its own
+            elif self.mismatched:
+                swap = self._to_device(mismatched[chosen])
+                y = torch.where(swap[:, None, None, None], y.roll(1, 0), y)  # a batch of 1 keeps its own
                 if known is not None:
-                    disparity = torch.where(other[known][:, None, None], torch.nan, disparity)
-            turned = None if right is None else bool(right[step])
-            yield Batch(x, y, rates[chosen], matching_loss_weight, known, disparity, turned)
+                    disparity = torch.where(swap[known][:, None, None], torch.nan, disparity)
+            side = None if right is None else bool(right[step])
+            yield Batch(x, y, rates[chosen], weight, known, disparity, side)
 
-    def _there(self, values: Tensor) -> Tensor:
-        """On the device; the CPU does not wait until a GPU has come so far."""
+    def _to_device(self, values: Tensor) -> Tensor:
+        """Copy to the device, without waiting for a GPU."""
         return values.to(self.fabric.device, non_blocking=True)
 
     def _sampler(self, epoch: int) -> BatchSampler:
-        """Gives the indices of this process's share of every batch."""
+        """Indices of this process's share of every batch."""
         world = self.fabric.world_size
-        sampler = DistributedSampler(self.pairs, world, self.fabric.global_rank, seed=self.config.seed)
+        sampler = DistributedSampler(self.pairs, world, self.fabric.global_rank, seed=self.seed)
         sampler.set_epoch(epoch)
-        return BatchSampler(sampler, self.config.train_batch_size // world, drop_last=False)
+        return BatchSampler(sampler, self.batch_size // world, drop_last=False)
 
 
 def step_seed(seed: int, epoch: int, step: int, rank: int = 0) -> int:
-    """What a process seeds PyTorch with before a step: its noise and dropout depend on nothing that went before.
+    """PyTorch's seed for a step, so that noise and dropout do not depend on earlier steps.
 
     Args:
         seed: of the experiment.
-        epoch, step: from 0, the step within the epoch.
-        rank: of the process, so that no two draw the same noise.
+        epoch, step: from 0; the step within the epoch.
+        rank: of the process, so that each draws its own noise.
 
     Example:
         >>> step_seed(0, epoch=1, step=2) == step_seed(0, epoch=1, step=2) != step_seed(0, epoch=2, step=1)

@@ -1,4 +1,4 @@
-"""What training minimises: rate plus lambda times distortion, of the image sent and, weighted, of the side image."""
+"""Training loss: rate plus lambda times distortion, of x and, weighted, of the side information."""
 
 from collections.abc import Mapping
 
@@ -20,20 +20,20 @@ def rate_distortion_loss(
 
         loss = λ · 255² · (D(x, x̂) + α · D(y, ŷ)) + bpp(x) + α · bpp(y) + β · bpp(w)
 
-    Each bpp is estimated by likelihoods and includes the hyper-latents of its part. Models without side information
+    Each bpp is estimated from likelihoods and includes the hyper-latents of its part. Models without side information
     have the terms of x only.
 
     Args:
-        out: what a model returns.
+        out: output of a model.
         x, y: the images, (B, 3, H, W) in [0, 1].
-        lmbda: one for all, or (B,).
-        alpha: weight of the side image's own rate and distortion, 0 or more.
+        lmbda: one value, or (B,).
+        alpha: weight of the side information's own rate and distortion, 0 or more.
         beta: weight of the common information's rate, 0 or more.
-        metric: what D is: "MSE" on [0, 1] images, or "MS-SSIM", which stands for 1 − MS-SSIM.
+        metric: the distortion D: "MSE" on [0, 1] images, or "MS-SSIM", for 1 − MS-SSIM.
 
     Returns:
-        Means over the batch: `loss`; `bpp` of x, all that is sent; `distortion` of x. Of each image, (B,): `losses`,
-        `costs`, the loss without the terms of y and w, and `bpps`.
+        Means over the batch: `loss`; `bpp` of x, all that is transmitted; `distortion` of x. Of each image, (B,):
+        `losses`, `costs` (the loss without the terms of y and w) and `bpps`.
 
     Raises:
         NDICError: the images are too small for MS-SSIM.
@@ -72,16 +72,16 @@ def rate_distortion_loss(
 
 
 def rate_weights(lmbda: Tensor, lambdas: tuple[float, float], balance: float) -> Tensor:
-    """Weights of a batch's images that keep the high rates of a variable-rate model from dominating its training.
+    """Weights per image that balance the rates of a variable-rate model.
 
-    The loss of an image grows about as lambda^0.6, so the plain mean over lambdas hardly trains the lowest rates.
+    The loss of an image grows about as lambda^0.6, so high rates dominate an unweighted mean.
 
         weight = (λ / √(λ_low · λ_high)) ^ −balance
 
     Args:
-        lmbda: (B,), one for each image.
+        lmbda: (B,), one per image.
         lambdas: the lowest and the highest of the model.
-        balance: 0 weights all images alike; 0.6 gives all rates about the same share of the loss.
+        balance: 0 for equal weights; with 0.6 all rates contribute about equally to the loss.
 
     Returns:
         (B,), 1 at the geometric mean of the range.

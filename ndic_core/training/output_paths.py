@@ -1,14 +1,20 @@
-"""Where an experiment's files go: under names that every file system takes, and that tell data set, model, distortion
-and lambda, so that no two of these share a file."""
+"""Output files of an experiment: their names, the settings stored beside them, and the lock that protects them."""
 
+import glob
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
-from ndic_core.catalogue import MODELS
-from ndic_core.config import DATASETS, Config
-from ndic_core.errors import NDICError
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
 
-# What may change between two runs that continue each other: how long, how loud, and what happens after.
+from ndic_core.config import Config, load_config
+from ndic_core.errors import NDICError
+from ndic_core.io import make_folder, write_whole
+
+# Keys that may change between two runs of one experiment: duration, output, and what happens after training.
 _MAY_CHANGE = {
     *("cuda", "train", "epochs", "max_minutes", "resume", "load_weight", "weight_path", "verbose_period", "compile"),
     *("save_weights", "save_output_path", "experiment_name", "test", "save_image", "dataset_path", "native_path"),
@@ -20,68 +26,104 @@ class Outputs:
     """The files of one experiment, below its `save_output_path`.
 
     Attributes:
-        name: `experiment_name` made legal, with whatever it doesn't tell of data set, model, distortion and lambda.
+        name: of the experiment, see `experiment_name`.
         weights: the best weights, `weight/NAME.safetensors`.
-        state: all that training needs to go on, `weight/NAME.state.pt`.
+        state: what training needs to resume, `weight/NAME.state.pt`.
+        settings: all keys of the training, `weight/NAME.config.yaml`.
         table: test results, `results/NAME.csv`.
-        pictures: folder of test pictures, `results/NAME/`.
+        images: folder of test images, `results/NAME/`.
+        test_settings: all keys of the test, `results/NAME.config.yaml`.
         logs: folder for TensorBoard, `logs/NAME/`.
 
     Example:
-        >>> from ndic_core.config import load_config
-        >>> Outputs(load_config("config", lmbda=6e-05)).weights.as_posix()
-        'outputs/weight/cross_attention_MS-SSIM_lambda_3e-05_KITTI_Stereo_lambda_6e-05.safetensors'
+        >>> Outputs(load_config("config")).weights.as_posix()
+        'outputs/weight/cross_attention_MS-SSIM_lambda_3e-05.safetensors'
     """
 
     def __init__(self, config: Config):
+        self.config = config
         self.name = experiment_name(config)
         if len(self.name.encode()) > 200:  # the longest ending and a temporary name must fit into 255
             raise NDICError(f"experiment_name: the file name {self.name} would be too long: shorten it")
         root = Path(config.save_output_path)
         self.weights = root / "weight" / f"{self.name}.safetensors"
         self.state = root / "weight" / f"{self.name}.state.pt"
+        self.settings = root / "weight" / f"{self.name}.config.yaml"
         self.table = root / "results" / f"{self.name}.csv"
-        self.pictures = root / "results" / self.name
+        self.images = root / "results" / self.name
+        self.test_settings = root / "results" / f"{self.name}.config.yaml"
         self.logs = root / "logs" / self.name
+
+    def check_settings(self) -> None:
+        """Check that the files of this name belong to this experiment.
+
+        Raises:
+            NDICError: they belong to an experiment with other settings.
+        """
+        file = next((file for file in (self.settings, self.test_settings) if file.exists()), None)
+        if file and (different := differences(identity(load_config(file)), self.config)):
+            raise NDICError(
+                f"{file} belongs to an experiment with other settings ({'; '.join(different.values())}): choose "
+                f"another experiment_name"
+            )
+
+    def write_settings(self, file: Path) -> None:
+        """Write all keys of the experiment to `settings` or `test_settings`, as a YAML file that `ndic run` accepts."""
+        yaml, text = YAML(typ="safe", pure=True), StringIO()
+        yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = None, False
+        yaml.dump(self.config.model_dump(by_alias=True) | {"experiment_name": self.name}, text)
+        make_folder(file.parent)
+        write_whole(file, text.getvalue().encode())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Exclude other trainings of this experiment, and remove temporary files of one that was killed.
+
+        Raises:
+            NDICError: another process is training it.
+        """
+        folder = self.weights.parent
+        try:
+            with FileLock(folder / f".{self.name}.lock", timeout=0):
+                for stale in folder.glob(f".{glob.escape(self.name)}.[cs]*.????????"):
+                    stale.unlink(missing_ok=True)
+                yield
+        except Timeout:
+            raise NDICError(
+                f"another run is training {self.name} in {folder}: wait for it, or choose another experiment_name"
+            ) from None
 
 
 def experiment_name(config: Config) -> str:
-    """A file name for an experiment: characters that some system forbids become `_`, missing facts are appended.
+    """The file name of an experiment: `experiment_name`, with `_` for characters that some file systems forbid.
 
-    Where a configuration names no experiment, the published pattern is filled in.
+    Without the key it is `default_name`.
+
+    Example:
+        >>> experiment_name(Config()), experiment_name(Config(experiment_name="a:b"))
+        ('KITTI_Stereo_cross_attention_MS-SSIM_lambda_3e-05', 'a_b')
     """
-    named = "experiment_name" in config.model_fields_set
-    given = config.experiment_name if named else f"{config.model}_{config.distortion_loss}"
+    given = config.experiment_name if "experiment_name" in config.model_fields_set else default_name(config)
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", given).strip(". ") or "experiment"
-    if name.split(".")[0].lower() in _RESERVED:
-        name = f"_{name}"
+    return f"_{name}" if name.split(".")[0].lower() in _RESERVED else name
+
+
+def default_name(config: Config) -> str:
+    """A name that states data set, model, distortion and lambda."""
     lambdas = config.lmbda if isinstance(config.lmbda, list) else [config.lmbda]
-    told = [_words(name, DATASETS), _words(name, MODELS), _words(name, ("MS-SSIM", "MSE")), _lambdas(name)]
-    facts = [config.dataset_name, config.model, config.distortion_loss, lambdas]
-    for fact, words in zip(facts, told, strict=True):
-        if isinstance(fact, list) and words != fact:
-            name += "_lambda_" + "-".join(map(repr, fact))
-        elif isinstance(fact, str) and words != [fact]:
-            name += f"_{fact}"
-    return name
+    return f"{config.dataset_name}_{config.model}_{config.distortion_loss}_lambda_{'-'.join(map(repr, lambdas))}"
 
 
 def identity(config: Config) -> dict:
-    """The keys that two runs must agree in to be parts of one training."""
-    # Guidance and the cosine follow the share of the epochs that is done: with more epochs they would jump back.
+    """The keys that must be equal in all runs of one experiment."""
+    # The matching loss and the cosine depend on the fraction of the epochs that is done.
     cosine = config.lr_scheduler == "cosine"
     may_change = _MAY_CHANGE - ({"epochs"} if config.matching_loss_weight or cosine else set())
     # A plateau counts validations.
     return config.model_dump(by_alias=True, exclude=may_change | ({"validation_period"} if cosine else set()))
 
 
-def _words(name: str, known: tuple[str, ...]) -> list[str]:
-    """Which of the `known` words a name holds; the longest counts where one contains another."""
-    longest_first = sorted(known, key=len, reverse=True)
-    return re.findall(rf"(?<![A-Za-z0-9])(?:{'|'.join(longest_first)})(?![A-Za-z0-9])", name)
-
-
-def _lambdas(name: str) -> list[float]:
-    number = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-    found = re.findall(rf"lambda_({number})(?:-({number}))?(?![\d.])", name)
-    return [float(value) for value in found[-1] if value] if found else []
+def differences(earlier: dict, config: Config) -> dict[str, str]:
+    """Keys in which the identity of a configuration differs from an earlier one, with both values in words."""
+    now = identity(config)
+    return {key: f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]}

@@ -1,4 +1,4 @@
-"""A recipe: one YAML file that describes the trainings of all models, stage by stage."""
+"""Recipes: one YAML file that describes the trainings of all models, stage by stage."""
 
 import os
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.config import Config, check, foreign_keys, read_yaml
 from ndic_core.errors import NDICError
-from ndic_core.training.output_paths import Outputs
+from ndic_core.training.output_paths import Outputs, default_name
 
 SECTIONS = ("order", "models", "stages")
 
@@ -18,8 +18,8 @@ class Stage:
 
     Attributes:
         name: of the stage.
-        model: which is trained.
-        start: the training whose weights this one starts with; None where it starts with fresh weights.
+        model: to train.
+        start: the training whose weights are the initial ones; None for random initial weights.
         config: of this training.
     """
 
@@ -33,27 +33,27 @@ class Stage:
 
     @property
     def lineage(self) -> tuple["Stage", ...]:
-        """The trainings that lead to this one's weights, this one last."""
+        """This training and those that its initial weights come from, this one last."""
         return (*(self.start.lineage if self.start else ()), self)
 
 
 def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tuple[str, str], Stage]:
     """Read a recipe.
 
-    Besides the keys of a configuration it has `stages` (a dict of keys for each, with `from` for the stage that it
-    starts with and `models` for those it trains, by default all), `models` (a dict of keys for some models) and `order`
-    (the models, as they are trained within a stage).
+    Besides the keys of a configuration it has `stages` (a dict of keys for each; `from` names the stage that provides
+    the initial weights, `models` the models to train, by default all), `models` (a dict of keys for some models) and
+    `order` (of the models within a stage). The experiments are named RECIPE_STAGE_DATASET_MODEL_DISTORTION_LAMBDA.
 
     Args:
         path: of the YAML file, or the name of a preset.
-        changes: keys to set differently in every training, as for `load_config`; those of one model only in that
+        changes: keys to set differently in every training, as for `load_config`; keys of one model only in that
             model's.
 
     Returns:
-        The trainings by stage and model, in an order in which each comes after the one it starts with.
+        The trainings by stage and model; each comes after the one that provides its initial weights.
 
     Raises:
-        NDICError: the file is no recipe, names a model or stage that does not exist, or a key of a training is wrong.
+        NDICError: the file is not a recipe, names a model or stage that does not exist, or a key is wrong.
 
     Example:
         >>> stage = load_recipe("pretrain")["mse", "cross_attention"]
@@ -83,19 +83,20 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
         for model in sorted(trained, key=order.index):
             start = _start(found, source, model, f"{path}: stage {stage}")
             keys = base | models.get(model, {}) | own
-            keys |= {"model": model, "experiment_name": f"{name}_{stage}"}
+            keys["model"] = model
             foreign = foreign_keys(model)
             own_changes = {key: value for key, value in changes.items() if key not in foreign}
             config = check(keys, f"{path}, {stage}/{model}", **own_changes)
+            more = {"experiment_name": f"{name}_{stage}_{default_name(config)}"}
             if start:
-                weights = Outputs(start.config).weights.as_posix()
-                config = config.model_copy(update={"load_weight": True, "weight_path": weights})
+                more |= {"load_weight": True, "weight_path": Outputs(start.config).weights.as_posix()}
+            config = config.model_copy(update=more)
             found[stage, model] = Stage(stage, model, start, config)
     return _in_order(found, len(order))
 
 
 def _in_order(found: dict[tuple[str, str], Stage], models: int) -> dict[tuple[str, str], Stage]:
-    """Stage by stage; but what a stage of some models only trains comes right before the first that starts with it."""
+    """Stage by stage, except that a stage of only some models comes right before the training that starts from it."""
     sizes = Counter(stage for stage, _ in found)
     starts = [stage.start for stage in found.values()]
     ordered = {}
@@ -106,7 +107,7 @@ def _in_order(found: dict[tuple[str, str], Stage], models: int) -> dict[tuple[st
 
 
 def _start(found: dict, source: str | None, model: str, where: str) -> Stage | None:
-    """The training that a model's next one starts with."""
+    """The training that provides the initial weights of a model."""
     if source is None:
         return None
     for name in (model, *CATALOGUE[model].warm_starts):

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: work ends at the next good moment, a second Ctrl-C ends it at once."""
+"""Signal handling: SIGINT (Ctrl-C) and SIGTERM stop the training after the current step."""
 
 import signal
 import threading
@@ -6,35 +6,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-ECHO = 2.0  # seconds within which a signal is taken for the first one, passed on by a launcher
+REPEATED = 2.0  # seconds within which a second signal counts as the first one, forwarded by a launcher
 
 
 @contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Within the block, SIGINT and SIGTERM are only noted; a second SIGINT, later, raises `KeyboardInterrupt`.
+def catch_stop_signals() -> Iterator[Callable[[], bool]]:
+    """Within the block, SIGINT and SIGTERM are only recorded; a later second SIGINT raises `KeyboardInterrupt`.
 
     Yields:
-        A function that tells whether one has come. Outside the main thread, where no signal arrives, it never does.
+        A function that returns whether a signal was received. It always returns False outside the main thread, where
+        Python delivers no signals.
 
     Example:
-        >>> with interrupts() as interrupted:
+        >>> with catch_stop_signals() as stop_requested:
         ...     signal.raise_signal(signal.SIGINT)
-        ...     print(interrupted())
+        ...     print(stop_requested())
         True
     """
-    noted = []
+    received = []
 
-    def note(number, frame):
-        if noted and number == signal.SIGINT and time.monotonic() - noted[0] > ECHO:
+    def record(number, frame):
+        if received and number == signal.SIGINT and time.monotonic() - received[0] > REPEATED:
             raise KeyboardInterrupt
-        noted.append(time.monotonic())
+        received.append(time.monotonic())
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(noted)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

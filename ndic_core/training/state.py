@@ -1,4 +1,4 @@
-"""How far a training has come, and the file from which it goes on."""
+"""Training state: the progress of a training, and the file from which it resumes."""
 
 import json
 import math
@@ -12,29 +12,29 @@ import torch
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
 from ndic_core.io import write_whole
-from ndic_core.training.output_paths import identity
+from ndic_core.training.output_paths import differences, identity
 
 _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
-# Parts of a state. A training that goes on without its moments loses some dozen steps; one without its model, too, goes
-# on from its best weights.
+# Parts of a state file that may be missing. Without its moments, a training loses some dozen steps; without the model,
+# too, it resumes from its best weights.
 MOMENTS = ("optimizer", "average")
 MAY_BE_MISSING = (*MOMENTS, "model")
 
 
 @dataclass
-class Progress:
-    """How far a training has come.
+class TrainingState:
+    """The progress of a training.
 
     Attributes:
         epoch: epochs completed, validation included.
-        step: steps completed within the next one.
+        step: steps completed within the next epoch.
         loss_sum: of these steps.
         best: lowest validation loss so far.
-        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps, without guidance) and what
-            `validate` returns.
-        images: seen so far, by all processes.
-        seconds: that training has taken, validation included, up to the last saving.
-        validation_seconds: of these, what validation took.
+        history: a dict per validation: epoch, lr, loss (mean over the epoch's steps, without the matching loss) and
+            the result of `validate`.
+        images: trained on so far, by all processes.
+        seconds: of training until the last save, validation included.
+        validation_seconds: the part of them spent on validation.
         by_device: images and seconds by the device's name.
     """
 
@@ -48,8 +48,8 @@ class Progress:
     validation_seconds: float = 0.0
     by_device: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def took(self, device: str, images: int, seconds: float) -> None:
-        """Count what a device has done."""
+    def count(self, device: str, images: int, seconds: float) -> None:
+        """Add images and seconds of training on a device."""
         self.images += images
         self.seconds += seconds
         own = self.by_device.setdefault(device, {"images": 0, "seconds": 0.0})
@@ -57,29 +57,29 @@ class Progress:
         own["seconds"] += seconds
 
 
-def save_state(file: Path, config: Config, parts: dict, progress: Progress) -> None:
-    """Write everything that training needs to go on, whole or not at all.
+def save_state(file: Path, config: Config, parts: dict, state: TrainingState) -> None:
+    """Write everything that training needs to resume. The file is replaced as a whole or not at all.
 
     Args:
         file: to write.
         config: of the experiment.
-        parts: model, optimizer and so on, by name: what has a `state_dict`.
-        progress: how far it has come.
+        parts: model, optimizer and so on, by name: objects with a `state_dict`.
+        state: the progress so far.
 
     Raises:
         NDICError: the file cannot be written.
     """
-    _write(file, config, {name: part.state_dict() for name, part in parts.items()}, progress)
+    _write(file, config, {name: part.state_dict() for name, part in parts.items()}, state)
 
 
-def _write(file: Path, config: Config, state: dict, progress: Progress) -> None:
+def _write(file: Path, config: Config, tensors: dict, state: TrainingState) -> None:
     buffer = BytesIO()
-    torch.save({"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(progress)), **state}, buffer)
+    torch.save({"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(state)), **tensors}, buffer)
     write_whole(file, buffer.getvalue())
 
 
-def read_progress(file: Path) -> Progress:
-    """How far the training that wrote `file` had come; runs no code from it.
+def read_state(file: Path) -> TrainingState:
+    """The progress stored in a state file. No code from the file is executed.
 
     Raises:
         NDICError: the file is damaged.
@@ -87,49 +87,48 @@ def read_progress(file: Path) -> Progress:
     return _read(file, mmap=True)[2]
 
 
-def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, Progress]:
-    """All of a state, and its identity and progress decoded; `mmap` spares memory where the tensors are not wanted."""
+def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, TrainingState]:
+    """The content of a state file, its identity and its progress; `mmap` saves memory if tensors are not needed."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-        progress = Progress(**json.loads(state["progress"]))
-        if not progress.by_device:  # written before devices were noted, when there were only CPUs
-            progress.by_device = {"CPU": {"images": progress.images, "seconds": progress.seconds}}
-        return state, json.loads(state["identity"]), progress
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        state = TrainingState(**json.loads(content["progress"]))
+        if not state.by_device:  # files of an earlier version, which trained on CPUs only
+            state.by_device = {"CPU": {"images": state.images, "seconds": state.seconds}}
+        return content, json.loads(content["identity"]), state
     except Exception as error:  # a damaged file fails in many ways, none of which runs code
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
 
 
-def load_state(file: Path, config: Config, parts: dict) -> tuple[Progress, set[str]]:
-    """Bring `parts` to where the training that wrote `file` was; runs no code from it.
+def load_state(file: Path, config: Config, parts: dict) -> tuple[TrainingState, set[str]]:
+    """Load a state file into `parts`. No code from the file is executed.
 
     Returns:
-        How far that training had come, and the parts that `move_state` left out, which stay as they are.
+        The progress, and the parts that `move_state` excluded, which stay unchanged.
 
     Raises:
-        NDICError: the file is damaged, or the configuration differs from the one of that training.
+        NDICError: the file is damaged, or the configuration differs from that of the training that wrote it.
     """
-    state, earlier, progress = _read(file)
-    now = json.loads(json.dumps(identity(config)))
-    earlier = identity(Config()) | earlier  # keys that came later: their defaults keep the meaning there was
-    differs = {key: f"{key} {earlier.get(key)} then, {now[key]} now" for key in now if earlier.get(key) != now[key]}
-    if [*differs] == ["epochs"]:
+    content, earlier, state = _read(file)
+    earlier = identity(Config()) | earlier  # the defaults of keys that were added later keep the earlier behaviour
+    different = differences(earlier, config)
+    if [*different] == ["epochs"]:
         raise NDICError(
             f"{file} holds a training whose schedule was planned with epochs: {earlier.get('epochs')}, the "
-            f"configuration says {now['epochs']}; to train further, start another experiment_name from its weights "
+            f"configuration says {config.epochs}; to train further, start another experiment_name from its weights "
             f"(load_weight: True and weight_path)"
         )
-    if differs:
+    if different:
         raise NDICError(
-            f"{file} holds a training with other settings ({'; '.join(differs.values())}): choose another "
+            f"{file} holds a training with other settings ({'; '.join(different.values())}): choose another "
             f"experiment_name, or delete it"
         )
     try:
-        missing = set(MAY_BE_MISSING) - set(state)
+        missing = set(MAY_BE_MISSING) - set(content)
         for name in set(parts) - missing:
-            parts[name].load_state_dict(state[name])
+            parts[name].load_state_dict(content[name])
     except Exception as error:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
-    return progress, missing
+    return state, missing
 
 
 def move_state(
@@ -138,39 +137,40 @@ def move_state(
     config: Config,
     exclude: Collection[str] = (),
     may_differ: Collection[str] = (),
-    change: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
-    """Rewrite a state so that the training goes on under another batch size, learning rate or precision, from the image
-    of the epoch where it was; what does not divide into the new batches is seen again.
+    change: Callable[[TrainingState], None] = lambda state: None,
+) -> TrainingState:
+    """Rewrite a state file so that the training resumes with another batch size, learning rate or precision.
+
+    It resumes at the same image of the epoch; images that do not fill a batch of the new size are repeated.
 
     Args:
-        file: of the state.
+        file: the state file.
         to: the file to write.
-        config: to go on under, with the cosine schedule.
-        exclude: parts, of `MAY_BE_MISSING`, that the file is to be without.
-        may_differ: further keys of the configuration that need not be the same.
+        config: to resume with; its schedule is the cosine.
+        exclude: parts, of `MAY_BE_MISSING`, to leave out.
+        may_differ: further keys of the configuration that need not be equal.
         change: called with the progress before it is written.
 
     Returns:
-        How far that training had come.
+        The progress.
 
     Raises:
-        NDICError: the file is damaged, the schedule is another one, or the training is of another data set or model.
+        NDICError: the file is damaged, the schedule is not the cosine, or the training has another data set or model.
     """
-    state, earlier, progress = _read(file)
-    now = identity(config)
+    content, earlier, state = _read(file)
     if config.lr_scheduler != "cosine":
-        raise NDICError("lr_scheduler: only a cosine's learning rate follows from the images that were seen")
-    differs = [key for key in now if key not in (*_MAY_MOVE, *may_differ) and earlier.get(key, now[key]) != now[key]]
-    if differs:
+        raise NDICError("lr_scheduler: only a cosine's learning rate follows from the number of images")
+    now = identity(config)
+    different = [key for key in differences(now | earlier, config) if key not in (*_MAY_MOVE, *may_differ)]
+    if different:
         raise NDICError(
-            f"{file} holds a training with another {', '.join(differs)}: it cannot go on under these settings"
+            f"{file} holds a training with another {', '.join(different)}: it cannot resume with these settings"
         )
-    before, images = progress.step, progress.step * earlier["train_batch_size"]
-    progress.step = images // config.train_batch_size
-    progress.images -= images - progress.step * config.train_batch_size
-    progress.loss_sum *= progress.step / before if before else 0
-    parts = {name: part for name, part in state.items() if name not in (*exclude, "identity", "progress")}
-    change(progress)
-    _write(to, config, parts, progress)
-    return progress
+    before, images = state.step, state.step * earlier["train_batch_size"]
+    state.step = images // config.train_batch_size
+    state.images -= images - state.step * config.train_batch_size
+    state.loss_sum *= state.step / before if before else 0
+    tensors = {name: part for name, part in content.items() if name not in (*exclude, "identity", "progress")}
+    change(state)
+    _write(to, config, tensors, state)
+    return state

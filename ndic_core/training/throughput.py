@@ -1,44 +1,45 @@
-"""How fast a training runs and what it keeps in memory, measured on the package's own loop."""
+"""Throughput and memory of training steps."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
-from ndic_core.training.devices import launch
-from ndic_core.training.loop import Training
-from ndic_core.training.output_paths import Outputs
+from ndic_core.training.devices import largest, launch
+from ndic_core.training.loader import Batch
+from ndic_core.training.setup import Setup, set_up
+from ndic_core.training.train import train_step
 
-_WARM_UP = 3  # steps: kernels are chosen, compiled, and memory is asked for
+_WARM_UP = 3  # steps, in which kernels are selected and compiled, and memory is allocated
 _MB = 1e6
 
 
 def throughput(config: Config, seconds: float = 2.0) -> dict:
-    """Train as a configuration says for a few seconds, and measure it.
+    """Train as configured for a few seconds, and measure speed and memory.
 
-    What is timed is `train`'s own loop: fetching a batch, mirroring it, the forward and backward pass, the optimizer. A
-    few steps before the clock starts are not counted; validation and saving are left out. Nothing is written.
+    Timed are fetching and mirroring a batch, the forward and backward pass, and the optimizer, after a few steps of
+    warm-up; not validation and saving. Nothing is written.
 
     Args:
-        config: of the experiment; it must have at least one full batch to train on, and should have several batches
-            an epoch, since what each epoch begins with is timed, too. Under `torchrun` all processes measure together.
-        seconds: how long at least. The loop looks at the clock every half second, so that it may take so much more.
+        config: of the experiment. It should have several full batches per epoch, since the time to start an epoch is
+            included. Under `torchrun` all processes measure together.
+        seconds: minimum duration.
 
     Returns:
         model, num_filters, batch, precision ("bf16" or "float32", as computed), compile, device (its name);
         images_per_second, step_ms;
-        state_mb: all weights, and the gradients and Adam's numbers of those that are trained (with alpha = beta = 0
-            not all of them are), in megabytes (10⁶ bytes);
-        activation_mb: what the forward pass of one step keeps for the backward pass, each piece of memory counted once;
-        None with `compile`, which decides that by itself;
-        peak_mb: the most memory that PyTorch had in use on a GPU; None on a CPU, where nobody counts.
+        state_mb: all weights, and the gradients and optimizer state of the trained ones (with alpha = beta = 0 not all
+            are), in megabytes (10⁶ bytes);
+        activation_mb: memory that the forward pass of one step stores for the backward pass, each block counted once;
+        None with `compile`, which decides that itself;
+        peak_mb: peak of PyTorch's memory on a GPU; None on a CPU.
 
     Raises:
-        NDICError: fewer pairs than a batch, or what `train` raises.
+        NDICError: fewer pairs than a batch, or an error of `set_up`.
 
     Example:
         >>> from ndic_core.config import load_config
@@ -47,33 +48,35 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
         >>> row["batch"], row["precision"], row["images_per_second"] > 0
         (2, 'float32', True)
     """
-    config = config.model_copy(update={"save_weights": False})
-    fabric = launch(config)
+    fabric = launch(config.cuda, config.train_batch_size)
     cuda = fabric.device.type == "cuda"
     with torch.random.fork_rng(devices=[fabric.device] if cuda else []):
-        training = Training(config, fabric, Outputs(config), progress=False, report=lambda line: None)
-        if len(training.train_pairs) < config.train_batch_size:
+        setup = set_up(config, fabric)
+        if len(setup.train_pairs) < config.train_batch_size:
             raise NDICError(
-                f"train_batch_size: got {config.train_batch_size}; there are only {len(training.train_pairs)} pairs to "
+                f"train_batch_size: got {config.train_batch_size}; there are only {len(setup.train_pairs)} pairs to "
                 f"train on, less than one batch"
             )
-        kept = _kept_in_a_step(training)
+        setup.net.train()
+        batches = _endless(setup)
+        activation_mb = _activation_mb(setup, next(batches))
         for _ in range(_WARM_UP - 1):
-            _train_for(training, 0.0)
+            train_step(setup, next(batches))
         if cuda:
+            torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats(fabric.device)
-        steps, images, took = _train_for(training, seconds)
+        steps, images, took = _train_for(setup, batches, seconds)
     return dict(
         model=config.model,
         num_filters=config.num_filters,
         batch=config.train_batch_size,
-        precision="bf16" if training.bf16 else "float32",
+        precision="bf16" if setup.bf16 else "float32",
         compile=config.compile,
         device=torch.cuda.get_device_name(fabric.device) if cuda else f"CPU, threads: {torch.get_num_threads()}",
         images_per_second=images / took,
         step_ms=1000 * took / steps,
-        state_mb=_state(training),
-        activation_mb=kept,
+        state_mb=_state_mb(setup),
+        activation_mb=activation_mb,
         peak_mb=torch.cuda.max_memory_allocated(fabric.device) / _MB if cuda else None,
     )
 
@@ -105,55 +108,52 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     return "\n".join(lines)
 
 
-def _train_for(training: Training, seconds: float) -> tuple[int, int, float]:
-    """At least one step: how many steps, images, and seconds."""
-    batch, pairs, progress = training.config.train_batch_size, len(training.train_pairs), training.progress
+def _endless(setup: Setup) -> Iterator[Batch]:
+    """The batches of one epoch after the other."""
+    epoch = 0
+    while True:
+        yield from setup.loader.epoch(epoch)
+        epoch += 1
+
+
+def _train_for(setup: Setup, batches: Iterator[Batch], seconds: float) -> tuple[int, int, float]:
+    """Train for at least one step and `seconds`; the number of steps and images, and the seconds that they took."""
     steps = images = 0
     start = time.perf_counter()
-    deadline = start + seconds
-    while True:
-        before = progress.step
-        stopped = training.train_epoch(lambda: "max_minutes" if time.perf_counter() >= deadline else "")
-        steps += progress.step - before
-        images += min(progress.step * batch, pairs) - min(before * batch, pairs)
-        if progress.step == math.ceil(pairs / batch):
-            progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-        if stopped:
-            return steps, images, time.perf_counter() - start
+    done = False
+    while not done:
+        batch = next(batches)
+        _, terms = train_step(setup, batch)
+        steps += 1
+        images += len(batch.x) * setup.fabric.world_size
+        done = bool(largest(setup.fabric, int(time.perf_counter() - start >= seconds)))
+    terms["loss"].item()  # waits for the GPU
+    return steps, images, time.perf_counter() - start
 
 
-def _state(training: Training) -> float:
-    """Megabytes that stay from step to step; where no gradient comes, the optimizer keeps nothing either."""
-    weights = list(training.model.parameters())
+def _state_mb(setup: Setup) -> float:
+    """Memory of weights, their average, gradients and optimizer state, where there are any."""
+    weights = list(setup.model.parameters())
     gradients = [p.grad for p in weights if p.grad is not None]
-    average = [] if training.average is None else list(training.average.parameters())
-    optimizer = _tensors(dict(training.parts["optimizer"].state))
+    average = [] if setup.average is None else list(setup.average.parameters())
+    optimizer = [leaf for leaf in tree_leaves(dict(setup.parts["optimizer"].state)) if isinstance(leaf, Tensor)]
     return sum(tensor.numel() * tensor.element_size() for tensor in (*weights, *gradients, *average, *optimizer)) / _MB
 
 
-def _tensors(state: object) -> Iterator[Tensor]:
-    """All tensors of an optimizer's state; SOAP keeps lists of them."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict | list):
-        for part in state.values() if isinstance(state, dict) else state:
-            yield from _tensors(part)
-
-
-def _kept_in_a_step(training: Training) -> float | None:
-    """One step; how many megabytes autograd keeps in it, weights themselves not counted."""
-    if training.config.compile:
-        _train_for(training, 0.0)
+def _activation_mb(setup: Setup, batch: Batch) -> float | None:
+    """Memory that autograd stores in one step, without the weights themselves."""
+    if setup.config.compile:
+        train_step(setup, batch)
         return None
-    kept = {}
-    weights = {p.untyped_storage().data_ptr() for p in training.model.parameters()}
+    stored = {}
+    weights = {p.untyped_storage().data_ptr() for p in setup.model.parameters()}
 
-    def note(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+            stored[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        _train_for(training, 0.0)
-    return sum(kept.values()) / _MB
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        train_step(setup, batch)
+    return sum(stored.values()) / _MB

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from ndic_core.evaluation.evaluate import read_table
 from ndic_core.io import write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
-from ndic_core.training.state import read_progress
+from ndic_core.training.state import read_state
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FRESH, FIRST, SECOND = "start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17"
@@ -107,7 +108,7 @@ def test_a_pack_goes_there_and_comes_home(bench, home, tmp_path, capsys):
     per_epoch = len(load_split(here[FIRST].config, "train", progress=False))
     for name in (FIRST, SECOND):
         files = Outputs(here[name].config)
-        progress = read_progress(files.state)
+        progress = read_state(files.state)
         assert bench.train.complete(here[name])
         assert progress.images == progress.by_device["CPU"]["images"] == 3 * per_epoch
         assert progress.best == progress.history[-1]["val_loss"]
@@ -153,7 +154,7 @@ def test_a_training_on_its_way_goes_there_and_back(bench, home, tmp_path, monkey
         assert set(state) == {"identity", "progress", "model", "optimizer", "average"} - set(
             lacking[0].split(": ")[1].split(", ") if lacking else []
         )
-        images = read_progress(Outputs(stage.config).state).images
+        images = read_state(Outputs(stage.config).state).images
         assert images == (everything := everything or images) > 0
         only = ["--only", SECOND, "--out", str(tmp_path / f"outputs_{room}")]
         bench.train.main([*home, *only])
@@ -162,15 +163,17 @@ def test_a_training_on_its_way_goes_there_and_back(bench, home, tmp_path, monkey
 
 
 def interrupt_in_epoch(epoch: int, monkeypatch) -> None:
-    """As Ctrl-C would, once so many epochs are done."""
-    from ndic_core.training import loop as training_loop
+    """Ctrl-C once so many epochs are done; it ends the training after the next step."""
+    from ndic_core.training.loader import PairLoader
 
-    train_epoch = training_loop.Training.train_epoch
-    monkeypatch.setattr(
-        training_loop.Training,
-        "train_epoch",
-        lambda self, stop: "interrupted" if self.progress.epoch == epoch else train_epoch(self, stop),
-    )
+    batches = PairLoader.epoch
+
+    def interrupted(self, current, start=0):
+        if current == epoch:
+            signal.raise_signal(signal.SIGINT)
+        return batches(self, current, start)
+
+    monkeypatch.setattr(PairLoader, "epoch", interrupted)
 
 
 def test_what_the_pack_has_no_room_for_is_not_trained(bench, home, tmp_path):
@@ -193,7 +196,7 @@ def test_what_came_is_not_mixed_with_what_is_running_or_another_training(bench, 
     stage = stages(home, tmp_path)[FIRST]
     bench.merge.unpack(bench.merge.joined(out), bench.merge.file_names(stage), folder)
     other = stage.config.model_copy(update={"seed": 7})
-    with pytest.raises(ndic.NDICError, match="another seed: it cannot go on"):
+    with pytest.raises(ndic.NDICError, match="another seed: it cannot resume"):
         bench.merge.take_in(type(stage)(stage.name, stage.model, stage.start, other), folder)
     files = Outputs(stage.config)
     with (
@@ -396,11 +399,11 @@ def test_what_came_and_is_worse_does_not_replace_the_best_weights(bench, home, t
     before = pretend(1, 0.001).read_bytes()
     whole.write_bytes(complete)
     assert "the 0.0010 here are kept" in bench.merge.take_in(stage, folder)
-    assert read_progress(files.state).images == 1
+    assert read_state(files.state).images == 1
     bench.merge.move_state(tmp_path / "there" / "weight" / whole.name, whole, stage.config)  # with its model
     assert "1 → 33 images" in bench.merge.take_in(stage, folder)
     assert files.weights.read_bytes() == before
-    assert read_progress(files.state).best == 0.001
+    assert read_state(files.state).best == 0.001
     pretend(1, 1000.0)
     assert "1 → 33 images" in bench.merge.take_in(stage, folder)
     assert files.weights.read_bytes() != before

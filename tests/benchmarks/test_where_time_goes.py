@@ -43,9 +43,9 @@ def test_the_parts_add_up_to_the_step(bench, monkeypatch, tmp_path, capsys):
 
     spans, epoch = [], bench.epoch
 
-    def timed(training):
+    def timed(setup):
         start = time.perf_counter()
-        epoch(training)
+        epoch(setup)
         spans.append(1000 * (time.perf_counter() - start) / bench.STEPS)
 
     monkeypatch.setattr(bench, "epoch", timed)

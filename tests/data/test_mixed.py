@@ -17,7 +17,7 @@ from ndic_core.compare import draw_curves
 from ndic_core.data.datasets import load_split
 from ndic_core.data.pairs import Pairs
 from ndic_core.data.real_pairs import held_out
-from ndic_core.training.loader import Batches
+from ndic_core.training.loader import PairLoader
 from ndic_core.training.recipe import load_recipe
 
 SIZE = (32, 64)
@@ -178,9 +178,11 @@ def test_only_the_streets_pairs_have_a_disparity(real_folder, tmp_path):
         street=dict(noise=0.0, exposure=0.0),
     )
     pairs = load_split(config, "train", progress=False)
-    batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
+    batches = PairLoader(
+        pairs, Fabric(accelerator="cpu", devices=1), config.train_batch_size, epochs=3, matching_loss_weight=1.0
+    )
     known = 0
-    for batch in batches.of_epoch(0):
+    for batch in batches.epoch(0):
         assert (batch.disparity is None) == (batch.known is None)
         for place, disparity in () if batch.known is None else zip(batch.known, batch.disparity, strict=True):
             known += 1

@@ -16,10 +16,10 @@ from ndic_core.training.devices import launch
 from ndic_core.training.output_paths import Outputs
 
 
-def test_a_batch_that_cannot_be_shared(own_folder, tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_shared(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ndic.NDICError, match="train_batch_size: got 4; 3 processes share each batch"):
-        launch(teaching(own_folder, tmp_path))
+        launch(train_batch_size=4)
 
 
 DISTRIBUTED = """
@@ -73,7 +73,7 @@ def test_two_processes_do_what_one_does(keys, alike, own_folder, tmp_path):
     assert results[0][-1] < results[0][0]
 
 
-def test_validation_is_shared_unevenly_without_harm(own_folder, tmp_path):
+def test_validation_is_shared_unevenly_without_harm(tmp_path):
     """17 pairs over two processes: one has two batches, the other one; and fewer pairs than processes."""
     script = tmp_path / "job.py"
     script.write_text(
@@ -87,14 +87,14 @@ def test_validation_is_shared_unevenly_without_harm(own_folder, tmp_path):
         import numpy as np
 
         torch.set_num_threads(1)
-        config = ndic.load_config("teaching", model="bls17", num_filters=4, resize=[32, 64], precision="float32")
-        fabric = launch(config)
+        fabric = launch(train_batch_size=4)
         torch.manual_seed(0)
-        model = ndic.build_model(**config.model_arguments())
+        model = ndic.build_model("bls17", num_filters=4)
         images = np.random.default_rng(0).integers(0, 256, (17, 32, 64, 3), dtype=np.uint8)
         for count in (17, 1):
             pairs = Pairs(images, np.zeros((count, 2), int) + np.arange(count)[:, None], ["a"] * count)
-            result = validate(model, pairs, config, fabric, lambda: bool(fabric.all_reduce(torch.zeros(1)).sum()))
+            stop = lambda: bool(fabric.all_reduce(torch.zeros(1)).sum())
+            result = validate(model, pairs, fabric, distortion_loss="MSE", interrupted=stop)
             if fabric.is_global_zero:
                 print(result["val_loss"])
         """)

@@ -17,10 +17,11 @@ from ndic_core.data.datasets import load_split
 from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.models.codec import evaluating
-from ndic_core.training import loop as training_loop
-from ndic_core.training.devices import device_name, in_bf16, launch
+from ndic_core.training import train as training
+from ndic_core.training.devices import device_name, launch, uses_bf16
 from ndic_core.training.output_paths import Outputs
-from ndic_core.training.state import read_progress
+from ndic_core.training.setup import set_up
+from ndic_core.training.state import read_state
 from ndic_core.training.validation import validate
 
 SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], lr_scheduler="cosine", save_weights=False)
@@ -70,8 +71,8 @@ def test_a_file_is_decoded_bit_for_bit_where_it_was_written(name, pair, device):
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
-def test_bf16_is_near_float32(name, pair, device, own_folder, tmp_path, on_device):
-    assert in_bf16(teaching(own_folder, tmp_path, precision="bf16", **on_device), device)
+def test_bf16_is_near_float32(name, pair, device):
+    assert uses_bf16("bf16", device)
     model = lively(name, image_size=(128, 256), num_filters=16).to(device)
     x, y = (image[None].to(device) for image in pair)
     with evaluating(model), torch.inference_mode():
@@ -104,12 +105,12 @@ def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, o
         SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, max_grad_norm=1.0, precision="bf16"
     )
     config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data, **on_device)
-    training = training_loop.Training(config, launch(config), Outputs(config), progress=False, report=lambda line: None)
-    assert training.model.device.type == device.type
-    batches = training.batches.of_epoch(0)
-    training._step(next(batches))  # what is made once
+    setup = set_up(config, launch(config.cuda, config.train_batch_size))
+    assert setup.model.device.type == device.type
+    batches = setup.loader.epoch(0)
+    training.train_step(setup, next(batches))  # allocates what is allocated once
     with nobody_waiting(device):
-        training._step(next(batches))
+        training.train_step(setup, next(batches))
 
 
 @contextmanager
@@ -149,14 +150,14 @@ def test_a_batch_on_the_device_is_that_of_the_cpu(device):
 def test_a_training_moves_from_the_cpu_to_the_device_and_back(
     own_folder, tmp_path, device, on_device, optimizer, monkeypatch
 ):
-    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)  # a stop is seen at every step
+    monkeypatch.setattr(training, "CHECK_EVERY", 0)  # a stop is seen at every step
     how = {**SMALL, "save_weights": True, "optimizer": optimizer, "ema_decay": 0.9, "epochs": 6}
     here, there = (teaching(own_folder, tmp_path, **how, cuda=cuda) for cuda in (False, on_device["cuda"]))
     for config in (here, there):
         stopping_after(6, monkeypatch)
         assert quiet(config).stopped == "interrupted"
     assert quiet(here).stopped == "epochs"
-    progress = read_progress(Outputs(here).state)
+    progress = read_state(Outputs(here).state)
     assert progress.by_device.keys() == {"CPU", device_name(device)}
     assert sum(own["images"] for own in progress.by_device.values()) == progress.images == 6 * 16
     assert progress.best < progress.history[0]["val_loss"]
@@ -166,7 +167,8 @@ def test_validation_on_the_device_says_what_the_cpu_says(own_folder, tmp_path, d
     config = teaching(own_folder, tmp_path, **SMALL, **on_device)
     pairs = load_split(config, "val", progress=False)
     model = lively("ndic_bls17", num_filters=16, lmbda=(0.001, 0.02), image_size=(64, 128))
-    fabrics = Fabric(accelerator="cpu", devices=1), launch(config)
-    here, there = (validate(model.to(fabric.device), pairs, config, fabric) for fabric in fabrics)
+    fabrics = Fabric(accelerator="cpu", devices=1), launch(config.cuda)
+    loss = dict(alpha=1.0, beta=1.0, distortion_loss="MSE")
+    here, there = (validate(model.to(fabric.device), pairs, fabric, **loss) for fabric in fabrics)
     for key, value in here.items():
         assert there[key] == (value if value is None else pytest.approx(value, rel=1e-3))

@@ -1,11 +1,11 @@
-"""Guidance: its loss against its definition, the truth that it needs, and a training that it helps."""
+"""The matching loss: against its definition, the disparity that it needs, and its effect on training."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from conftest import lively, quiet, teaching
+from conftest import lively, quiet, teaching, wrap_step
 from lightning_fabric import Fabric
 
 from ndic_core.data.datasets import load_split
@@ -14,16 +14,16 @@ from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment
 from ndic_core.models.factory import build_model
 from ndic_core.models.matching import Match
-from ndic_core.training import loop as training_loop
-from ndic_core.training.loader import Batches
+from ndic_core.training import train as training
+from ndic_core.training.loader import PairLoader
 from ndic_core.training.matching_loss import FLOOR, matching_loss
 
 PARTS = ("train", "test")  # of the street: shown, and not
-FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small picture
+FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small image
 
 
-def guided(own_folder, tmp_path, **changes):
-    """A configuration of guided steps on a small street: 4 an epoch."""
+def with_matching_loss(own_folder, tmp_path, **changes):
+    """A configuration with a matching loss on a small street: 4 steps an epoch."""
     street = dict(dataset_name="Street", street_pairs=[16, 2, 2], street=FAR)
     model = dict(model="parallax_attention", search_range=32, alpha=0, beta=0, matching_loss_weight=1.0)
     return teaching(own_folder, tmp_path, **{**street, **model, "save_weights": False, **changes})
@@ -150,12 +150,12 @@ def test_gradients_reach_the_matching_and_only_what_leads_to_it(disparity):
 
 def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
-    config = guided(own_folder, tmp_path)
+    config = with_matching_loss(own_folder, tmp_path)
     rendered = []
     pair = Street.pair
     monkeypatch.setattr(Street, "pair", lambda self, i: rendered.append(i) or pair(self, i))
     pairs = load_split(config, "train", progress=False)
-    assert sorted(rendered) == list(range(16))  # pictures and truth in one pass
+    assert sorted(rendered) == list(range(16))  # images and disparity in one pass
     assert load_split(config, "val", progress=False).disparity is None
     del rendered[:]
     again = load_split(config, "train", progress=False)
@@ -171,25 +171,25 @@ def test_the_truth_is_the_streets_and_rendered_once(own_folder, tmp_path, monkey
     assert torch.equal(again.first(3).ground_truth([2]).nan_to_num(), again.ground_truth([2]).nan_to_num())
 
 
-def test_the_truth_joins_pictures_that_are_there(own_folder, tmp_path, monkeypatch):
+def test_the_disparity_is_added_to_cached_images(own_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("NDIC_CACHE", str(tmp_path / "cache"))
-    config = guided(own_folder, tmp_path, street_pairs=[2, 1, 1])
+    config = with_matching_loss(own_folder, tmp_path, street_pairs=[2, 1, 1])
     load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
-    (pictures,) = (tmp_path / "cache").glob("*.npy")
-    before = pictures.stat().st_mtime_ns
+    (images,) = (tmp_path / "cache").glob("*.npy")
+    before = images.stat().st_mtime_ns
     assert load_split(config, "train", progress=False).ground_truth([0, 1]).shape == (2, 32, 64)
-    assert pictures.stat().st_mtime_ns == before
+    assert images.stat().st_mtime_ns == before
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
 
 
-def test_batches_tell_the_truth_mirrored_or_not(own_folder, tmp_path):
+def test_batches_have_the_disparity_of_mirrored_images(own_folder, tmp_path):
     """x, read in y where the batch's disparity says, is x; the other sign would be far off."""
-    config = guided(own_folder, tmp_path)
+    config = with_matching_loss(own_folder, tmp_path)
     pairs = load_split(config, "train", progress=False)
-    batches = Batches(pairs, config, Fabric(accelerator="cpu", devices=1))
-    whole = list(batches.of_epoch(0))
+    batches = PairLoader(pairs, Fabric(accelerator="cpu", devices=1), 4, epochs=3, matching_loss_weight=1.0)
+    whole = list(batches.epoch(0))
     assert len(batches) == len(whole) == 4
-    assert torch.equal(next(batches.of_epoch(0, start=2)).x, whole[2].x)
+    assert torch.equal(next(batches.epoch(0, start=2)).x, whole[2].x)
     x, y, disparity = (torch.cat([getattr(batch, part) for batch in whole]) for part in ("x", "y", "disparity"))
     mirrored = {not any(torch.equal(image, pairs[i][0]) for i in range(16)) for image in x}
     assert mirrored == {False, True}
@@ -225,27 +225,27 @@ def test_its_minimum_is_the_match():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     for layer in measure_alignment(model, others):
-        assert layer.hit > 1.2 * layer.one_shift
+        assert layer.accuracy_1px > 1.2 * layer.one_shift
 
 
-def test_guidance_fades_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):
-    weights, watched = [], []
-    step, loss = training_loop.Training._step, matching_loss
-    monkeypatch.setattr(training_loop, "matching_loss", lambda *given: watched.append(1) or loss(*given))
-    monkeypatch.setattr(
-        training_loop.Training,
-        "_step",
-        lambda self, batch: weights.append(batch.matching_loss_weight) or step(self, batch),
-    )
-    quiet(guided(own_folder, tmp_path, epochs=2, matching_loss_weight=2.0))
+def test_the_matching_loss_fades_out_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):
+    weights, computed = [], []
+
+    def watched(step, setup, batch):
+        weights.append(batch.matching_loss_weight)
+        return step(setup, batch)
+
+    wrap_step(watched, monkeypatch)
+    monkeypatch.setattr(training, "matching_loss", lambda *given: computed.append(1) or matching_loss(*given))
+    quiet(with_matching_loss(own_folder, tmp_path, epochs=2, matching_loss_weight=2.0))
     assert weights == [2.0, 1.5, 1.0, 0.5, 0, 0, 0, 0]
-    assert len(watched) == 4
+    assert len(computed) == 4
 
 
 def test_reported_losses_are_those_of_rate_and_distortion(own_folder, tmp_path):
-    """With a learning rate that changes nothing, guidance changes nothing of what is told."""
+    """With a learning rate near 0, the matching loss changes no reported value."""
     plain, helped = (
-        quiet(guided(own_folder, tmp_path, epochs=1, lr=1e-12, matching_loss_weight=weight)).history[0]
+        quiet(with_matching_loss(own_folder, tmp_path, epochs=1, lr=1e-12, matching_loss_weight=weight)).history[0]
         for weight in (0, 50.0)
     )
     assert helped["loss"] == pytest.approx(plain["loss"], rel=1e-5)

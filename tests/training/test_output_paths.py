@@ -1,58 +1,50 @@
-"""Names of files: legal everywhere, telling, never shared."""
+"""Output files: legal names, the published places, and settings that keep experiments apart."""
 
 import pytest
+from conftest import quiet, teaching
 
 import ndic_core as ndic
+from ndic_core.run import assess, run
 from ndic_core.training.output_paths import Outputs, experiment_name, identity
 
-DEFAULT = "cross_attention_MS-SSIM_lambda_3e-05_KITTI_Stereo"
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("cross_attention_MS-SSIM_lambda:3e-05", "cross_attention_MS-SSIM_lambda_3e-05"),  # Windows forbids colons
+        ("con", "_con"),
+        ("../../x", "_.._x"),
+        (" . ", "experiment"),
+        ("mine", "mine"),
+    ],
+)
+def test_names(given, name):
+    assert experiment_name(ndic.load_config("config", experiment_name=given)) == name
 
 
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({}, DEFAULT),  # the published name holds a colon, which Windows forbids
-        (dict(lmbda=6e-05), DEFAULT + "_lambda_6e-05"),
-        (dict(lmbda=0.00003), DEFAULT),
-        (dict(dataset_name="KITTI_General"), "cross_attention_MS-SSIM_lambda_3e-05_KITTI_General"),
-        (dict(model="ndic_bls17"), DEFAULT + "_ndic_bls17"),
-        (dict(distortion_loss="MSE"), DEFAULT + "_MSE"),
-        (dict(lmbda=[0.01, 0.1]), DEFAULT + "_lambda_0.01-0.1"),
-        (
-            dict(lmbda=[0.01, 0.1], experiment_name="a_lambda_0.01-0.1"),
-            "a_lambda_0.01-0.1_KITTI_Stereo_cross_attention_MS-SSIM",
-        ),
-        (dict(model="bls17", experiment_name="ndic_bls17"), "ndic_bls17_KITTI_Stereo_bls17_MS-SSIM_lambda_3e-05"),
-        (
-            dict(model="bmshj18", experiment_name="bmshj18_factorized"),
-            "bmshj18_factorized_KITTI_Stereo_bmshj18_MS-SSIM_lambda_3e-05",
-        ),
-        (dict(experiment_name="con"), "_con_KITTI_Stereo_cross_attention_MS-SSIM_lambda_3e-05"),
-        (dict(experiment_name="../../x"), "_.._x_KITTI_Stereo_cross_attention_MS-SSIM_lambda_3e-05"),
-        (dict(experiment_name=" . "), "experiment_KITTI_Stereo_cross_attention_MS-SSIM_lambda_3e-05"),
-        (dict(experiment_name="lambda:0.00003"), "lambda_0.00003_KITTI_Stereo_cross_attention_MS-SSIM"),
+        (dict(model="bls17", lmbda=0.001), "Street_bls17_MSE_lambda_0.001"),
+        (dict(lmbda=[0.01, 0.1]), "Street_cross_attention_MSE_lambda_0.01-0.1"),
+        (dict(distortion_loss="MS-SSIM", lmbda=0.00200010001), "Street_cross_attention_MS-SSIM_lambda_0.00200010001"),
     ],
 )
-def test_names(changes, name):
-    assert experiment_name(ndic.load_config("config", **changes)) == name
-
-
-def test_without_a_name_the_published_pattern_is_filled_in(tmp_path):
-    file = tmp_path / "my.yaml"
-    file.write_text("dataset_name: 'Folder'\nmodel: 'bls17'\nlambda: 0.001\n")
-    assert experiment_name(ndic.load_config(file)) == "bls17_MS-SSIM_Folder_lambda_0.001"
-
-
-def test_lambdas_are_told_in_full():
-    names = {experiment_name(ndic.load_config("config", lmbda=lmbda)) for lmbda in (0.0020001, 0.00200010001)}
-    assert len(names) == 2
+def test_default_names_state_data_set_model_distortion_and_lambda(changes, name):
+    assert experiment_name(ndic.load_config("teaching", **changes)) == name
 
 
 def test_the_published_places():
     outputs = Outputs(ndic.load_config("config", save_output_path="out"))
-    assert outputs.weights.as_posix() == f"out/weight/{DEFAULT}.safetensors"
-    assert outputs.table.as_posix() == f"out/results/{DEFAULT}.csv"
-    assert outputs.pictures.as_posix() == f"out/results/{DEFAULT}"
+    name = "cross_attention_MS-SSIM_lambda_3e-05"
+    files = [outputs.weights, outputs.settings, outputs.table, outputs.images, outputs.test_settings]
+    assert [file.as_posix() for file in files] == [
+        f"out/weight/{name}.safetensors",
+        f"out/weight/{name}.config.yaml",
+        f"out/results/{name}.csv",
+        f"out/results/{name}",
+        f"out/results/{name}.config.yaml",
+    ]
 
 
 def test_identity_holds_what_shapes_a_training_and_nothing_else():
@@ -60,3 +52,37 @@ def test_identity_holds_what_shapes_a_training_and_nothing_else():
     assert identity(one) == identity(ndic.load_config("config"))
     for change in (dict(lr=0.1), dict(alpha=1), dict(seed=1), dict(num_filters=8), dict(train_batch_size=2)):
         assert identity(ndic.load_config("config", **change)) != identity(one)
+
+
+def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
+    """Even without a state file; the stored settings describe the experiment completely."""
+    config = teaching(own_folder, tmp_path, epochs=1, experiment_name="mine", street={"baseline": 0.7})
+    quiet(config)
+    outputs = Outputs(config)
+    assert ndic.load_config(outputs.settings) == config
+    outputs.state.unlink()
+    before = outputs.weights.read_bytes()
+    other = teaching(
+        own_folder, tmp_path, epochs=1, experiment_name="mine", lmbda=[0.01, 0.1], street={"baseline": 0.7}
+    )
+    sentence = (
+        r"mine\.config\.yaml belongs to .* \(lambda 0\.002 then, \[0\.01, 0\.1\] now\): choose another experiment_name"
+    )
+    for use in (quiet, assess):
+        with pytest.raises(ndic.NDICError, match=sentence):
+            use(other)
+    assert outputs.weights.read_bytes() == before
+    quiet(config)  # trains anew
+
+
+def test_tests_of_other_weights_under_the_same_name_are_refused(own_folder, tmp_path, monkeypatch):
+    ndic.save_checkpoint(ndic.build_model("ndic_bls17", num_filters=8, lmbda=0.01), tmp_path / "w.safetensors")
+    given = dict(train=False, load_weight=True, weight_path=str(tmp_path / "w.safetensors"), lmbda=0.01)
+    config = teaching(own_folder, tmp_path, experiment_name="mine", **given)
+    for _ in range(2):
+        assess(config, report=lambda line: None)
+    with pytest.raises(ndic.NDICError, match=r"results/mine\.config\.yaml belongs to .* \(model ndic_bls17 then"):
+        assess(config.model_copy(update={"model": "bls17"}))
+    monkeypatch.setattr("ndic_core.run.train", lambda *a, **k: pytest.fail("trained before the settings were checked"))
+    with pytest.raises(ndic.NDICError, match="seed 0 then, 1 now"):
+        run(config.model_copy(update={"train": True, "save_weights": False, "seed": 1}))

@@ -75,7 +75,8 @@ def test_a_recipe_of_ones_own(tmp_path):
     ]
     config = recipe["second", "cross_attention"].config
     assert (config.num_filters, config.heads, config.embed_dim, config.alpha) == (8, 2, 16, 0)
-    assert (config.seed, config.epochs, config.experiment_name) == (3, 2, "mine_second")
+    assert (config.seed, config.epochs) == (3, 2)
+    assert config.experiment_name == "mine_second_Mixed_cross_attention_MSE_lambda_5e-05-0.01"
     assert recipe["second", "bls17"].start is recipe["first", "bls17"]
 
 

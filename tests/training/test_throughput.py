@@ -10,6 +10,7 @@ import ndic_core as ndic
 from ndic_core.evaluation.evaluate import read_table
 from ndic_core.training import throughput as module
 from ndic_core.training.throughput import throughput
+from ndic_core.training.train import train_step
 
 SMALL = dict(model="bls17", num_filters=4, resize=[32, 64], street_pairs=[6, 1, 1], alpha=0, precision="float32")
 
@@ -23,14 +24,12 @@ def test_steps_and_images_are_counted(tmp_path, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
     seen = []
-    step = module.Training._step
 
-    def noted(self, batch):
+    def noted(setup, batch):
         seen.append(len(batch.x))
-        return step(self, batch)
+        return train_step(setup, batch)
 
-    monkeypatch.setattr(module.Training, "_step", noted)
-    monkeypatch.setattr("ndic_core.training.loop.LOOK_EVERY", 0)
+    monkeypatch.setattr(module, "train_step", noted)
     row = throughput(configure(tmp_path, train_batch_size=4), seconds=5.0)
     assert seen == [4, 2] * (len(seen) // 2) + [4] * (len(seen) % 2)
     timed = seen[3:]  # three steps of warm-up

@@ -9,17 +9,17 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE, quiet, same_weights, stopping_after, teaching
+from conftest import PATIENCE, quiet, same_weights, stopping_after, teaching, wrap_step
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import ndic_core as ndic
-from ndic_core.training import loop as training_loop
-from ndic_core.training import lr_schedule as lr_scheduler
-from ndic_core.training import train as training_module
+from ndic_core.training import lr_schedule
+from ndic_core.training import train as training
 from ndic_core.training.devices import launch
 from ndic_core.training.optimizers import make_optimizer
 from ndic_core.training.output_paths import Outputs
-from ndic_core.training.state import MAY_BE_MISSING, move_state, read_progress
+from ndic_core.training.setup import initial_model, set_up
+from ndic_core.training.state import MAY_BE_MISSING, move_state, read_state
 from ndic_core.training.train import train
 
 
@@ -36,7 +36,7 @@ def test_every_model_learns(name, own_folder, tmp_path):
     assert not list(tmp_path.iterdir())  # save_weights: False leaves no file
 
 
-def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path):
+def test_larger_lambda_gives_a_better_image_with_more_bits(own_folder, tmp_path):
     last = []
     for lmbda in (0.0001, 0.1):
         how = dict(model="bls17", resize=[64, 128], epochs=60, lr=0.01, max_grad_norm=1.0, save_weights=False)
@@ -62,11 +62,11 @@ def test_larger_lambda_buys_a_better_picture_with_more_bits(own_folder, tmp_path
             rate_balance=0.6,
         ),
     ],
-    ids=["dropout", "variable rate, cosine", "plain", "guided", "soap, average"],
+    ids=["dropout", "variable rate, cosine", "plain", "matching loss", "soap, average"],
 )
 def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=4, **changes))
-    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)  # a stop is seen at every step
+    monkeypatch.setattr(training, "CHECK_EVERY", 0)  # a stop is seen at every step
     config = teaching(own_folder, tmp_path / "parts", epochs=4, **changes)
     torch.rand(7)  # other random numbers drawn meanwhile change nothing
     for steps in (2, 3, 6):  # within the first epoch, within the second, at the end of one
@@ -81,36 +81,35 @@ def test_resuming_is_bit_for_bit(changes, own_folder, tmp_path, monkeypatch):
 
 def test_interrupted_in_validation_goes_on_with_it(own_folder, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole"))
-    validate = training_loop.validate
+    validate = training.validate
 
-    def interrupted_once(*arguments):
-        monkeypatch.setattr(training_loop, "validate", validate)
+    def interrupted_once(*arguments, **options):
+        monkeypatch.setattr(training, "validate", validate)
         signal.raise_signal(signal.SIGINT)
-        return validate(*arguments)
+        return validate(*arguments, **options)
 
     config = teaching(own_folder, tmp_path / "parts")
-    monkeypatch.setattr(training_loop, "validate", interrupted_once)
+    monkeypatch.setattr(training, "validate", interrupted_once)
     assert quiet(config).stopped == "interrupted"
     assert quiet(config).history == whole.history
 
 
 def test_a_time_budget_ends_the_run_with_weights_and_a_later_run_goes_on(own_folder, tmp_path, monkeypatch):
-    """On a clock that the steps move: 10 seconds each, of 5 minutes."""
+    """With a fake clock: 10 seconds per step, 5 minutes in all."""
     now = [0.0]
-    monkeypatch.setattr(training_module.time, "monotonic", lambda: now[0])
-    step = training_loop.Training._step
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
 
-    def ten_seconds(self, batch):
+    def ten_seconds(step, setup, batch):
         now[0] += 10
-        return step(self, batch)
+        return step(setup, batch)
 
-    monkeypatch.setattr(training_loop.Training, "_step", ten_seconds)
+    wrap_step(ten_seconds, monkeypatch)
     config = teaching(own_folder, tmp_path, epochs=100000, max_minutes=5)
     first = quiet(config)
     assert first.stopped == "max_minutes"
     assert len(first.history) == 7  # 4 steps an epoch: 30 are within the time, the 31st is beyond
-    assert read_progress(Outputs(config).state).images == 31 * 4
-    assert read_progress(Outputs(config).state).seconds == 310
+    assert read_state(Outputs(config).state).images == 31 * 4
+    assert read_state(Outputs(config).state).seconds == 310
     assert Outputs(config).weights.exists()
     second = quiet(config)
     assert len(second.history) == 15
@@ -121,14 +120,14 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path, epochs=4)
     losses = iter([3.0, 1.0, 2.0, 5.0])
     kept = []
-    validate = training_loop.validate
+    validate = training.validate
 
-    def pretend(model, *arguments):
-        averages = validate(model, *arguments)
+    def pretend(model, *arguments, **options):
+        averages = validate(model, *arguments, **options)
         kept.append([p.detach().clone() for p in model.parameters()])
         return averages | {"val_loss": next(losses)}
 
-    monkeypatch.setattr(training_loop, "validate", pretend)
+    monkeypatch.setattr(training, "validate", pretend)
     trained = quiet(config)
     stored = ndic.load_checkpoint(Outputs(config).weights)
     for model in (trained.model, stored):
@@ -139,9 +138,9 @@ def test_the_best_weights_are_kept(own_folder, tmp_path, monkeypatch):
 
 
 def test_the_plateau_lowers_the_learning_rate(own_folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(lr_scheduler.PLATEAU, "patience", 1)
-    validate = training_loop.validate
-    monkeypatch.setattr(training_loop, "validate", lambda *a: validate(*a) | {"val_loss": 1.0})
+    monkeypatch.setitem(lr_schedule.PLATEAU, "patience", 1)
+    validate = training.validate
+    monkeypatch.setattr(training, "validate", lambda *a, **k: validate(*a, **k) | {"val_loss": 1.0})
     history = quiet(teaching(own_folder, tmp_path, epochs=6, save_weights=False)).history
     assert [row["lr"] for row in history] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
 
@@ -152,31 +151,21 @@ def test_the_cosine_rises_and_falls(own_folder, tmp_path):
     assert rates == pytest.approx([1e-3, 1e-3 * (2 + 2**0.5) / 4, 5e-4, 1e-3 * (2 - 2**0.5) / 4, 0], abs=1e-9)
 
 
-def test_other_data_and_lambdas_never_share_a_file(own_folder, tmp_path):
-    changes = [{}, dict(lmbda=0.01), dict(lmbda=[0.001, 0.01]), dict(dataset_name="Street"), dict(model="bls17")]
-    changes += [dict(distortion_loss="MSE"), dict(distortion_loss="MS-SSIM", resize=[128, 256])]
-    configs = [teaching(own_folder, tmp_path, **change) for change in changes]
-    assert len({Outputs(config).weights for config in configs}) == 6  # MSE is the default here
-    for config in configs:
-        name = Outputs(config).weights.name
-        assert not set(name) & set('<>:"/\\|?*')
-
-
 def test_starting_from_given_weights(own_folder, tmp_path):
     first = teaching(own_folder, tmp_path / "a", epochs=2)
     weights = Outputs(first).weights
     trained = quiet(first)
     start = dict(load_weight=True, weight_path=str(weights))
-    model = training_loop.initial_model(teaching(own_folder, tmp_path / "b", **start))
+    model = initial_model(teaching(own_folder, tmp_path / "b", **start))
     assert same_weights(model, trained.model)
-    free = training_loop.initial_model(teaching(own_folder, tmp_path / "b", lmbda=[0.001, 0.01], **start))
+    free = initial_model(teaching(own_folder, tmp_path / "b", lmbda=[0.001, 0.01], **start))
     assert torch.equal(free.analysis_x.conv1.weight, trained.model.analysis_x.conv1.weight)
     with pytest.raises(ndic.NDICError, match="has model ndic_bls17, the configuration says bls17"):
-        training_loop.initial_model(teaching(own_folder, tmp_path, model="bls17", **start))
+        initial_model(teaching(own_folder, tmp_path, model="bls17", **start))
     with pytest.raises(ndic.NDICError, match="has num_filters 8, the configuration says 16"):
-        training_loop.initial_model(teaching(own_folder, tmp_path, num_filters=16, **start))
+        initial_model(teaching(own_folder, tmp_path, num_filters=16, **start))
     with pytest.raises(ndic.NDICError, match="there is no checkpoint"):
-        training_loop.initial_model(teaching(own_folder, tmp_path, load_weight=True, weight_path="nowhere.pt"))
+        initial_model(teaching(own_folder, tmp_path, load_weight=True, weight_path="nowhere.pt"))
 
 
 def test_curves_for_tensorboard(own_folder, tmp_path):
@@ -199,18 +188,18 @@ def test_verbose_period(own_folder, tmp_path):
 
 
 def test_the_bar_shows_how_it_goes(own_folder, tmp_path, monkeypatch):
-    """As on a terminal, where there is one: loss, rate and quality of the last batch."""
+    """As on a terminal: loss, rate and quality of the last batch."""
     shown = []
 
-    class Bar(training_loop.tqdm):
+    class Bar(training.tqdm):
         def __init__(self, **options):
             super().__init__(**{**options, "disable": False})
 
         def set_postfix_str(self, text):
             shown.append(text)
 
-    monkeypatch.setattr(training_loop, "tqdm", Bar)
-    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    monkeypatch.setattr(training, "tqdm", Bar)
+    monkeypatch.setattr(training, "CHECK_EVERY", 0)
     config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
     train(config, progress=True, report=lambda line: None)
     assert len(shown) == 4
@@ -226,9 +215,9 @@ def test_training_leaves_the_callers_random_numbers_alone(own_folder, tmp_path):
 
 
 def test_a_model_of_ones_own(own_folder, tmp_path):
-    """Changed where it stands, it is trained as it is; a file could not tell what was changed."""
+    """It is trained in place; a checkpoint could not describe what was changed."""
     config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)
-    model = training_loop.initial_model(config)
+    model = initial_model(config)
     model.synthesis_x.stage1 = torch.nn.Sequential(model.synthesis_x.stage1, torch.nn.Dropout(0.1))
     before = model.synthesis_x.stage1[0].deconv.weight.clone()
     trained = train(config, progress=False, report=lambda line: None, model=model).model
@@ -292,8 +281,8 @@ class _Zeros:
     ("model", "metric"),
     [("bls17", "MS-SSIM"), ("ndic_bmshj18", "MSE"), ("cross_attention", "MSE"), ("parallax_attention", "MSE")],
 )
-def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, monkeypatch):
-    """A GPU then never waits for the CPU to hear of a result. Tensors without values refuse to be asked."""
+def test_a_step_does_not_wait_for_the_device(own_folder, tmp_path, model, metric, monkeypatch):
+    """Meta tensors raise an error where a step would wait for a value from the GPU."""
     size = [64, 128] if metric == "MSE" else [128, 256]
     extra = (
         dict(matching_loss_weight=1.0, dataset_name="Street", street_pairs=[4, 1, 1])
@@ -305,20 +294,18 @@ def test_a_step_asks_the_device_nothing(own_folder, tmp_path, model, metric, mon
         **dict(model=model, resize=size, distortion_loss=metric, lmbda=[0.001, 0.02], save_weights=False, alpha=0.1),
         **dict(optimizer="soap", ema_decay=0.9, rate_balance=0.5, max_grad_norm=1.0, lr_scheduler="cosine", **extra),
     )
-    training = training_loop.Training(
-        config, launch(config), Outputs(config), progress=False, report=lambda line: None, model=None
-    )
-    batch = next(iter(training.batches.of_epoch(0)))
+    setup = set_up(config, launch())
+    batch = next(setup.loader.epoch(0))
     values = [value for value in batch if isinstance(value, torch.Tensor) and value is not batch.rates]
     assert len(values) == (4 if extra else 2)
     batch = type(batch)(*(value.to("meta") if any(value is v for v in values) else value for value in batch))
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
-    training.model.to("meta")
-    training.optimizer = make_optimizer(config, training.model.parameters())
-    training.lr_scheduler = lr_scheduler.make_lr_scheduler(config, training.optimizer, len(training.batches))
-    training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    setup.model.to("meta")
+    setup.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.lr)
+    setup.lr_scheduler = lr_schedule.make_lr_scheduler(setup.optimizer, "cosine", len(setup.loader), config.epochs)
+    setup.average = AveragedModel(setup.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     for _ in range(12 if model == "bls17" else 2):  # SOAP's eigenbases are new after ten
-        _, terms = training._step(batch)
+        _, terms = training.train_step(setup, batch)
     assert terms["loss"].is_meta
     with pytest.raises(RuntimeError, match="meta"):
         terms["loss"].item()
@@ -332,19 +319,18 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     """Of 16 pairs, 3 batches of 3 are done; batches of 4 go on with the ninth, and the cosine where it was."""
     first = teaching(own_folder, tmp_path, train_batch_size=3, **MOVES)
     state = Outputs(first).state
-    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    monkeypatch.setattr(training, "CHECK_EVERY", 0)
     stopping_after(3, monkeypatch)
     assert quiet(first).stopped == "interrupted"
     seen, rates, starts = [], [], []
-    step = training_loop.Training._step.original
 
-    def watched(self, batch):
-        rates.append(self.optimizer.param_groups[0]["lr"])
-        starts.append(self.model.analysis_x.conv1.weight.detach().clone())
+    def watched(step, setup, batch):
+        rates.append(setup.optimizer.param_groups[0]["lr"])
+        starts.append(setup.model.analysis_x.conv1.weight.detach().clone())
         seen.extend(batch.x.mean((1, 2, 3)).mul(1e5).round().tolist())
-        return step(self, batch)
+        return step(setup, batch)
 
-    monkeypatch.setattr(training_loop.Training, "_step", watched)
+    wrap_step(watched, monkeypatch)
     second = teaching(own_folder, tmp_path, train_batch_size=4, **MOVES | {"lr": 0.002})
     with pytest.raises(ndic.NDICError, match=r"train_batch_size 3 then, 4 now; lr 0\.001 then, 0\.002 now"):
         quiet(second)
@@ -352,7 +338,7 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     assert (progress.epoch, progress.step, progress.images) == (0, 2, 8)
     best = ndic.build_model(**second.model_arguments())
     if "model" in exclude:
-        with pytest.raises(ndic.NDICError, match="is gone, though"):
+        with pytest.raises(ndic.NDICError, match="is missing, though"):
             quiet(second)
         ndic.save_checkpoint(best, Outputs(second).weights)
     assert quiet(second).stopped == "epochs"
@@ -363,7 +349,7 @@ def test_a_training_moves_to_another_batch_size_without_a_gap(own_folder, tmp_pa
     assert len(set(rest)) == 8
     assert set(rest) <= set(whole)
     assert len(set(whole)) == 16
-    progress = read_progress(state)
+    progress = read_state(state)
     assert progress.images == 32
     assert progress.by_device["CPU"]["images"] == 33  # one of them was seen again
     assert 0 < progress.validation_seconds < progress.seconds == progress.by_device["CPU"]["seconds"]
@@ -376,7 +362,7 @@ def test_only_a_training_whose_rate_follows_from_the_images_can_move(own_folder,
     before = state.read_bytes()
     for change, words in [
         (dict(lr_scheduler="plateau"), "only a cosine's"),
-        (dict(seed=5), "another seed: it cannot go"),
+        (dict(seed=5), "another seed: it cannot resume"),
     ]:
         with pytest.raises(ndic.NDICError, match=words):
             move_state(state, state, teaching(own_folder, tmp_path, **MOVES | change))

@@ -7,28 +7,24 @@ import signal
 
 import pytest
 import torch
-from conftest import quiet, teaching
+from conftest import quiet, teaching, wrap_step
 
 import ndic_core as ndic
-from ndic_core.training import loop as training_loop
+from ndic_core.training import train as training
 from ndic_core.training.output_paths import Outputs
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_is_good(own_folder, tmp_path, monkeypatch):
-    config = teaching(own_folder, tmp_path, epochs=2)
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_is_good(optimizer, own_folder, tmp_path, monkeypatch):
+    config = teaching(own_folder, tmp_path, epochs=2, optimizer=optimizer)
     good = quiet(config)
     before = Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()
-    step = training_loop.Training._step
-
-    def poisoned(self, batch):
-        return step(self, batch._replace(x=batch.x * math.nan))
-
-    monkeypatch.setattr(training_loop.Training, "_step", poisoned)
+    wrap_step(lambda step, setup, batch: step(setup, batch._replace(x=batch.x * math.nan)), monkeypatch)
     with pytest.raises(ndic.NDICError, match=r"no longer finite numbers in epoch 3; .* keeps the best weights so far"):
-        quiet(teaching(own_folder, tmp_path, epochs=4))
+        quiet(teaching(own_folder, tmp_path, epochs=4, optimizer=optimizer))
     assert (Outputs(config).state.read_bytes(), Outputs(config).weights.read_bytes()) == before
     monkeypatch.undo()
-    assert quiet(teaching(own_folder, tmp_path, epochs=3)).history[:2] == good.history
+    assert quiet(teaching(own_folder, tmp_path, epochs=3, optimizer=optimizer)).history[:2] == good.history
 
 
 def test_a_full_disk_keeps_the_earlier_state(own_folder, tmp_path, monkeypatch):
@@ -85,17 +81,16 @@ def test_spoilt_weights_are_never_saved(own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path, epochs=1)
     quiet(config)
     before = Outputs(config).state.read_bytes()
-    step = training_loop.Training._step
 
-    def spoilt(self, *batch):
-        result = step(self, *batch)
+    def spoilt(step, setup, batch):
+        result = step(setup, batch)
         with torch.no_grad():
-            next(self.model.parameters()).fill_(math.nan)
+            next(setup.model.parameters()).fill_(math.nan)
         return result
 
-    monkeypatch.setattr(training_loop.Training, "_step", spoilt)
-    monkeypatch.setattr(training_loop, "SAVE_EVERY", 0)
-    monkeypatch.setattr(training_loop, "LOOK_EVERY", 0)
+    wrap_step(spoilt, monkeypatch)
+    monkeypatch.setattr(training, "SAVE_EVERY", 0)
+    monkeypatch.setattr(training, "CHECK_EVERY", 0)
     with pytest.raises(ndic.NDICError, match="no longer finite numbers"):
         quiet(teaching(own_folder, tmp_path, epochs=2))
     assert Outputs(config).state.read_bytes() == before
@@ -122,19 +117,18 @@ def test_a_state_whose_weights_are_gone(own_folder, tmp_path):
     config = teaching(own_folder, tmp_path, epochs=1)
     quiet(config)
     Outputs(config).weights.unlink()
-    with pytest.raises(ndic.NDICError, match="is gone, though"):
+    with pytest.raises(ndic.NDICError, match="is missing, though"):
         quiet(config)
 
 
 def test_a_launcher_passing_a_signal_on_does_not_end_the_run_at_once(own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path)
-    step = training_loop.Training._step
 
-    def signalled(self, *batch):
+    def signalled(step, setup, batch):
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             signal.raise_signal(number)
-        return step(self, *batch)
+        return step(setup, batch)
 
-    monkeypatch.setattr(training_loop.Training, "_step", signalled)
+    wrap_step(signalled, monkeypatch)
     assert quiet(config).stopped == "interrupted"
     assert Outputs(config).state.exists()
