@@ -1,6 +1,7 @@
-"""Tables that benchmarks write into the README, each between two marks of its own."""
+"""Tables of results in Markdown, and writing them into documents between two marks."""
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ndic_core.evaluation.evaluate import read_table
@@ -8,12 +9,18 @@ from ndic_core.io import write_whole
 
 
 def known(table: Path) -> list[dict]:
-    """Lines that were measured before."""
+    """The rows of a CSV; none where there is no file."""
     return read_table(table) if table.exists() else []
 
 
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
 def marked(readme: Path, begin: str, end: str) -> re.Pattern:
-    """What finds the place; to be called before anything takes time.
+    """The pattern of a generated part with its marks; called before a measurement, so that it fails early.
 
     Raises:
         SystemExit: the file has no such marks, in a sentence.
@@ -25,6 +32,6 @@ def marked(readme: Path, begin: str, end: str) -> re.Pattern:
 
 
 def write_between(readme: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between the marks."""
+    """Replace the text between the marks."""
     page = marked(readme, begin, end).sub(lambda _: f"{begin}\n{text}\n{end}", readme.read_text(encoding="utf-8"))
     write_whole(readme, page.encode())

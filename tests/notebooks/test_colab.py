@@ -13,9 +13,8 @@ import matplotlib
 import nbformat
 import pytest
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
-
 from build import HERE, NOTEBOOKS, repository, set_repository
+from IPython.core.inputtransformer2 import TransformerManager
 
 INSTALL = [
     f"!git clone --quiet --depth 1 https://github.com/{repository()} ndic",
