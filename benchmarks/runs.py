@@ -17,10 +17,11 @@ from ndic_core.training.train import Trained
 RESULTS = Path(__file__).parent / "results"
 
 
-def option_parser(description: str, threads: int = 2) -> argparse.ArgumentParser:
-    """A parser with the option that all benchmarks share."""
+def option_parser(description: str, threads: int | None = 2) -> argparse.ArgumentParser:
+    """A parser with the option `--threads` and its default; without the option for None."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=threads, help="CPU threads")
+    if threads:
+        parser.add_argument("--threads", type=int, default=threads, help="CPU threads")
     return parser
 
 
