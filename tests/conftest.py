@@ -30,9 +30,27 @@ _CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
 os.environ["NDIC_CACHE"] = _CACHE.name
 
 PATIENCE = 1200  # seconds to wait for another process: only one that hangs takes as long
+SLOW = (
+    "browser",
+    "models/coding",
+    "training",
+    "theory/test_codes",
+    "theory/test_published_numbers",
+    "test_cli",
+    "test_run",
+)
 SHARED = Path(__file__).parents[2] / "shared"
 SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items) -> None:
+    """Mark whole folders and modules as slow, for `make check`; single tests have the mark in their module."""
+    slow = tuple(str(Path(__file__).parent / name) for name in SLOW)
+    for item in items:
+        if str(item.path).startswith(slow):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

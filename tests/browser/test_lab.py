@@ -19,7 +19,6 @@ from lab_browser import (
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
 
-pytestmark = pytest.mark.slow
 NO_BROWSER = "no browser found: `apt install chromium` or `.venv/bin/playwright install chromium`"
 
 

@@ -27,6 +27,7 @@ def save(tmp_path):
     return save
 
 
+@pytest.mark.slow
 def test_a_notebook_is_saved_without_metadata_and_reproducibly(save):
     path = save("from ipywidgets import IntSlider", "print(6 * 7)", "IntSlider()")
     run(path)
@@ -43,6 +44,7 @@ def test_a_notebook_is_saved_without_metadata_and_reproducibly(save):
     assert list(notebook.cells[3].outputs[0].data) == ["text/plain"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "mode"), [(255, "RGB"), (200, "RGBA")])
 def test_images_become_smaller_and_keep_every_pixel(save, alpha, mode):
     original = Image.effect_noise((90, 60), 40).convert("RGBA")
@@ -58,6 +60,7 @@ def test_images_become_smaller_and_keep_every_pixel(save, alpha, mode):
         assert image.convert("RGBA").tobytes() == original.tobytes()
 
 
+@pytest.mark.slow
 def test_unwanted_outputs_are_refused(save):
     fails_inside = "interactive(lambda n: 1 / 0, n=3)"
     path = save("import sys; from ipywidgets import interactive", "print('oh', file=sys.stderr)", fails_inside)
@@ -70,6 +73,7 @@ def test_unwanted_outputs_are_refused(save):
     assert path.read_text() == before
 
 
+@pytest.mark.slow
 def test_no_message_is_sent_to_the_kernel_while_a_cell_runs(save):
     shown = "from ipywidgets import interactive; shown = interactive(lambda n: print(n), n=3)"
     path = save(shown, "print(shown.out.outputs)")
@@ -77,6 +81,7 @@ def test_no_message_is_sent_to_the_kernel_while_a_cell_runs(save):
     assert nbformat.read(path, as_version=4).cells[2].outputs[0].text == "()\n"
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_reported(save):
     path = save("assert 6 * 7 == 41")
     before = path.read_text()
@@ -85,6 +90,7 @@ def test_a_failing_cell_is_reported(save):
     assert path.read_text() == before
 
 
+@pytest.mark.slow
 def test_progress_bars_are_not_saved(save):
     bar = "from tqdm.auto import tqdm\nfor i in tqdm([1, 2], 'training'): pass\nfor i in tqdm(iter([])): pass"
     path = save(f"{bar}\nprint('trained')")

@@ -6,39 +6,46 @@ import nbformat
 import notebook_poke
 import numpy as np
 import pytest
-from build import NOTEBOOKS, execute, text_of
+from build import HERE, execute, text_of
 from ipywidgets import Checkbox, Dropdown, FloatRangeSlider, IntSlider, SelectMultiple, Widget
 from nbformat.v4 import new_code_cell, new_notebook
 
 from ndic_core.notebook.widgets import ClickImage
 
+LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))  # also the template
 POKE = Path(notebook_poke.__file__).read_text(encoding="utf-8") + "\n\npoke()"
+
+
+RESET = "%reset -f"  # forgets every name: solutions must import and define what they use
 
 
 @pytest.fixture
 def execute_and_poke(tmp_path, monkeypatch):
-    """Execute a notebook and move every widget; returns what must not be committed."""
+    """Execute a notebook, move every widget, then execute further cells; returns what must not be committed."""
     # Another test process runs at the same time, and two threads that wait for each other on one core are slow.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
-    def execute_and_poke(notebook):
-        notebook.cells.append(new_code_cell(POKE))
+    def execute_and_poke(notebook, further=()):
+        notebook.cells += [new_code_cell(POKE), *further]
         return execute(notebook, tmp_path)
 
     return execute_and_poke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_notebook_runs_and_every_widget_moves(path, execute_and_poke):
-    """Cells tagged `nbval-check-output` must also print what is committed."""
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_lesson_and_solutions_run_and_every_widget_moves(path, execute_and_poke):
+    """One kernel executes both, which saves a start. Cells tagged `nbval-check-output` print what is committed."""
     committed, notebook = (nbformat.read(path, as_version=4) for _ in range(2))
-    assert execute_and_poke(notebook) == []
+    solutions = path.parent / "solutions" / path.name
+    further = nbformat.read(solutions, as_version=4).cells if solutions.exists() else []
+    assert execute_and_poke(notebook, [new_code_cell(RESET), *further]) == []
     for before, now in zip(committed.cells, notebook.cells, strict=False):
         if "nbval-check-output" in before.metadata.get("tags", []):
             assert [*map(text_of, now.outputs)] == [*map(text_of, before.outputs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "found"),
     [
