@@ -1,52 +1,51 @@
-"""What each part of `cross_attention` is worth: small models trained alike but for one thing, then measured on bytes.
+"""Ablations of `cross_attention`: small models that differ in one part, trained alike and measured on real bytes.
 
-    python benchmarks/ablations.py data/kitti_train --readme README.md     # an hour on one core; goes on where it was
+    python benchmarks/ablations.py     # an hour on one core; resumes
 
-All have 24 filters, see images of 64 × 128 (real pairs and the street's, as the shipped weights' recipes mix them),
-start from one `bmshj18_factorized` that was trained for 20,000 of them, and go on for equally many steps of 4 for MSE
-at one lambda. Measured are 30 held-out real pairs in both orders, decoded with the right y and with another one. Few
-steps, small models, one seed but for the last line of a group, which is the first one with another seed: what differs
-by less than that line does not differ.
+All models have 24 filters and see images of 64 × 128 (real and generated pairs, mixed as in the recipe). They start
+from one `bmshj18_factorized` trained on 20,000 images and train for equally many steps of 4 images, for MSE at one
+lambda. Measured are 30 held-out real pairs in both orders, decoded with the matching y and with a mismatched y. There
+is one seed, except for the last line of a group, which repeats the first line with another seed: smaller differences
+than between these two are noise.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from readme import known, marked, write_between
+from readme import known, markdown
+from runs import RESULTS, Variant, add_data_options, cost, finished, option_parser, resume
 from torch import Tensor, nn
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation.evaluate import averages, evaluate, read_table, write_table
-from ndic_core.io import make_folder
+from ndic_core.evaluation.evaluate import averages, evaluate
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.factory import build_model
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.setup import initial_model
-from ndic_core.training.train import Trained, train
+from ndic_core.training.train import train
 
 LMBDA = 0.002
 SIZE = (64, 128)
 BEGIN, END = "<!-- ablations: written by benchmarks/ablations.py -->", "<!-- end of ablations -->"
-TABLE = Path(__file__).parent / "results" / "ablations.csv"
+TABLE = RESULTS / "ablations.csv"
 
 
 class Nothing(nn.Module):
-    """In place of an alignment module: nothing comes from y."""
+    """Replaces an alignment module: no features of y."""
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         return torch.zeros_like(t)
 
 
 class PlacedCrossAttentionModule(CrossAttentionModule):
-    """Tokens also tell where their patch lies: a learned vector for each place is added to both embeddings."""
+    """Tokens with a learned position embedding, added to the embeddings of x and y."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -60,29 +59,29 @@ class PlacedCrossAttentionModule(CrossAttentionModule):
         return self._split_heads(k), self._split_heads(v)
 
     def _placed(self, embedded: Tensor) -> Tensor:
-        """Tokens come channel by channel, within one place by place."""
+        """Add the position embedding; tokens are ordered by channel, then by position."""
         return embedded + self.places.repeat(embedded.shape[1] // len(self.places), 1)
 
 
 def without_w(model: Codec) -> None:
-    """The decoders get zeros for the common information."""
+    """Replace the common information by zeros."""
     common_information = model.common_information
     model.common_information = lambda y: torch.zeros_like(common_information(y))
 
 
 def without(layer: int, model: Codec) -> None:
-    """No alignment at one scale."""
+    """Remove the alignment at one scale."""
     model.cams[layer] = Nothing()
 
 
 def with_even_start(model: Codec) -> None:
-    """CAMs with fresh weights, whose attention is even, in place of those that look for what is alike."""
+    """Replace the patch-matching initialisation of the CAMs by random weights, whose attention is uniform."""
     options = {key: value for key, value in model.config.items() if key != "model"}
     model.cams = build_model(model.name, **options).cams
 
 
 def with_places(model: Codec) -> None:
-    """CAMs that know where a patch lies."""
+    """Replace the CAMs by CAMs with position embeddings."""
     for i, cam in enumerate(model.cams):
         size = tuple(cam.patch_grid * side for side in cam.patch_size)
         shape = cam.embed_x.out_features, cam.heads, cam.to_q.out_features // cam.heads, cam.patch_grid, cam.dropout.p
@@ -91,19 +90,9 @@ def with_places(model: Codec) -> None:
         model.cams[i] = placed
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One line of the table: a model, keys that differ, and what is done to the model before it is trained."""
-
-    label: str
-    model: str
-    keys: Mapping = field(default_factory=dict)
-    change: Callable[[Codec], None] = lambda model: None
-
-
 LAYERS = ("1/8", "1/4", "1/2")
 CAM = partial(Variant, model="cross_attention")
-# The first of each group is what its others are compared with.
+# The other lines of a group are compared with its first.
 GROUPS: dict[str, list[Variant]] = {
     "cross_attention": [
         CAM("`cross_attention`: width 64, 4 heads of 32"),
@@ -127,7 +116,7 @@ GROUPS: dict[str, list[Variant]] = {
 
 
 def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
-    """The recipe of the shipped weights, small, with Adam, whole views and one lambda."""
+    """The recipe of the shipped weights for a small model, with Adam, whole views and one lambda."""
     small = dict(
         dataset_path=str(args.data),
         native_path="",
@@ -151,21 +140,15 @@ def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
 
 
 def first_stage(args: argparse.Namespace) -> Path:
-    """What all start from; trained once."""
+    """Weights that all variants start from; trained once."""
     config = configuration(args, "bmshj18_factorized", epochs=27)
-    _finished(train(config))
+    finished(train(config))
     return Outputs(config).weights
 
 
-def _finished(trained: Trained) -> Codec:
-    if trained.stopped == "interrupted":
-        raise SystemExit("interrupted: the same command goes on from here")
-    return trained.model
-
-
-def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) -> dict:
+def line(variant: Variant, start: Path, args: argparse.Namespace) -> dict:
     """Train a variant and measure it."""
-    # Of the street alone, as many steps an epoch as of the mixture.
+    # The generated pairs alone give as many steps an epoch as the mixture.
     config = configuration(args, variant.model, save_weights=False, street_pairs=[744, 32, 32], **variant.keys)
     config = config.model_copy(update={"load_weight": True, "weight_path": str(start)})
     steps_an_epoch = -(-len(load_split(config, "train")) // config.train_batch_size)
@@ -175,15 +158,13 @@ def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) ->
         torch.manual_seed(config.seed)
         model = initial_model(config)
         variant.change(model)
-    model = _finished(train(config, model=model))
+    model = finished(train(config, model=model))
     minutes = (time.monotonic() - began) / 60
     pairs = load_split(configuration(args, variant.model), "val")
     rows = evaluate(model, pairs, LMBDA if model.gain is not None else None, ("matching_y", "mismatched_y"))
     points = {point["side_info"]: point for point in averages(rows)}
     costs = [cost(row, LMBDA) for row in rows if row["side_info"] == "matching_y"]
     return {
-        "group": group,
-        "variant": variant.label,
         "steps": config.epochs * steps_an_epoch,
         "parameters": sum(p.numel() for p in model.parameters()),
         "bpp": points["matching_y"]["bpp"],
@@ -194,55 +175,42 @@ def line(group: str, variant: Variant, start: Path, args: argparse.Namespace) ->
     }
 
 
-def cost(row: Mapping, lmbda: float) -> float:
-    """What training minimises, with measured bits."""
-    return row["bpp"] + lmbda * 255**2 * 10 ** (-row["psnr"] / 10)
-
-
 def table(rows: Sequence[Mapping]) -> str:
-    """All lines, in Markdown, each against the first of its group."""
-    lines = []
+    """All groups in Markdown, each line compared with the first of its group."""
+    parts = []
     for group, variants in GROUPS.items():
         found = {row["variant"]: row for row in rows if row["group"] == group}
         first = found.get(variants[0].label)
         if first is None:
             continue
-        lines += ["", f"| {group} | bpp | PSNR | with another scene's y | cost | against the first line |"]
-        lines.append("|---|---|---|---|---|---|")
+        head = [group, "bpp", "PSNR", "with another scene's y", "cost", "against the first line"]
+        lines = []
         for row in filter(None, (found.get(variant.label) for variant in variants)):
-            swapped = "" if row.get("psnr_mismatched_y") is None else f"{row['psnr_mismatched_y']:.2f} dB"
-            cells = [row["variant"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f} dB", swapped, f"{row['cost']:.3f}"]
-            cells.append("" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %")
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines).strip()
+            other = "" if row.get("psnr_mismatched_y") is None else f"{row['psnr_mismatched_y']:.2f} dB"
+            change = "" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %"
+            lines.append(
+                [row["variant"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f} dB", other, f"{row['cost']:.3f}", change]
+            )
+        parts.append(markdown(head, lines))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with image_2/, image_3/ and maybe index.tsv")
+    parser = option_parser(__doc__, threads=1)
+    add_data_options(parser, TABLE)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablations"), help="for the first stage's weights")
-    parser.add_argument("--table", type=Path, default=TABLE, help="the .csv; lines that it has are not trained again")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--steps", type=int, default=930, help="of 4 images, for each; whole epochs")
-    parser.add_argument("--readme", type=Path, help="also write the table into this file, between its marks")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
-    if args.readme:
-        marked(args.readme, BEGIN, END)
     torch.set_num_threads(args.threads)
-    make_folder(args.table.parent)
     start = first_stage(args)
-    for group in args.groups:
-        for variant in GROUPS[group]:
-            if any((row["group"], row["variant"]) == (group, variant.label) for row in known(args.table)):
-                continue
-            print(f"{group}: {variant.label}", flush=True)
-            new = line(group, variant, start, args)
-            write_table([*known(args.table), new], args.table)  # another group may have been written meanwhile
-    text = table(read_table(args.table))
-    print(text)
-    if args.readme:
-        write_between(args.readme, BEGIN, END, text)
+    lines = (
+        ({"group": group, "variant": variant.label}, lambda variant=variant: [line(variant, start, args)])
+        for group in args.groups
+        for variant in GROUPS[group]
+    )
+    resume(args.table, lines)
+    print(table(known(args.table)))
 
 
 if __name__ == "__main__":

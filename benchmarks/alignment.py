@@ -1,12 +1,12 @@
-"""How well trained attention points at the true match, on scenes of the generated street.
+"""Matching accuracy of trained attention on scenes of the generated street.
 
 python benchmarks/alignment.py outputs/weight/A.safetensors outputs/weight/B.safetensors
 """
 
-import argparse
 from pathlib import Path
 
 import torch
+from runs import option_parser
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.checkpoints.checkpoint import load_checkpoint
@@ -17,11 +17,10 @@ from ndic_core.evaluation.matching_accuracy import measure_alignment
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("weights", nargs="+", type=Path, help="checkpoints of cross_attention or parallax_attention")
     parser.add_argument("--scenes", type=int, default=50, help="of the street's test split")
     parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     street = Street(size=tuple(args.image_size))
@@ -29,16 +28,16 @@ def main() -> None:
     for stride in STRIDES:
         positions = [true_offsets(scene.disparity, scene.occluded, stride) for scene in scenes]
         partly = torch.stack([offset.isnan() & ~hidden for offset, hidden in positions]).float().mean()
-        print(f"1/{stride}: y shows {partly:.1%} of the positions only in part; they are left out")
+        print(f"1/{stride}: {partly:.1%} of the positions are only partly visible in y and are left out")
     for path in args.weights:
         model = load_checkpoint(path)
         print(f"{path}: {model.name}")
         for layer in measure_alignment(model, scenes):
             print(
                 f"  1/{layer.stride}: {layer.accuracy_1px:5.1%} of visible positions within one feature pixel "
-                f"(reachable {layer.reachable:6.1%}, always straight {layer.same_place:5.1%}, "
-                f"best single shift {layer.one_shift:5.1%}); "
-                f'"nothing matches" finds occlusions with AUC {layer.occlusion_auc:.3f}'
+                f"(upper bound {layer.reachable:6.1%}, same position {layer.same_place:5.1%}, "
+                f"constant shift {layer.one_shift:5.1%}); "
+                f"the no-match token finds occlusions with AUC {layer.occlusion_auc:.3f}"
             )
 
 

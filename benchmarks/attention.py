@@ -1,19 +1,16 @@
-"""Work, time and memory of the alignment: cross-attention as published and as here, and parallax attention.
+"""Time and memory of the alignment: cross-attention as published and as implemented here, and parallax attention.
 
-All run at the published size (192 filters, images of 128 × 256): the three attention modules of a model, forward and
-one training step; "plain" is the softmax(QKᵀ)V of the published code. Parallax attention also runs on images of
-384 × 1248 ("full"), where it searches further, and which `cross_attention` codes in 15 tiles; of its work the products
-of shifted features are not counted, less than a hundredth of the model's. On a CPU each measurement has a process of
-its own, so that its peak memory is its own; all take turns, so that a machine whose speed drifts slows all.
+All run at the published size (192 filters, images of 128 × 256): the three attention modules of a model, forward pass
+and training step; "plain" is the softmax(QKᵀ)V of the published code. On a CPU each measurement runs in its own
+process, for its own peak memory; the kinds alternate, so that a change of the machine's speed affects all.
 
     python benchmarks/attention.py                 # CPU, two threads, float32
-    python benchmarks/attention.py --device cuda   # GPU: both sides in float32 and in bf16; ratios are to plain float32
+    python benchmarks/attention.py --device cuda   # GPU: float32 and bf16; ratios are to plain float32
 """
 
 import argparse
 import contextlib
 import json
-import math
 import platform
 import resource
 import statistics
@@ -23,21 +20,17 @@ import time
 from pathlib import Path
 
 import torch
+from runs import option_parser
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.evaluation.evaluate import write_table
-from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 
-FULL_SIZE = (384, 1248)  # KITTI's pictures, padded to multiples of 16
-
 
 class PlainCrossAttentionModule(CrossAttentionModule):
-    """The published arithmetic: all six projections, and attention weights written out in memory."""
+    """The published computation: all six projections, and explicit attention weights."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -64,8 +57,8 @@ def build(kind: str, args: argparse.Namespace) -> nn.ModuleList:
     return nn.ModuleList(cls((height // stride, width // stride)) for stride in STRIDES)
 
 
-def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
-    """Median seconds of the work, and peak memory beyond what stood before it, in MB."""
+def measure(kind: str, task: str, args: argparse.Namespace) -> dict:
+    """Median seconds of a task, and its additional peak memory in MB."""
     device = torch.device(args.device)
     if device.type == "cpu":
         torch.set_num_threads(args.threads)
@@ -73,13 +66,13 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
     dtype = torch.bfloat16 if "bf16" in kind else torch.float32
     modules, features = [part.to(device) for part in build(kind, args)], []
     for module, stride in zip(modules, STRIDES, strict=True):
-        size = [side // stride for side in (FULL_SIZE if "full" in kind else args.image_size)]
+        size = [side // stride for side in args.image_size]
         of_y = module.norm_y.normalized_shape[0] if kind.startswith("parallax") else args.num_filters
         channels = args.num_filters, of_y
         features.append([torch.randn(args.batch, n, *size, device=device) for n in channels])
 
     def forward():
-        outs, match = [], ()  # what a module of parallax attention hands to the next
+        outs, match = [], ()  # a module of parallax attention passes its match to the next
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for module, pair in zip(modules, features, strict=True):
                 out = module(*pair, *match)
@@ -95,7 +88,7 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
             module.zero_grad()
 
     def run():
-        if work == "training step":
+        if task == "training step":
             step()
         else:
             with torch.inference_mode():
@@ -103,11 +96,7 @@ def measure(kind: str, work: str, args: argparse.Namespace) -> dict:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    if work == "work":
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.inference_mode():
-            forward()
-        return {"gmac": counter.get_total_flops() / 2e9}
-    with contextlib.suppress(OSError):  # Linux forgets its peak; elsewhere importing may have taken more than the work
+    with contextlib.suppress(OSError):  # resets the peak on Linux; elsewhere it may be that of the imports
         Path("/proc/self/clear_refs").write_text("5")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -130,18 +119,16 @@ def _memory(device: torch.device) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--num-filters", type=int, default=192)
     parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--repeat", type=int, default=3, help="timed runs per process, after one that is not")
     parser.add_argument("--rounds", type=int, default=3, help="processes per measurement; medians are shown")
-    parser.add_argument("--full", action=argparse.BooleanOptionalAction, default=True, help="also the full size")
-    parser.add_argument("--together", action="store_true", help="in one process, as always on a GPU")
-    parser.add_argument("--out", type=Path, help="a .csv to write")
-    parser.add_argument("--one", nargs=2, metavar=("KIND", "WORK"), help=argparse.SUPPRESS)
+    parser.add_argument("--together", action="store_true", help="all in one process, as always on a GPU")
+    parser.add_argument("--out", type=Path, help="CSV file to write")
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "TASK"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measure(*args.one, args)))
@@ -149,21 +136,10 @@ def main() -> None:
     kinds = ["plain", "fused", "parallax"]
     if args.device == "cuda":
         kinds += [f"{kind} bf16" for kind in kinds]
-    full = ["parallax full"] if args.full else []
-    kinds += full
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     print(f"three attention modules, {args.num_filters} filters, {args.image_size[0]} × {args.image_size[1]}, {where}")
     print(f"torch {torch.__version__}\n")
     measured = measure if args.together or args.device == "cuda" else in_own_process
-    work = {kind: measured(kind, "work", args)["gmac"] for kind in ("plain", "fused", "parallax", *full)}
-    tiles = Tiling(*FULL_SIZE, tuple(args.image_size))
-    tiles = tiles.rows * tiles.columns
-    for kind, gmac in work.items():
-        print(f"{'GMAC, forward':14} {kind:17} {gmac:8.2f}   {gmac / work['fused']:.3f} of cross-attention's")
-    if full:
-        pixels = math.prod(FULL_SIZE) / math.prod(args.image_size)
-        print(f"to {FULL_SIZE[0]} × {FULL_SIZE[1]}, {pixels:.1f} × the pixels, parallax attention grows", end=" ")
-        print(f"{work['parallax full'] / work['parallax']:.1f} ×; cross-attention takes {tiles} tiles\n")
     rows = []
     for task in ("forward", "training step"):
         results = {kind: [] for kind in kinds}
@@ -184,9 +160,9 @@ def main() -> None:
                 write_table(rows, args.out)
 
 
-def in_own_process(kind: str, work: str, args: argparse.Namespace) -> dict:
+def in_own_process(kind: str, task: str, args: argparse.Namespace) -> dict:
     """`measure` in a process of its own."""
-    command = [sys.executable, "-W", "ignore", *sys.argv, "--one", kind, work]
+    command = [sys.executable, "-W", "ignore", *sys.argv, "--one", kind, task]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

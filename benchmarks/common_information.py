@@ -1,37 +1,38 @@
-"""What alpha and beta do: small NDIC models trained alike but for these weights, then measured on test scenes.
+"""Effect of the loss weights alpha and beta: small NDIC models that differ in these, measured on test scenes.
 
-    python benchmarks/common_information.py                # 20 minutes on one core; goes on where it was stopped
+    python benchmarks/common_information.py                # 20 minutes on one core; resumes
 
-`ndic_bls17` with 24 channels on the generated street at 64 × 128 pixels, MSE, one lambda, 640 steps of four images, two
-seeds; beside them `bmshj18_factorized`, the same without side information, and one more for two cameras in one place
-(baseline 0). Few steps, small models: it shows what the terms do, not what a full training would end with.
+`ndic_bls17` with 24 channels on generated pairs of 64 × 128 pixels, MSE, one lambda, 640 steps of four images, two
+seeds; also `bmshj18_factorized`, the same without side information, and one model for a baseline of 0. Small models
+after few steps: the table shows the effect of the terms, not the results of a full training.
 
-What was measured before is kept: a run with some seeds only, or a stopped one, replaces the lines of its own models. A
-run of another length writes its table beside the weights, so that notebook 05 goes on reading models trained alike.
+Earlier rows are kept: a run with some seeds only, or a stopped one, replaces the rows of its own models. A run of
+another length writes its table beside the weights, so that notebook 05 reads models of equal training only.
 
-A line per model of the table, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_matching_y,
-psnr_mismatched_y, psnr_no_y (dB: decoded with the right y, another scene's, a grey image); cost, bpp + lambda * 255**2
-* MSE with the right y; bpp_x, bpp_y, bpp_w (estimated); psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (the right y,
-but w rounded to integers, or 0); w_deviation (the root of w's mean variance in a channel); w_capacity (bits per pixel
-that fit through w and its noise in training).
+One row per model, averages over 32 test scenes: bytes (of whole files) and bpp (measured); psnr_matching_y,
+psnr_mismatched_y, psnr_no_y (dB); cost, bpp + lambda · 255² · MSE with matching y; bpp_x, bpp_y, bpp_w (estimated);
+psnr_y of y_hat; psnr_rounded_w and psnr_zero_w (matching y, but w rounded to integers, or 0); w_deviation (root of the
+mean variance of w in a channel); w_capacity (bits per pixel of the channel from w to its noisy version in training).
 """
 
 import argparse
 from pathlib import Path
 
 import torch
+from readme import known
+from runs import RESULTS, cost, finished, option_parser
 
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.common_information import from_parts, loss_terms, noise_capacity, sent_latent
-from ndic_core.evaluation.evaluate import averages, evaluate, read_table, write_table
+from ndic_core.evaluation.evaluate import averages, evaluate, write_table
 from ndic_core.io import make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec
 from ndic_core.training.train import train
 
-# Model, alpha, beta, metres between the cameras: the published defaults of the later paper, those of NDIC, nothing to
-# help, then each handle by itself.
+# Model, alpha, beta, baseline in metres: the defaults of NDIC-CAM, those of NDIC, no side information, baseline 0, then
+# each loss weight by itself.
 RUNS = [
     ("ndic_bls17", 0, 0, 0.54),
     ("ndic_bls17", 1, 1, 0.54),
@@ -41,15 +42,15 @@ RUNS = [
     ("ndic_bls17", 0, 1, 0.54),
     ("ndic_bls17", 1, 10, 0.54),
 ]
-EPOCHS = 10  # of the table that is kept
-TABLE = Path(__file__).parent / "results" / "common_information.csv"
-KEY = ("model", "alpha", "beta", "baseline", "seed", "epochs")  # what tells two lines of it apart
+EPOCHS = 10  # of the committed table
+TABLE = RESULTS / "common_information.csv"
+KEY = ("model", "alpha", "beta", "baseline", "seed", "epochs")  # identifies a row
 
 
 def configuration(
     model: str, alpha: float, beta: float, baseline: float, seed: int, args: argparse.Namespace
 ) -> Config:
-    """The same for all but what is compared."""
+    """The teaching configuration with what is compared."""
     return load_config(
         "teaching",
         model=model,
@@ -71,15 +72,15 @@ def configuration(
 
 @torch.no_grad()
 def measure(model: Codec, config: Config) -> dict:
-    """One line of the table."""
+    """One row of the table, without its key."""
     pairs = load_split(config, "test", progress=False)
     x, y = pairs.batch(range(len(pairs)))
     rows = evaluate(model, pairs, progress=False)
     points = {point["side_info"]: point for point in averages(rows)}
     row = {key: points["matching_y"][key] for key in ("bytes", "bpp")}
     row |= {f"psnr_{kind}": point["psnr"] for kind, point in points.items()}
-    right = [r["bpp"] + config.lmbda * 255**2 * 10 ** (-r["psnr"] / 10) for r in rows if r["side_info"] == "matching_y"]
-    row |= {"cost": sum(right) / len(right), "bpp_x": points["matching_y"]["bpp_estimated"]}
+    costs = [cost(r, config.lmbda) for r in rows if r["side_info"] == "matching_y"]
+    row |= {"cost": sum(costs) / len(costs), "bpp_x": points["matching_y"]["bpp_estimated"]}
     if not model.info.side_info:
         return row
     row |= {name: value.mean().item() for name, value in loss_terms(model, x, y).items() if name != "psnr_x"}
@@ -91,28 +92,25 @@ def measure(model: Codec, config: Config) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, threads=1)
     parser.add_argument("--out", type=Path, default=Path("outputs/common_information"), help="for weights")
-    parser.add_argument("--table", type=Path, help="where the lines go; see above")
+    parser.add_argument("--table", type=Path, help="CSV file; see above")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 64 steps each")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     table = args.table or (TABLE if args.epochs == EPOCHS else args.out / TABLE.name)
-    make_folder(table.parent)  # or a training would be lost
-    before = read_table(table) if table.exists() else []
+    make_folder(table.parent)  # fails before a training
+    before = known(table)
     if not all(row.keys() >= set(KEY) for row in before):
         parser.error(f"{table} is another table, without the columns {', '.join(KEY)}: choose another file")
     rows = {tuple(row[key] for key in KEY): row for row in before}
     for seed in args.seeds:
         for model, alpha, beta, baseline in RUNS:
             config = configuration(model, alpha, beta, baseline, seed, args)
-            trained = train(config, progress=False)
-            if trained.stopped == "interrupted":
-                raise SystemExit("interrupted; the same command goes on")
+            trained = finished(train(config, progress=False))
             key = (model, alpha, beta, baseline, seed, args.epochs)
-            row = dict(zip(KEY, key, strict=True)) | {"lmbda": config.lmbda} | measure(trained.model, config)
+            row = dict(zip(KEY, key, strict=True)) | {"lmbda": config.lmbda} | measure(trained, config)
             rows[key] = row
             print({name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}, flush=True)
             write_table(list(rows.values()), table)

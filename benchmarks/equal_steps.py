@@ -1,22 +1,21 @@
-"""Ideas compared at equal training: from one start, on the same images in the same order, for as many steps.
+"""Ablations of `parallax_attention` after equal training: same start, same images in the same order, same steps.
 
-    python benchmarks/equal_steps.py --readme benchmarks/README.md     # goes on where it was
+    python benchmarks/equal_steps.py     # resumes
 
-Every line is the recipe `pretrain`'s training for MSE of another model, or of one with something taken out: 64 filters,
-images of 128 × 256, all rates in one model, one epoch of 371 steps of 4 with a cosine after 50 steps of warm-up, one
-thread, from the shipped weights of `bmshj18_factorized`, with three seeds. Measured are held-out pairs in both orders,
-as whole views and as windows at the camera's resolution, on real bytes at four lambdas, decoded with their y, another
-scene's, and none. Few steps: which idea learns faster, not where each ends.
+Every line is the recipe's training for MSE of another model, or of one without a part: 64 filters, images of 128 × 256,
+variable rate, one epoch of 371 steps of 4 images with a cosine schedule after 50 steps of warm-up, one thread, from the
+shipped weights of `bmshj18_factorized`, with three seeds. Measured are held-out pairs in both orders, as whole views
+and as windows at the camera's resolution, on real bytes at four lambdas, decoded with matching y, mismatched y and no
+y. The training is short: the table shows which variant learns faster, not the final quality.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 import torch
-from readme import known, marked, write_between
+from readme import known, markdown
+from runs import RESULTS, Variant, add_data_options, finished, option_parser, resume
 from torch import Tensor, nn
 
 from ndic_core.checkpoints.checkpoint import load_pretrained
@@ -24,21 +23,21 @@ from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.bd_rate import bd_rate
-from ndic_core.evaluation.evaluate import averages, evaluate, write_table
+from ndic_core.evaluation.evaluate import averages, evaluate
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train
 
 BEGIN, END = "<!-- equal steps: written by benchmarks/equal_steps.py -->", "<!-- end of equal steps -->"
-TABLE = Path(__file__).parent / "results" / "equal_steps.csv"
-EVERY = 3  # of the validation pairs is measured
+TABLE = RESULTS / "equal_steps.csv"
+EVERY = 3  # every third validation pair is measured
 LAMBDAS = 4
 PARTS = ("whole", "window")
 
 
 class Nothing(nn.Module):
-    """In place of layers whose output is added: as many zeros as they would give."""
+    """Replaces layers whose output is added: zeros of the same shape."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -49,7 +48,7 @@ class Nothing(nn.Module):
 
 
 def without_volume_convolutions(model: Codec) -> None:
-    """Each position matches for itself, on the products of its own features."""
+    """Remove the convolutions over the cost volumes: each position matches independently."""
     coarsest, *finer = model.cams
     coarsest.refine = Nothing(1)
     for cam in finer:
@@ -57,37 +56,23 @@ def without_volume_convolutions(model: Codec) -> None:
 
 
 def without_finer_convolutions(model: Codec) -> None:
-    """At 1/4 and 1/2 each position matches for itself."""
+    """Remove the convolutions over the cost volumes at 1/4 and 1/2."""
     for cam in model.cams[1:]:
         cam.refine = Nothing(len(cam.bias) + 1)
 
 
 def without_retouch(model: Codec) -> None:
-    """The image comes from features alone: y itself is not used."""
+    """Remove the layers that use y at full resolution."""
     model.retouch.layers = Nothing(3)
 
 
 def search_both_sides(model: Codec) -> None:
-    """The coarsest window reaches as far to the right as to the left, and nothing is mirrored."""
+    """Search as far to the right as to the left at the coarsest scale, without mirroring."""
     search, reconstruct = model.cams[0], model.reconstruct
     window, (rows, columns) = search.window, search.reach
     search.window = lambda width: (*window(width)[:2], window(width)[1])
     search.bias = nn.Parameter(torch.zeros(2 * rows + 1, 2 * columns + 1))
     model.reconstruct = lambda h_x, y, inverse=None, right=None: reconstruct(h_x, y, inverse, False)
-
-
-def nothing(model: Codec) -> None:
-    """Leave the model as it is."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One line of the table: a model, keys of its configuration that differ, and what is done to it before training."""
-
-    label: str
-    model: str
-    keys: Mapping = field(default_factory=dict)
-    change: Callable[[Codec], None] = nothing
 
 
 OURS = Variant("`parallax_attention`", "parallax_attention")
@@ -105,23 +90,21 @@ VARIANTS = (
 
 
 def configuration(variant: Variant, seed: int, args: argparse.Namespace) -> Config:
-    """The recipe's, for one epoch."""
+    """The recipe's configuration for one epoch."""
     recipe = load_recipe("pretrain", dataset_path=str(args.data), native_path=str(args.native), **variant.keys)
     own = dict(seed=seed, epochs=1, warmup_steps=50, verbose_period=0, save_weights=False, load_weight=False)
     return recipe["mse", variant.model].config.model_copy(update=own)
 
 
 def measured(variant: Variant, seed: int, args: argparse.Namespace) -> list[dict]:
-    """Train and measure; a row for each part, lambda and kind of side information."""
+    """Train and measure; one row for each part, lambda and kind of side information."""
     config = configuration(variant, seed, args)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(**config.model_arguments())
         start_from(model, load_pretrained("bmshj18_factorized", "MSE"))
         variant.change(model)
-    trained = train(config, progress=False, report=lambda line: None, model=model)
-    if trained.stopped == "interrupted":
-        raise SystemExit("interrupted: the same command goes on from here")
+    model = finished(train(config, progress=False, report=lambda line: None, model=model))
     pairs = load_split(config, "val", False)
     low, high = model.lambdas
     rows = []
@@ -129,16 +112,14 @@ def measured(variant: Variant, seed: int, args: argparse.Namespace) -> list[dict
         shown = pairs.subset(list(pairs.parts[part])[::EVERY])
         for i in range(LAMBDAS):
             points = averages(evaluate(model, shown, low * (high / low) ** (i / (LAMBDAS - 1)), progress=False))
-            rows += [{"variant": variant.label, "seed": seed, "part": part, **point} for point in points]
+            rows += [{"part": part, **point} for point in points]
     return rows
 
 
 def table(rows: Sequence[Mapping]) -> str:
-    """All lines, in Markdown: means over the seeds beside the first line's."""
-    lines = [
-        "| | BD-rate, whole views | BD-rate, windows | with another scene's y | without y | seeds |",
-        "|---" * 6 + "|",
-    ]
+    """All lines in Markdown: means over the seeds, compared with the first line."""
+    head = ["", "BD-rate, whole views", "BD-rate, windows", "with another scene's y", "without y", "seeds"]
+    lines = []
     labels = list(dict.fromkeys(row["variant"] for row in rows))
     labels.sort(key=lambda label: label != OURS.label)
     for label in labels:
@@ -155,12 +136,12 @@ def table(rows: Sequence[Mapping]) -> str:
                 if all(both := [_points(rows, label, seed, "whole", side) for side in (kind, "matching_y")])
             ]
             cells.append(_mean(lost, "{:+.2f}", " dB"))
-        lines.append(f"| {' | '.join([*cells, str(len(seeds))])} |")
-    return "\n".join(lines)
+        lines.append([*cells, str(len(seeds))])
+    return markdown(head, lines)
 
 
 def _points(rows: Sequence[Mapping], label: str, seed: int, part: str, side_info: str = "matching_y") -> list[Mapping]:
-    """One curve, by lambda."""
+    """One curve, sorted by lambda."""
     wanted = dict(variant=label, seed=seed, part=part, side_info=side_info)
     return sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["lmbda"])
 
@@ -173,30 +154,23 @@ def _mean(values: Sequence[float], form: str, unit: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
-    parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
-    parser.add_argument("--table", type=Path, default=TABLE, help="the .csv; lines that it has are not measured again")
+    parser = option_parser(__doc__, threads=1)
+    add_data_options(parser, TABLE)
     parser.add_argument("--lines", nargs="+", type=int, default=range(len(VARIANTS)), help="only these, from 0")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--label", help="for a single line, in place of its own: of another commit's model")
-    parser.add_argument("--readme", type=Path, help="also write the table into this file, between its marks")
     args = parser.parse_args()
-    if args.readme:
-        marked(args.readme, BEGIN, END)
-    torch.set_num_threads(1)
-    for seed in args.seeds:
-        for variant in (VARIANTS[i] for i in args.lines):
-            label = args.label or variant.label
-            if any((row["variant"], row["seed"]) == (label, seed) for row in known(args.table)):
-                continue
-            new = [row | {"variant": label} for row in measured(variant, seed, args)]
-            write_table([*known(args.table), *new], args.table)  # another process may have written meanwhile
-            print(table(known(args.table)), flush=True)
-    text = table(known(args.table))
-    print(text)
-    if args.readme:
-        write_between(args.readme, BEGIN, END, text)
+    torch.set_num_threads(args.threads)
+    lines = (
+        (
+            {"variant": args.label or variant.label, "seed": seed},
+            lambda variant=variant, seed=seed: measured(variant, seed, args),
+        )
+        for seed in args.seeds
+        for variant in (VARIANTS[i] for i in args.lines)
+    )
+    resume(args.table, lines)
+    print(table(known(args.table)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Take in what `gpu_plan.py` brought home: trainings into the runner's, tables and figures into the results.
+"""Merge the output of `gpu_plan.py`: trainings into those of `pretrain.py`, tables and figures into the results.
 
     python benchmarks/gpu_merge.py build/home --outputs outputs --data data/kitti_train --native data/kitti_train_native
 
-A training is taken in where it has seen more images than the runner's own, which must not be running; the runner then
-goes on from there, with its own batch size and learning rate. Its weights are validated once more on the images as they
-are, since the pack holds them compressed, so that what follows is compared with a cost of the same images.
+A training replaces the local one if it has seen more images; the local one must not be running. `pretrain.py` then
+resumes it with its own batch size and learning rate. The weights are validated again on the original images, because
+the pack holds compressed ones and costs are comparable on the same images only. `pages.py` writes the tables into the
+documents.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from readme import known, marked, write_between
+from readme import known, markdown
+from runs import RESULTS, option_parser
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.data.datasets import load_split
@@ -32,7 +33,6 @@ from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state
 from ndic_core.training.validation import validate
 
-BENCHMARKS = Path(__file__).parent
 BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"
 TABLES = ("gpu_attention.csv", "gpu_loops.csv", "gpu_throughput.csv", "gpu_compiled.csv", "where_time_goes_cuda.csv")
 FIGURE = "where_time_goes_cuda.png"
@@ -40,11 +40,7 @@ TRAININGS = "gpu_trainings.csv"
 
 
 def unpack(archive: Path | BytesIO, names: Iterable[str], folder: Path) -> list[str]:
-    """Files of these names, whatever folder of the archive they are in; all else is left there.
-
-    Returns:
-        The names that were found.
-    """
+    """Extract the files with these names, from any folder of the archive; returns the names that were found."""
     wanted, found = set(names), []
     with zipfile.ZipFile(archive) as file:
         for member in file.namelist():
@@ -56,10 +52,10 @@ def unpack(archive: Path | BytesIO, names: Iterable[str], folder: Path) -> list[
 
 
 def joined(folder: Path) -> BytesIO | None:
-    """The archive of the trainings from its pieces; None where there is none.
+    """The archive of the trainings, joined from its pieces; None where there is none.
 
     Raises:
-        NDICError: a piece is missing.
+        NDICError: a piece is missing or damaged.
     """
     pieces = {int(piece.suffix[1:]): piece for piece in folder.glob("training.zip.*") if piece.suffix[1:].isdigit()}
     if not pieces:
@@ -75,10 +71,10 @@ def joined(folder: Path) -> BytesIO | None:
 
 
 def take_in(stage: Stage, folder: Path) -> str:
-    """Take a training's state and weights, from `folder`, into the runner's outputs; what became of it, in a line.
+    """Merge a training's state and weights from `folder` into the local outputs; returns a line for the log.
 
     Raises:
-        NDICError: a file is damaged, the training is another one, or it is running.
+        NDICError: a file is damaged, belongs to another training, or the training is running.
     """
     files = Outputs(stage.config)
     state, weights = folder / files.state.name, folder / files.weights.name
@@ -106,20 +102,20 @@ def take_in(stage: Stage, folder: Path) -> str:
                 progress.best = min(averages["val_loss"], before.best)
 
             moved = folder / "moved.pt"
-            move_state(state, moved, stage.config, change=change)  # refuses what does not belong here
+            move_state(state, moved, stage.config, change=change)  # raises if it is another training
             if not better and "model" not in torch.load(moved, weights_only=True, mmap=True):
                 return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
-            if better:  # else the best weights remain, and the training goes on from those that came
+            if better:  # else the best weights stay, and the training resumes from the merged state
                 save_checkpoint(model, files.weights)
             write_whole(files.state, moved.read_bytes())
     except Timeout:
-        raise NDICError(f"{stage} is being trained: stop the runner first") from None
+        raise NDICError(f"{stage} is being trained: stop pretrain.py first") from None
     where = ", ".join(f"{own['images']:,.0f} on {name}" for name, own in brought.by_device.items())
     return f"{stage}: {before.images:,} → {brought.images:,} images ({where}), cost {averages['val_loss']:.4f}"
 
 
 def tables(results: Path) -> str:
-    """What was measured on GPUs, in Markdown."""
+    """All measurements on GPUs, in Markdown."""
     parts = []
     if rows := known(results / "gpu_attention.csv"):
         parts.append(f"**Attention** ({_sizes(rows[0])}); times as fast as the plain float32:\n")
@@ -147,18 +143,22 @@ def _sizes(row: Mapping) -> str:
 
 
 def _table(rows: Iterable[Mapping], columns: Mapping[str, str], **formats: str) -> str:
-    """A Markdown table: of each column its head and the rows' key."""
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in rows:
-        cells = (
-            "" if row.get(key) is None else formats.get(head, "{}").format(row[key]) for head, key in columns.items()
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    """A Markdown table of rows.
+
+    Args:
+        rows: may lack keys.
+        columns: key of each column by its head.
+        formats: format strings by head.
+    """
+
+    def cell(row: Mapping, head: str, key: str) -> str:
+        return "" if row.get(key) is None else formats.get(head, "{}").format(row[key])
+
+    return markdown(list(columns), [[cell(row, *column) for column in columns.items()] for row in rows]) + "\n"
 
 
 def trainings(report: Mapping) -> list[dict]:
-    """The rows of `TRAININGS` that a report adds."""
+    """Rows of `TRAININGS` from a report."""
     step = report["steps"].get("training", {})
     return [
         {"training": name, "device": report["device"], "torch": report["torch"], "at_once": step["at_once"]}
@@ -168,26 +168,23 @@ def trainings(report: Mapping) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("folder", type=Path, help="what gpu_plan.py wrote")
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
-    parser.add_argument("--outputs", default="outputs", help="the runner's --out")
+    parser.add_argument("--outputs", default="outputs", help="--out of pretrain.py")
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
-    parser.add_argument("--results", type=Path, default=BENCHMARKS / "results", help="for tables and figures")
-    parser.add_argument("--readme", type=Path, default=BENCHMARKS / "README.md", help="with the marks to write between")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--rehearsal", action="store_true", help="take in a rehearsal, which no results are made of")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="for tables and figures")
+    parser.add_argument("--rehearsal", action="store_true", help="merge a rehearsal; needs --results")
     args = parser.parse_args(arguments)
-    if args.rehearsal and BENCHMARKS in (args.results.parent, args.readme.parent):
-        parser.error("--rehearsal: name --results and --readme of your own, nothing here is made of it")
+    if args.rehearsal and args.results == RESULTS:
+        parser.error("--rehearsal: name another --results, a rehearsal is no result")
     torch.set_num_threads(args.threads)
-    marked(args.readme, BEGIN, END)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
     try:
         report = read_report(args.folder)
         if report["rehearsal"] and not args.rehearsal:
-            raise NDICError(f"{args.folder} holds a rehearsal on a CPU: nothing of it belongs to the results")
+            raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result")
         stages = load_recipe(args.recipe, **{key: path for key, path in paths.items() if path}).values()
         make_folder(args.results)
         measurements = args.folder / "measurements.zip"
@@ -205,10 +202,9 @@ def main(arguments: list[str] | None = None) -> None:
             for stage in (stage for stage in stages if Outputs(stage.config).state.name in came):
                 try:
                     print(take_in(stage, Path(folder)), flush=True)
-                except NDICError as error:  # others may do
-                    print(f"{stage} is not taken in: {error}", file=sys.stderr)
+                except NDICError as error:  # the others may succeed
+                    print(f"{stage} is not merged: {error}", file=sys.stderr)
                     refused += 1
-        write_between(args.readme, BEGIN, END, tables(args.results))
         if refused:
             raise SystemExit(1)
     except (NDICError, zipfile.BadZipFile) as error:
@@ -216,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_report(folder: Path) -> dict:
-    """The plan's report.
+    """The report of `gpu_plan.py`.
 
     Raises:
         NDICError: there is none, or it is damaged.
@@ -228,7 +224,7 @@ def read_report(folder: Path) -> dict:
 
 
 def read_back(rows: list[dict]) -> list[dict]:
-    """Rows as they are after writing and reading, to compare."""
+    """Rows after writing and reading, for comparisons."""
     with tempfile.TemporaryDirectory() as folder:
         write_table(rows, Path(folder) / "rows.csv")
         return read_table(Path(folder) / "rows.csv")

@@ -1,18 +1,17 @@
-"""Collect what `gpu_plan.py` needs on a machine with a GPU and without a network: wheels, images and weights.
+"""Pack what `gpu_plan.py` needs on a machine with a GPU but without a network: wheels, images and weights.
 
     python benchmarks/gpu_pack.py build/gpu --data data/kitti_train --native data/kitti_train_native --outputs outputs
 
-The folder and the project, without the weights that ship and the notebooks' outputs, fit into 60 MiB. There:
+The pack and the project, without shipped weights and notebook outputs, fit into 60 MiB. On the other machine:
 
     python3 -m pip install --no-index --no-deps --target build/site build/gpu/wheels/*.whl
     PYTHONPATH=.:build/site python3 benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out build/home
 
-`wheels` are for another Python and platform, of what a machine with the packages of `MACHINE` lacks. `data` has the
-pairs to train on, compressed once more. `outputs` has what the runner's trainings have come to: of a training that is
-on its way the state, without what some dozen steps bring back, and the weights that others start from.
+`wheels` holds the packages that a machine with the packages of `MACHINE` lacks. `data` holds the pairs to train on,
+compressed again. `outputs` holds the progress of `pretrain.py`: of an unfinished training the state, without what some
+dozen steps restore, and the weights that other trainings start from.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -23,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
+from runs import option_parser
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
@@ -37,15 +37,15 @@ MACHINE = (
     *("rich", "typer", "safetensors", "tensorboard", "einops", "lazy-loader", "filelock", "requests", "pytest"),
     "hypothesis",
 )
-ALSO_LACKING = "pydantic"  # though typer's newest version asks for it
+ALSO_LACKING = "pydantic"  # although the newest typer requires it
 MIB = 2**20
 LIMIT, IMAGES = 60 * MIB, 30 * 10**6  # bytes of pack and project, and of the images alone
-QUALITY = 82  # of WebP: 36 dB to the images that are compressed, and half their size
-GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35)  # minor versions that wheels are built for; older ones run on newer
+QUALITY = 82  # of WebP: 36 dB, half the size of the originals
+GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35)  # minor versions of manylinux wheels
 
 
 def lacking(python: str, platform: str) -> list[str]:
-    """What the machine must be brought, NAME==VERSION, in the versions of requirements.lock where it has one."""
+    """Packages that the machine lacks, as NAME==VERSION, with the versions of requirements.lock where it has one."""
 
     def resolved(*arguments: str, text: str = "") -> dict[str, str]:
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
@@ -70,11 +70,11 @@ def download(packages: Iterable[str], folder: Path, python: str) -> None:
     command += ["--only-binary=:all:", f"--python-version={python}", "--implementation=cp", *abis, *tags]
     done = subprocess.run([*command, "--dest", folder, *packages], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"the wheels cannot be had: {done.stderr.strip()}")
+        raise SystemExit(f"the wheels cannot be downloaded: {done.stderr.strip()}")
 
 
 def pack_images(source: Path, target: Path) -> None:
-    """The pairs of a folder, each image compressed once more."""
+    """Copy the pairs of a folder, each image compressed with WebP."""
     for side in ("image_2", "image_3"):
         make_folder(target / side)
     if (source / "index.tsv").exists():
@@ -90,16 +90,16 @@ def pack_images(source: Path, target: Path) -> None:
 
 
 def pack_weights(stages: Iterable[Stage], outputs: Path, target: Path, room: int) -> list[str]:
-    """What the trainings that are not complete go on from: a state where there is one, and the weights of their starts.
+    """Pack what unfinished trainings resume from: their states and the weights of the stages that they start from.
 
     Args:
         stages: of the recipe, in its order.
-        outputs: of the runner.
-        target: takes the same place there.
-        room: bytes.
+        outputs: outputs folder of `pretrain.py`.
+        target: outputs folder of the pack.
+        room: available bytes.
 
     Returns:
-        The trainings for which no room was left.
+        The trainings that did not fit.
     """
     make_folder(target / "weight")
     files = {
@@ -114,7 +114,7 @@ def pack_weights(stages: Iterable[Stage], outputs: Path, target: Path, room: int
     left_out = []
     for name, stage in ((str(stage), stage) for stage in stages if str(stage) in complete):
         state, weights = (target / "weight" / file.name for file in (files[name].state, files[name].weights))
-        # Of a complete training the state only says that it is complete.
+        # The state of a complete training only records that it is complete.
         move_state(files[name].state, state, stage.config, MAY_BE_MISSING if complete[name] else MOMENTS)
         if (name in starts or not complete[name]) and files[name].weights.exists():
             save_checkpoint(load_checkpoint(files[name].weights), weights, half=True)
@@ -134,7 +134,7 @@ def size_of(folder: Path) -> int:
 
 
 def project_size() -> int:
-    """Bytes of the project's files without the weights that ship, and of its notebooks without their outputs."""
+    """Bytes of the project's files without shipped weights and notebook outputs."""
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=PROJECT).stdout
     size = 0
     for file in (PROJECT / name for name in listed.split("\0") if name):
@@ -147,15 +147,15 @@ def project_size() -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for the pack; what an earlier pack left there is replaced")
+    parser = option_parser(__doc__, threads=None)
+    parser.add_argument("folder", type=Path, help="for the pack; replaces an earlier one")
     parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
     parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="the runner's --out")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="--out of pretrain.py")
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
-    parser.add_argument("--python", default="3.12", help="of the machine")
+    parser.add_argument("--python", default="3.12", help="version on the machine")
     parser.add_argument("--platform", default="x86_64-manylinux_2_28", help="of the machine, as uv names it")
-    parser.add_argument("--no-wheels", action="store_true", help="leave the wheels as they are")
+    parser.add_argument("--no-wheels", action="store_true", help="keep the wheels of an earlier pack")
     args = parser.parse_args(arguments)
     parts = ["data", "outputs"] if args.no_wheels else ["data", "outputs", "wheels"]
     for part in parts:

@@ -1,24 +1,24 @@
-"""All that only a GPU can settle, in one command, on a machine that may have no network and little time.
+"""Everything that needs a GPU in one command, on a machine that may have no network and little time.
 
     python benchmarks/gpu_plan.py --minutes 8 --pack build/gpu --out build/home   # build/gpu is from gpu_pack.py
-    python benchmarks/gpu_plan.py --minutes 3 --pack build/gpu --out build/home --device cpu   # rehearses
+    python benchmarks/gpu_plan.py --minutes 3 --pack build/gpu --out build/home --device cpu   # rehearsal
 
-In this order, each step with a time limit of its own; what fails is noted and passed over:
+The steps in order, each with its own time limit; a failed step is reported and skipped:
 
-    tests        files that cross between CPU and GPU, bf16, steps that never wait (tests/training/test_gpu.py)
+    tests        files that cross between CPU and GPU, bf16, no waits within a step (tests/training/test_gpu.py)
     attention    attention modules, as published and as here
     loops        training of the published size: the package's loop and a plain one
-    throughput   images a second and memory of every model, over sizes, batches and precisions
+    throughput   images per second and memory of every model, over sizes, batches and precisions
     compiled     the same under torch.compile, of two models
-    where        where a step's time goes
-    training     the rest of the time: stages of the recipe, several at once
+    where        profile of a training step
+    training     the rest of the time: stages of the recipe, several side by side
 
-Trainings that are furthest from their budget come first, on large batches, with the learning rate that
-`optimizers.py` found for these. The street is rendered, and what is compiled is compiled, while other steps run.
+The trainings with the least progress come first, with large batches and the learning rates that `optimizers.py` found
+for these. Rendering the street and compiling run beside the other steps.
 
-Everything comes home in at most six files of at most 16 MiB: `report.json`, written after each step;
-`measurements.zip` with tables and logs; `training.zip.0` and so on, one archive of weights in 16 bits and of states in
-32 bits, cut into pieces. `gpu_merge.py` takes them in.
+The output is at most six files of at most 16 MiB: `report.json`, written after each step; `measurements.zip` with
+tables and logs; `training.zip.0` and so on, pieces of one archive with weights in 16 bits and states in 32 bits.
+`gpu_merge.py` merges them.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from pathlib import Path
 
 import torch
 from gpu_trainings import BATCH, THREADS, Trainings, render, start, stop, wait
+from runs import option_parser
 
 from ndic_core.catalogue import MODELS
 from ndic_core.config import load_config
@@ -42,9 +43,9 @@ from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import device_name
 
 BENCHMARKS = Path(__file__).parent
-HOME_SECONDS = 15.0  # to write everything, at the end
+HOME_SECONDS = 15.0  # for writing everything at the end
 
-# Seconds, on a GPU and in a rehearsal: of each step, and what they must leave to the training.
+# Seconds on a GPU and in a rehearsal: limits of the steps, and the time to leave for the training.
 LIMITS = {
     "cuda": dict(tests=75, attention=15, loops=40, throughput=45, compiled=45, where=45),
     "cpu": dict(tests=60, attention=20, loops=25, throughput=15, compiled=45, where=15),
@@ -54,17 +55,10 @@ LEAVE = {"cuda": 200.0, "cpu": 62.0}
 
 
 def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """Of each step that measures: Python's arguments, and the files that come into `out`."""
+    """Arguments of Python for each measuring step, and the files that it writes into `out`."""
     gpu = device == "cuda"
-    tests = [
-        str(BENCHMARKS.parent / "tests" / "training" / "test_gpu.py"),
-        "-o",
-        "addopts=",
-        "-p",
-        "no:cacheprovider",
-        "-v",
-    ]
-    tests += ["-o", "filterwarnings=default"]  # the versions there may warn of what those here do not
+    tests = [str(BENCHMARKS.parent / "tests" / "training" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider"]
+    tests += ["-v", "-o", "filterwarnings=default"]  # other versions of packages may have other warnings
     if gpu:
         attention, batch = [], ["--batch", str(BATCH)]
         loops = [*batch, "--preset", "config", "--models", "cross_attention", "--pairs", "64", "--seconds", "2"]
@@ -77,7 +71,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
     else:
         tests += ["-k", "moves or (crosses and bls17)"]
         few = ["--models", "bls17", "--batch", "4"]
-        attention = ["--num-filters", "16", "--image-size", "32", "64", "--repeat", "1", "--no-full", "--together"]
+        attention = ["--num-filters", "16", "--image-size", "32", "64", "--repeat", "1", "--together"]
         loops, sizes = [*few, "--pairs", "8", "--seconds", "0.5"], [*few, "--seconds", "0.2", "--precision", "float32"]
         compiled, where = [*sizes, "--compile"], few
 
@@ -97,7 +91,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
 
 
 class Report:
-    """What each step came to; every change is written at once."""
+    """The outcome of each step, written after every change."""
 
     def __init__(self, folder: Path, device: str):
         self.file = folder / "report.json"
@@ -109,14 +103,14 @@ class Report:
         write_whole(self.file, json.dumps(self.content, indent=1).encode())
 
     def note(self, step: str, **facts) -> None:
-        """Facts of a step: added to those that are known."""
+        """Add facts of a step."""
         self.content["steps"].setdefault(step, {}).update(facts)
         self.write()
         print(f"{step}: {', '.join(f'{key} {value}' for key, value in facts.items())}", flush=True)
 
 
 def run(command: Sequence[str], log: Path, seconds: float) -> dict:
-    """Run Python on a command within a time limit: how it ended, and how long it took."""
+    """Run Python with a time limit; returns how it ended ("well" or why not) and the seconds."""
     began = time.monotonic()
     with log.open("wb") as out:
         process = start(command, out)
@@ -129,7 +123,7 @@ def run(command: Sequence[str], log: Path, seconds: float) -> dict:
 
 
 def collect(measured: Path, logs: Path, out: Path) -> None:
-    """All tables, figures and logs so far, in one file."""
+    """Write all tables, figures and logs so far into one archive."""
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for folder in (measured, logs):
@@ -139,10 +133,10 @@ def collect(measured: Path, logs: Path, out: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, threads=None)
     parser.add_argument("--minutes", type=float, default=8, help="for everything")
     parser.add_argument("--pack", type=Path, required=True, help="the folder that gpu_pack.py made")
-    parser.add_argument("--out", type=Path, required=True, help="a folder for what is to come home")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the output")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--at-once", type=int, help="trainings side by side; by default half the CPU cores")
@@ -150,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     end = time.monotonic() + 60 * args.minutes
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("Error: --device cuda: there is no GPU here; --device cpu rehearses")
+        raise SystemExit("Error: --device cuda: there is no GPU; use --device cpu for a rehearsal")
     if not (args.pack / "pack.json").exists():
         raise SystemExit(f"Error: {args.pack} is no pack: benchmarks/gpu_pack.py makes one")
     make_folder(args.out)
@@ -174,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
 def work_through(
     args: argparse.Namespace, report: Report, end: float, work: Path, background: dict[str, subprocess.Popen]
 ) -> None:
-    """All steps, with the work folder for what does not come home."""
+    """Run all steps; `work` is a temporary folder."""
     logs, measured, trainings = work / "logs", work / "measured", None
     chosen = args.only or [*LIMITS["cpu"], "training"]
     if "training" in chosen:
@@ -188,7 +182,7 @@ def work_through(
     with (logs / "street.log").open("wb") as log:
         background["street"] = render(configs, log)
     steps = {step: how for step, how in measurements(args.device, measured).items() if step in chosen}
-    if "compiled" in steps and args.device == "cuda":  # once before it is timed, beside the other steps
+    if "compiled" in steps and args.device == "cuda":  # fill the compiler's cache beside the other steps
         command = [*steps["compiled"][0], "--seconds", "0", "--out", str(work / "not_timed.csv")]
         with (logs / "compile.log").open("wb") as log:
             background["compiled"] = start(command, log, nice=True)

@@ -1,4 +1,4 @@
-"""Trainings of the recipe on a GPU, several side by side: from the pack that `gpu_pack.py` made to what comes home."""
+"""Trainings of the recipe on a GPU, several side by side, from the pack of `gpu_pack.py` to the archive for merging."""
 
 import json
 import math
@@ -34,16 +34,16 @@ from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, TrainingState, mov
 
 BENCHMARKS = Path(__file__).parent
 MIB = 2**20
-BATCH = 16  # images of a training step: a GPU takes hardly longer for them than for 4
+BATCH = 16  # images per step, which take a GPU hardly longer than 4
 PIECE, ROOM = 16 * MIB, 58 * MIB  # of the archive of the trainings: four files, beside two others
-GRACE = 10.0  # seconds for a process to end by itself
-# Seconds that a training takes beside its steps: to import, before; to validate, after.
+GRACE = 10.0  # seconds between the request to end and the kill
+# Seconds of a training besides its steps: imports before, validation after.
 BESIDE = {"cuda": 15.0, "cpu": 25.0}
-THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # of the CPU; a rehearsal is seldom alone on it
+THREADS = {"cuda": ["--threads", "2"], "cpu": ["--threads", "1"]}  # CPU threads
 
 
 def start(command: Sequence[str], out, nice: bool = False) -> subprocess.Popen:
-    """Python on a command, in a process group of its own; `nice`: it only takes what others leave of the CPU."""
+    """Start Python in a new process group, at the lowest priority if `nice`."""
     return subprocess.Popen(
         [*["nice", "-n", "19"] * nice, sys.executable, *command],
         stdin=subprocess.DEVNULL,
@@ -54,13 +54,13 @@ def start(command: Sequence[str], out, nice: bool = False) -> subprocess.Popen:
 
 
 def wait(process: subprocess.Popen, deadline: float) -> None:
-    """Wait for a process until a time of the monotonic clock, no longer."""
+    """Wait for a process, at most until a time of the monotonic clock."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def stop(processes: Iterable[subprocess.Popen]) -> None:
-    """Ask processes to end, as Ctrl-C does; kill what does not, with all that they have begun."""
+    """Interrupt processes; kill those that do not end, with their children."""
     processes = list(processes)
     for process in processes:
         if process.poll() is None:
@@ -75,12 +75,12 @@ def stop(processes: Iterable[subprocess.Popen]) -> None:
 
 
 class Trainings:
-    """Stages of the recipe, on their way in a folder of outputs.
+    """Stages of the recipe that are trained in a folder of outputs.
 
     Args:
-        recipe: a preset, or a file.
-        pack: the pack's folder.
-        outputs: of the trainings here.
+        recipe: a preset or a YAML file.
+        pack: folder of the pack.
+        outputs: folder for the trainings.
         device: "cuda" or "cpu".
         changes: keys to set differently.
     """
@@ -102,7 +102,7 @@ class Trainings:
         return {str(stage) for stage in self.stages[name].lineage}
 
     def _bring(self, name: str, stage: Stage) -> TrainingState:
-        """State and weights from the pack, where it has them."""
+        """Copy state and weights from the pack, where it has them."""
         files = Outputs(stage.config)
         for file in (files.state, files.weights):
             packed = self.pack / "outputs" / "weight" / file.name
@@ -113,7 +113,7 @@ class Trainings:
         return self.progress(name)
 
     def progress(self, name: str) -> TrainingState:
-        """How far a training has come; a state that cannot be read is as none, so that others go on."""
+        """Progress of a training; a damaged state counts as none, so that the others continue."""
         state = Outputs(self.stages[name].config).state
         with suppress(NDICError):
             return read_state(state) if state.exists() else TrainingState()
@@ -123,7 +123,7 @@ class Trainings:
         return self.progress(name).epoch >= self.stages[name].config.epochs
 
     def ready(self) -> list[str]:
-        """Trainings that can go on: those of the recipe's first stages first, then those with the least done."""
+        """Trainings that can continue, sorted by stage of the recipe, then by progress."""
         order = {stage.name: i for i, stage in reversed(list(enumerate(self.stages.values())))}
         found = [
             name
@@ -136,11 +136,9 @@ class Trainings:
         return sorted(found, key=lambda name: (order[self.stages[name].name], done[name]))
 
     def data(self) -> list[Config]:
-        """A configuration with all that is to be trained on, where anything is to be trained."""
+        """A configuration with all data of the trainings (the disparity if one needs it); empty if all are complete."""
         configs = [self.stages[name].config for name in self.ready()]
-        return [config for config in configs if config.matching_loss_weight][:1] or configs[
-            :1
-        ]  # with the disparity, if need be
+        return [config for config in configs if config.matching_loss_weight][:1] or configs[:1]
 
     def command(self, name: str, minutes: float) -> list[str]:
         sets = [f"--set={key}={json.dumps(value)}" for key, value in self.changes[name].items()]
@@ -148,7 +146,7 @@ class Trainings:
         return [*command, "--out", str(self.outputs), "--minutes", f"{minutes:.2f}", *sets]
 
     def run(self, end: float, at_once: int, logs: Path, note: Callable[[str], None]) -> None:
-        """Train until `end`, `at_once` of them side by side; each is begun once, whatever becomes of it."""
+        """Train until `end`, `at_once` of them side by side; each is started once."""
         running: dict[str, subprocess.Popen] = {}
         begun: set[str] = set()
         try:
@@ -173,7 +171,7 @@ class Trainings:
             stop(running.values())
 
     def summary(self) -> dict[str, dict]:
-        """What was trained here, by name."""
+        """Progress of the trainings in this run, by name."""
         found = {}
         for name, before in self.brought.items():
             now = self.progress(name)
@@ -189,10 +187,10 @@ class Trainings:
         return found
 
     def bring_home(self, out: Path, room: int = ROOM) -> list[str]:
-        """Write the archive of what was trained, in pieces; say what it had no room for.
+        """Write the archive of the trainings in pieces; returns what did not fit or is damaged.
 
-        All weights come home in 16 bits. The state of a training that is not complete comes with its weights in 32
-        bits where there is room, and with its moments where there still is.
+        All weights are stored in 16 bits. The state of an unfinished training includes its weights in 32 bits if they
+        fit, and then its moments if they fit.
         """
         names, damaged = list(self.summary()), {}
         chosen: dict[str, Path] = {}
@@ -203,11 +201,11 @@ class Trainings:
                 weights = Outputs(self.stages[name].config).weights
                 try:
                     save_checkpoint(load_checkpoint(weights), Path(folder) / weights.name, half=True)
-                except NDICError as error:  # others may do
+                except NDICError as error:  # the others may succeed
                     damaged[name] = str(error)
                 else:
                     file.write(Path(folder) / weights.name, weights.name)
-            room -= archive.tell() + 1024 * len(names)  # for the archive's own lists
+            room -= archive.tell() + 1024 * len(names)  # for the archive's directory
             for i, without in enumerate((MAY_BE_MISSING, MOMENTS, ())):
                 for name in (name for name in names if not (i and self.complete(name))):
                     state = Outputs(self.stages[name].config).state
@@ -227,19 +225,19 @@ class Trainings:
 
 
 def _no_best(progress: TrainingState) -> None:
-    """The pack's images are not quite those that the best cost so far was measured on."""
+    """Forget the best cost, which was measured on the uncompressed images."""
     progress.best = math.inf
 
 
 def large_batch_rate(stage: Stage) -> float:
-    """The learning rate of a stage for batches of `BATCH`, by what was measured for trainings of its kind."""
+    """The learning rate of a stage for batches of `BATCH`, from the measurements of `optimizers.py`."""
     return stage.config.lr * learning_rate_factor(BATCH, fresh=stage.start is None)
 
 
 class Processes(ProcessPoolExecutor):
-    """Renders pairs of the street in processes, where threads would share one interpreter.
+    """Renders pairs of the street in processes, because threads share one interpreter.
 
-    Numbers come as NumPy's, since PyTorch's would need more shared memory than some machines have.
+    Results are sent as NumPy arrays: PyTorch tensors would need more shared memory than some machines have.
     """
 
     def map(self, function: Callable, indices: Iterable[int]) -> Iterator[SimpleNamespace]:
@@ -253,7 +251,7 @@ def _numbers(function: Callable, index: int) -> dict:
 
 
 def render(configs: Iterable[Config], log) -> subprocess.Popen:
-    """Prepare the data of some configurations, one after the other, at the lowest priority."""
+    """Start preparing the data of configurations, one after the other, at the lowest priority."""
     return start([__file__, *(config.model_dump_json(by_alias=True) for config in configs)], log, nice=True)
 
 

@@ -1,24 +1,24 @@
-"""Which memory layout convolutions are faster in: channel by channel (NCHW) or pixel by pixel (channels last).
+"""Memory layouts of convolutions compared: channels first (NCHW) and channels last.
 
-A four-layer analysis and synthesis, as every model has them, evaluated and trained in both layouts in turn, in one
-process. `ndic_core.models.transforms.channels_last` settles the layout for all models.
+Analysis and synthesis transforms of four layers, forward pass and training step; the layouts alternate in one process.
+All models use `ndic_core.models.transforms.channels_last`.
 
     python benchmarks/layout.py                  # CPU, two threads, float32
     python benchmarks/layout.py --device cuda    # GPU, float32 and bf16
 """
 
-import argparse
 import statistics
 import time
 
 import torch
+from runs import option_parser
 from torch import nn
 
 from ndic_core.models.transforms import analysis_4, synthesis_4
 
 
 def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype, repeat: int) -> dict[str, dict[str, float]]:
-    """Median seconds, by work and layout."""
+    """Median seconds by task and layout."""
     layouts = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
     batches = {name: images.contiguous(memory_format=layout) for name, layout in layouts.items()}
 
@@ -50,9 +50,8 @@ def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype, repeat: int)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--repeat", type=int, default=9)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

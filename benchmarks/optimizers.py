@@ -1,29 +1,27 @@
-"""Which optimizer, learning rate, batch, average and balance train our models best, at the size that ships.
+"""Optimizer, learning rate, batch size, weight average and rate balance of the recipe, compared at the shipped size.
 
-    python benchmarks/optimizers.py --readme benchmarks/README.md     # goes on where it was
+    python benchmarks/optimizers.py     # resumes
 
-Every run is one of the recipe `pretrain` but for what its line says: 64 filters, images of 128 × 256, all rates in one
-model, cosine after 50 steps of warm-up, one thread. `bmshj18_factorized` starts with fresh weights, the others with the
-shipped ones of `bmshj18_factorized`. Measured is bpp + lambda * 255² * MSE (estimated rate) of the 30 held-out pairs in
-both orders, as whole views and as windows: the geometric mean over three lambdas. CPU time is that of the process
-without validation.
+Every line changes some keys of the recipe `pretrain`: 64 filters, images of 128 × 256, variable rate, cosine schedule
+after 50 steps of warm-up, one thread. `bmshj18_factorized` starts with random weights, the others with the shipped
+weights of `bmshj18_factorized`. Measured is bpp + lambda · 255² · MSE (estimated rate) of the 30 held-out pairs in both
+orders, as whole views and as windows: the geometric mean over three lambdas. CPU time is without validation.
 """
 
 import argparse
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean, stdev
 
 import torch
 from lightning_fabric import Fabric
-from readme import known, marked, write_between
+from readme import known, markdown
+from runs import RESULTS, add_data_options, finished, option_parser, resume
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation.evaluate import write_table
 from ndic_core.io import weights_file
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
@@ -31,15 +29,15 @@ from ndic_core.training.train import train
 from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
-FRESH = "bmshj18_factorized"  # starts with fresh weights, all others with its shipped ones
-TABLE = Path(__file__).parent / "results" / "optimizers.csv"
+FRESH = "bmshj18_factorized"  # starts with random weights, all others with its shipped weights
+TABLE = RESULTS / "optimizers.csv"
 COSTS = ("val_loss", "cost_low", "cost_middle", "cost_high", "cost_whole", "cost_window")
-# The recipe before this one, and what the lines of a group differ from.
+# The former recipe, and the keys that the lines of a group change.
 FORMER = dict(optimizer="adam", lr=0.001, ema_decay=0, rate_balance=0)
 NEW = dict(optimizer="soap", lr=0.01, ema_decay=0.995, rate_balance=0.6)
 
-# Group: the models, and of each line its label, its keys and its epochs of 371 steps: half as many of models that start
-# from other weights. The first line is the reference.
+# Group: the models, and of each line its label, keys and epochs of 371 steps (half as many for models that start from
+# other weights). The first line is the reference.
 GROUPS: dict[str, tuple[tuple[str, ...], list[tuple[str, dict, int]]]] = {
     "recipe": (
         ("bmshj18_factorized", "ndic_bls17"),
@@ -130,26 +128,24 @@ def configuration(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
 
 
 def settings(config: Config) -> str:
-    """What lines may differ in: two lines that agree in it are one training."""
+    """The keys that identify a training: lines with equal settings share one."""
     keys = ("optimizer", "lr", "epochs", "train_batch_size", "ema_decay", "rate_balance", "window_fraction")
     return ", ".join(f"{key} {getattr(config, key)}" for key in keys)
 
 
 def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> dict:
-    """Train and validate; what one line of one seed takes into the table."""
+    """Train and validate; the columns of one line for one seed."""
     config = configuration(model, seed, epochs, keys, args)
-    images = epochs * len(load_split(config, "train", False))  # also prepares the data, which is not to be timed
+    images = epochs * len(load_split(config, "train", False))  # also prepares the data, before the timing
     began = time.process_time()
-    trained = train(config, progress=False, report=lambda line: None)
-    if trained.stopped == "interrupted":
-        raise SystemExit("interrupted: the same command goes on from here")
+    trained = finished(train(config, progress=False, report=lambda line: None))
     seconds = time.process_time() - began
-    # The same validation pairs for all, whatever a line trains on; its time is that of the one within the training.
+    # All lines are validated on the same pairs. Validation within the training takes as long and is subtracted.
     common = configuration(model, seed, epochs, {}, args)
     began = time.process_time()
     pairs, fabric = load_split(common, "val", False), Fabric(accelerator="cpu", devices=1)
     loss = {key: getattr(common, key) for key in ("alpha", "beta", "distortion_loss")}
-    result = validate(trained.model, pairs, fabric, bf16=uses_bf16(common.precision, fabric.device), **loss)
+    result = validate(trained, pairs, fabric, bf16=uses_bf16(common.precision, fabric.device), **loss)
     seconds -= (time.process_time() - began) * (2 if config.ema_decay else 1)
     return {
         "settings": settings(config),
@@ -161,7 +157,7 @@ def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.N
 
 
 def learning_rate_factor(batch: int, fresh: bool, rows: Sequence[Mapping] | None = None) -> float:
-    """How many times the recipe's learning rate was best for another batch size, from fresh or from other weights.
+    """Best learning rate for a batch size relative to the recipe's, from random (`fresh`) or from other weights.
 
     Raises:
         ValueError: nothing was measured for that batch size.
@@ -181,28 +177,26 @@ def learning_rate_factor(batch: int, fresh: bool, rows: Sequence[Mapping] | None
 
 
 def table(rows: Sequence[Mapping]) -> str:
-    """All groups, in Markdown: means over the seeds, and how far each line is from the first of its group."""
-    lines = []
+    """All groups in Markdown: means over the seeds, and the change from the first line of the group."""
+    parts = []
     for group, (models, variants) in GROUPS.items():
         for model in models:
             of_model = [row for row in rows if (row["group"], row["model"]) == (group, model)]
             first = {row["seed"]: row for row in of_model if row["variant"] == variants[0][0]}
             if not first:
                 continue
-            lines += [
-                "",
-                f"| {group}: `{model}` | steps | CPU s | cost | whole | window | low, middle, high λ | seeds |",
-            ]
-            lines.append("|---" * 8 + "|")
+            head = [f"{group}: `{model}`", "steps", "CPU s", "cost", "whole", "window", "low, middle, high λ", "seeds"]
+            lines = []
             for label, _, _ in variants:
                 found = [row for row in of_model if row["variant"] == label and row["seed"] in first]
                 if found:
                     lines.append(_line(label, found, first))
-    return "\n".join(lines).strip()
+            parts.append(markdown(head, lines))
+    return "\n\n".join(parts)
 
 
-def _line(label: str, found: Sequence[Mapping], first: Mapping) -> str:
-    """One line; costs beside the first line's of the same seeds."""
+def _line(label: str, found: Sequence[Mapping], first: Mapping) -> list[str]:
+    """Cells of one line; costs are compared with those of the first line for the same seeds."""
     reference = label == first[found[0]["seed"]]["variant"]
 
     def change(column: str) -> str:
@@ -216,45 +210,40 @@ def _line(label: str, found: Sequence[Mapping], first: Mapping) -> str:
     cells += [f"{mean(row[c] for row in found):.4f}" if reference else change(c) for c in ("cost_whole", "cost_window")]
     rates = ("cost_low", "cost_middle", "cost_high")
     cells.append(", ".join(f"{mean(row[c] for row in found):.3f}" if reference else change(c) for c in rates))
-    cells.append(str(len(found)))
-    return f"| {' | '.join(cells)} |"
+    return [*cells, str(len(found))]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
-    parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
-    parser.add_argument("--table", type=Path, default=TABLE, help="the .csv; lines that it has are not measured again")
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--lines", nargs="+", type=int, help="only these lines of a group, from 0")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--readme", type=Path, help="also write the table into this file, between its marks")
-    args = parser.parse_args()
-    if args.readme:
-        marked(args.readme, BEGIN, END)
-    torch.set_num_threads(1)
+def lines(args: argparse.Namespace) -> Iterator[tuple[dict, Callable[[], list[dict]]]]:
+    """The lines that the options select, for `resume`."""
     for seed in args.seeds:
         for group in args.groups:
             models, variants = GROUPS[group]
             for model in (name for name in models if not args.models or name in args.models):
                 for place, (label, keys, epochs) in enumerate(variants):
-                    epochs = epochs if model == FRESH else epochs // 2
-                    line = {"group": group, "variant": label, "model": model, "seed": seed}
-                    if args.lines and place not in args.lines:
-                        continue
-                    if any(line.items() <= row.items() for row in known(args.table)):
-                        continue
-                    same = {"model": model, "seed": seed}
-                    same["settings"] = settings(configuration(model, seed, epochs, keys, args))
-                    twin = next((row for row in known(args.table) if same.items() <= row.items()), None)
-                    new = (twin or measured(model, seed, epochs, keys, args)) | line
-                    write_table([*known(args.table), new], args.table)  # another process may have written meanwhile
-                    print(new, flush=True)
-    text = table(known(args.table))
-    print(text)
-    if args.readme:
-        write_between(args.readme, BEGIN, END, text)
+                    if not args.lines or place in args.lines:
+                        key = {"group": group, "variant": label, "model": model, "seed": seed}
+                        run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
+                        yield key, lambda run=run: [measured_once(*run, args)]
+
+
+def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> dict:
+    """`measured`, or the columns of a line of the table with the same settings."""
+    same = {"model": model, "seed": seed, "settings": settings(configuration(model, seed, epochs, keys, args))}
+    twin = next((row for row in known(args.table) if same.items() <= row.items()), None)
+    return twin or measured(model, seed, epochs, keys, args)
+
+
+def main() -> None:
+    parser = option_parser(__doc__, threads=1)
+    add_data_options(parser, TABLE)
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--lines", nargs="+", type=int, help="only these lines of a group, from 0")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    resume(args.table, lines(args))
+    print(table(known(args.table)))
 
 
 if __name__ == "__main__":

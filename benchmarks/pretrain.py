@@ -1,15 +1,14 @@
-"""Train the weights that ship: work through a recipe, stage by stage and model by model, for as long as there is time.
+"""Train the shipped weights: all stages and models of a recipe, for a limited time, resumable.
 
-    python benchmarks/pretrain.py --minutes 150 --threads 1     # the same command goes on where it stopped
-    python benchmarks/pretrain.py --status                      # how far each training has come
+    python benchmarks/pretrain.py --minutes 150 --threads 1     # the same command resumes
+    python benchmarks/pretrain.py --status                      # progress of each training
     python benchmarks/pretrain.py --set "exclude=[]"          # with pairs that data_prep.corpus made
 
-Trainings that are complete are passed over, the unfinished one goes on. The state is written every minute, whole or not
-at all, so a run may be killed at any time. Each validation is one line, on standard output and in `pretrain.log` below
-the outputs. The recipe is `ndic_core/configs/pretrain.yaml`: one stage of all models after the other, in its order.
+Complete trainings are skipped. The state is written every minute, atomically, so a run may be killed at any time. Each
+validation is one line, on standard output and in `pretrain.log` below the outputs. The recipe is
+`ndic_core/configs/pretrain.yaml`: one stage of all models after the other, in its order.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from runs import option_parser
 
 from ndic_core.config import parse_changes
 from ndic_core.errors import NDICError
@@ -28,11 +28,11 @@ from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, read_state
 from ndic_core.training.train import train
 
-LEAST_MINUTES = 0.5  # with less left, no training is begun: loading data takes about as long
+LEAST_MINUTES = 0.5  # no training starts with less left: loading data takes about as long
 
 
 def progress_of(stage: Stage) -> TrainingState:
-    """How far a training has come; at its beginning where it has no state."""
+    """Progress of a training; a new one where it has no state."""
     file = Outputs(stage.config).state
     return read_state(file) if file.exists() else TrainingState()
 
@@ -43,19 +43,19 @@ def complete(stage: Stage) -> bool:
 
 
 def work(stages: Iterable[Stage], minutes: float, report, clock=time.monotonic) -> str:
-    """Train what is not complete, in order.
+    """Train the incomplete stages, in order.
 
     Args:
         stages: of the recipe.
-        minutes: after which to stop.
-        report: takes a line at a time.
-        clock: in seconds.
+        minutes: time limit.
+        report: receives each line.
+        clock: returns seconds.
 
     Returns:
         Why it ended: "complete", "time" or "interrupted".
 
     Raises:
-        NDICError: see `train`; a stage that failed is not passed over, since others may start from it.
+        NDICError: see `train`; a failed stage is not skipped, because others may start from it.
     """
     end = clock() + 60 * minutes
     for stage in stages:
@@ -97,16 +97,15 @@ def status(stages: Iterable[Stage]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, threads=1)
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
     parser.add_argument("--out", default="outputs", help="for states, weights and the log")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="after which to stop")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="time limit")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys to set differently")
     parser.add_argument("--only", nargs="+", metavar="STAGE/MODEL", help="these trainings and no others")
-    parser.add_argument("--status", action="store_true", help="print how far each training has come, train nothing")
+    parser.add_argument("--status", action="store_true", help="print the progress of each training only")
     args = parser.parse_args(arguments)
     try:
         changes = parse_changes(args.set)

@@ -1,13 +1,13 @@
-"""The generated street: how fast it is rendered, and how its geometry is distributed.
+"""The generated street: rendering speed and statistics of its geometry.
 
 python benchmarks/street.py                  # one thread, 50 pairs for the speed, 200 for the geometry
 """
 
-import argparse
 import time
 from dataclasses import replace
 
 import torch
+from runs import option_parser
 
 from ndic_core.data.ground_truth import warp
 from ndic_core.data.street import Street, StreetPair
@@ -20,11 +20,11 @@ def warp_psnr(pair: StreetPair) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, threads=1)
     parser.add_argument("--pairs", type=int, default=200, help="scenes for the geometry")
     parser.add_argument("--timed", type=int, default=50, help="scenes for the speed")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     street = Street()
     street.pair(0)
     start = time.perf_counter()

@@ -1,16 +1,14 @@
-"""Training, images a second: the package's loop against a plain one in the published style, in one run.
+"""Training speed: the package's training loop against a plain loop in the published style.
 
-The plain loop takes one pair at a time, decodes, crops and resizes its two PNG files every time, works in float32 and
-PyTorch's default layout, with GDN as CompressAI writes it and attention weights written out in memory, computes
-everything about y, and takes PSNR and MS-SSIM of every image on the CPU. The package's loop trains in batches from its
-cache, in bf16 where the device computes in it. Both train the same model on the same files, in turns, so that a machine
-whose speed drifts slows both.
+The plain loop takes one pair at a time, decodes, crops and resizes its two PNG files every time, uses float32 and
+PyTorch's default memory layout, CompressAI's GDN and explicit attention weights, computes everything from y, and takes
+PSNR and MS-SSIM of every image on the CPU. The package's loop trains in batches from its cache, in bf16 where the
+device supports it. Both train the same model on the same files, alternately in one process.
 
     python benchmarks/training.py                          # CPU, the teaching configuration
     python benchmarks/training.py --device cuda --preset config --batch 8 --models cross_attention
 """
 
-import argparse
 import contextlib
 import itertools
 import os
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 from attention import PlainCrossAttentionModule
 from PIL import Image
+from runs import option_parser
 
 from ndic_core.catalogue import MODELS
 from ndic_core.config import Config, load_config
@@ -40,7 +39,7 @@ from ndic_core.training.losses import rate_distortion_loss
 from ndic_core.training.setup import set_up
 from ndic_core.training.train import train_step
 
-KITTI = (375, 1242)  # height and width of its pictures
+KITTI = (375, 1242)  # height and width
 CROP = (370, 740)
 
 
@@ -59,7 +58,7 @@ def write_files(folder: Path, count: int) -> None:
 
 
 def plain_steps(config: Config, folder: Path, device: torch.device):
-    """Endless steps of the plain loop; each yields how many images it trained on."""
+    """Endless steps of the plain loop; yields the number of images of each step."""
     model = plain_model(config).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), config.lr, amsgrad=True)
     lefts = sorted((folder / "left").iterdir())
@@ -79,7 +78,7 @@ def plain_steps(config: Config, folder: Path, device: torch.device):
 
 
 def plain_model(config: Config) -> torch.nn.Module:
-    """The package's model with the parts that it made faster put back."""
+    """The package's model with the published, slower GDN and attention modules."""
     model = build_model(**config.model_arguments())
     for module in list(model.modules()):
         for name, child in module.named_children():
@@ -94,7 +93,7 @@ def plain_model(config: Config) -> torch.nn.Module:
 
 @contextlib.contextmanager
 def default_layout():
-    """Convolutions channel by channel, as without `channels_last`."""
+    """Convolutions in PyTorch's default layout, without `channels_last`."""
     users = (aligned, baselines, codec, distributed)
     for user in users:
         user.channels_last = torch.Tensor.contiguous
@@ -113,7 +112,7 @@ def _read(path: Path, size) -> torch.Tensor:
 
 
 def package_steps(config: Config, folder: Path):
-    """Endless epochs of the package's training steps; yields the number of images of each."""
+    """Endless epochs of the package's loop; yields the number of images of each epoch."""
     config = config.model_copy(update={"dataset_name": "Folder", "dataset_path": str(folder), "save_weights": False})
     setup = set_up(config, launch(config.cuda, config.train_batch_size))
     setup.net.train()
@@ -124,7 +123,7 @@ def package_steps(config: Config, folder: Path):
 
 
 def rate(steps, seconds: float, device: torch.device) -> float:
-    """Images a second over at least `seconds`."""
+    """Images per second over at least `seconds`."""
     start, images = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         images += next(steps)
@@ -134,7 +133,7 @@ def rate(steps, seconds: float, device: torch.device) -> float:
 
 
 def compare(config: Config, folder: Path, seconds: float, rounds: int) -> dict:
-    """Images a second of both loops, and on a GPU the most memory in use."""
+    """Images per second of both loops, and on a GPU their peak memory."""
     device = torch.device("cuda" if config.cuda else "cpu")
     loops = {"plain": plain_steps(config, folder, device), "package": package_steps(config, folder)}
     rates = {name: [] for name in loops}
@@ -162,9 +161,8 @@ def line(row: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--preset", default="teaching", help="a preset or a YAML file")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--batch", type=int, help="of the package's loop; the preset's where left out")
@@ -173,7 +171,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="per loop and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=80, help="files to train on")
-    parser.add_argument("--out", type=Path, help="a .csv to write")
+    parser.add_argument("--out", type=Path, help="CSV file to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     changes = dict(precision=args.precision, compile=args.compile, cuda=args.device == "cuda")

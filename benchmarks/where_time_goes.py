@@ -1,9 +1,9 @@
-"""Where the time of a training step goes, by PyTorch's profiler: a figure and its numbers.
+"""Profile of a training step by kind of operation, with PyTorch's profiler: a table and a figure.
 
-Every operation in a few steps of the package's own loop is counted to one kind of work, by its name: on a CPU the time
-it takes there, on a GPU that of the kernels it starts. On a CPU the kinds add up to the step; on a GPU the rest of it
-is "the GPU waits": the CPU has not yet told it what to do. How long that takes follows from the number of operations,
-which is the same on any device and is counted, too: of a step with the recipe's own optimizer, and of that alone.
+Every operation in a few steps of the package's training loop is assigned to a kind by its name: on a CPU with its own
+time, on a GPU with that of its kernels. On a CPU the kinds add up to the step; on a GPU the rest is "the GPU waits" for
+the CPU to launch operations. The number of operations, which determines that time, is the same on any device: it is
+counted for a step with the recipe's own optimizer, and for that optimizer alone.
 
     python benchmarks/where_time_goes.py                    # the shipped sizes, batches of 4, two CPU threads
     python benchmarks/where_time_goes.py --device cuda --filters 192 --batch 16 --models cross_attention
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from runs import RESULTS, option_parser, street_config
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,11 +29,10 @@ from ndic_core.config import Config
 from ndic_core.evaluation.evaluate import write_table
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import launch
-from ndic_core.training.recipe import load_recipe
 from ndic_core.training.setup import Setup, set_up
 from ndic_core.training.train import train_step
 
-# Kinds of work, the first whose pattern is in an operation's name; colours of Okabe and Ito.
+# Kinds with a pattern of operation names, the first match counts, and a colour (Okabe–Ito).
 KINDS = {
     "convolutions": ("conv", "#0072B2"),
     "attention (and the priors' products)": ("scaled_dot_product|softmax|bmm|unfold", "#E69F00"),
@@ -51,7 +51,7 @@ def kind_of(operation: str) -> str:
 
 
 class Operations(TorchDispatchMode):
-    """Counts the operations that compute something or move it."""
+    """Counts the operations that compute or copy data."""
 
     NOTHING = re.compile("view|shape|permute|transpose|expand|slice|select|stride|squeeze|detach|alias|empty|split|^t$")
 
@@ -81,21 +81,17 @@ def within(step: Callable[[], object], mode: TorchDispatchMode) -> object:
 
 
 def measure(model: str, args: argparse.Namespace) -> dict:
-    """Milliseconds a step, by kind, and operations."""
-    recipe = load_recipe(
-        "pretrain",
-        dataset_name="Street",
-        native_path="",
-        window_fraction=0,
-        street_pairs=[args.batch * STEPS, 1, 1],
-        matching_loss_weight=0,
+    """Milliseconds of a step by kind, and operations."""
+    config = street_config(
+        "mse",
+        model,
+        args.batch * STEPS,
         num_filters=args.filters,
         train_batch_size=args.batch,
         cuda=args.device == "cuda",
         precision=args.precision,
         save_weights=False,
     )
-    config = recipe["mse", model].config.model_copy(update={"load_weight": False})
     counted = operations(config)
     config = config.model_copy(update={"optimizer": "adam", "ema_decay": 0})
     cuda = args.device == "cuda"
@@ -112,7 +108,7 @@ def measure(model: str, args: argparse.Namespace) -> dict:
     spent = Counter()
     for event in profiler.key_averages():
         if event.device_type != DeviceType.CPU:
-            continue  # a kernel; the operation that started it has its time, too
+            continue  # a kernel: its time is also in the operation that launched it
         microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
         spent[kind_of(event.key)] += microseconds / 1000 / STEPS
     if cuda:
@@ -131,7 +127,7 @@ def epoch(setup: Setup) -> None:
 
 
 def draw(rows: list[dict]) -> Figure:
-    """A bar for each model: shares of a step, and how long one image takes."""
+    """A bar for each model: shares of a step, and the time of one image."""
     figure = Figure(figsize=(11, 1.9 + 0.5 * len(rows)), layout="constrained")
     axis = figure.subplots()
     labels = [f"{row['model']}, {row['num_filters']} filters" for row in rows]
@@ -156,14 +152,13 @@ def draw(rows: list[dict]) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--filters", type=int, default=64)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="for the table and figure")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="for the table and figure")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     make_folder(args.out)

@@ -1,7 +1,7 @@
-"""Run the notebooks and save them as they are committed, with what is made of them; set where their badges lead to.
+"""Execute notebooks and save them for committing; write thumbnails, the index of exercises and the badges' addresses.
 
-python notebooks/build.py run [NOTEBOOK ...]      all of them if none is named
-python notebooks/build.py pages                   thumbnails and index of exercises, from the notebooks as they are
+python notebooks/build.py run [NOTEBOOK ...]      all notebooks by default
+python notebooks/build.py pages                   thumbnails and index of exercises, from the saved notebooks
 python notebooks/build.py badges OWNER/NAME
 """
 
@@ -29,9 +29,9 @@ NOTEBOOKS = sorted([*HERE.glob("[0-9_]*.ipynb"), *(HERE / "solutions").glob("[0-
 LESSONS = sorted(HERE.glob("[0-9]*.ipynb"))
 EXERCISES = HERE / "EXERCISES.md"
 
-THUMBNAIL = "thumbnail"  # the tag of the cell whose figure stands for its notebook in the README
+THUMBNAIL = "thumbnail"  # tag of the cell whose figure the README shows
 _THUMBNAIL_SIZE = (320, 200)  # at most, in pixels; shown at half that
-_SOURCE = "Source"  # where a thumbnail keeps the hash of the figure that it was made of
+_SOURCE = "Source"  # PNG text field of a thumbnail: hash of the original figure
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -46,73 +46,87 @@ _UNWANTED = {
     "a traceback": re.compile(r"Traceback \(most recent call last\)"),
     "a memory address": re.compile(r"\bat 0x[0-9a-f]{6,}"),
 }
-_BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: no one wants to see a bar that stands still
+_BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: progress bars are not saved
 _KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_EXERCISE = re.compile(r"^(?=\d+\. \*\*)", re.MULTILINE)  # where one begins
-_SENTENCE = re.compile(r".+?\*\*.+?(?<!e\.g)(?<!i\.e)[.?](?=\s|$)", re.DOTALL)  # its name, and the first after it
+_EXERCISE = re.compile(r"^(?=\d+\. \*\*)", re.MULTILINE)  # start of an exercise
+_SENTENCE = re.compile(r".+?\*\*.+?(?<!e\.g)(?<!i\.e)[.?](?=\s|$)", re.DOTALL)  # its name and first sentence
 
 
-class _SilentOutput(OutputWidget):
-    """Notes what is shown inside a widget, and doesn't tell the kernel.
+class _RecordingOutput(OutputWidget):
+    """Keeps everything ever shown inside an output widget, and never sends it back to the kernel.
 
-    A message sent while the client waits for a cell's reply can make it miss that reply, and wait for ever
-    (https://github.com/jupyter/nbclient/issues/312).
+    A message sent while the client waits for a cell's reply can make it miss that reply and wait forever
+    (https://github.com/jupyter/nbclient/issues/312). Nothing is cleared: an error in a callback must be found even if
+    the next call of the callback succeeds.
     """
 
-    def roundtrip(self, *args, **kwargs) -> None:
+    def sync_state(self) -> None:
+        pass
+
+    def clear_output(self, *args) -> None:
         pass
 
 
 def client(notebook: NotebookNode, folder: Path, **options) -> NotebookClient:
-    """What runs a notebook in this folder; cells may take as long as they need."""
+    """A client that executes a notebook in a folder, without a time limit."""
     made = NotebookClient(
         notebook, timeout=None, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}, **options
     )
-    made.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _SilentOutput
+    made.widget_registry["@jupyter-widgets/output"]["OutputModel"] = _RecordingOutput
     return made
 
 
-def run(path: Path) -> None:
-    """Run a notebook from a clean kernel and save it with what it shows, and with nothing that changes by itself.
+def execute(notebook: NotebookNode, folder: Path) -> list[str]:
+    """Execute a notebook in a folder, in place; returns what must not be committed, also from inside its widgets.
 
     Raises:
-        SystemExit: a cell failed, or shows what must not be committed; the file is as it was.
+        CellExecutionError: a cell failed.
+    """
+    client(notebook, folder).execute()
+    state = notebook.metadata.pop("widgets", {}).get(_WIDGETS, {}).get("state", {})
+    hidden = [NotebookNode(output) for widget in state.values() for output in widget["state"].get("outputs", [])]
+    return [*unwanted(notebook), *_unwanted_in(hidden, "a widget")]
+
+
+def run(path: Path) -> None:
+    """Execute a notebook in a new kernel and save it with its outputs, without metadata that changes between runs.
+
+    Raises:
+        SystemExit: a cell failed or shows what must not be committed; the file is unchanged.
     """
     notebook = nbformat.read(path, as_version=4)
     try:
-        client(notebook, path.parent).execute()
+        found = execute(notebook, path.parent)
     except CellExecutionError as error:
         raise SystemExit(f"{path.name}: {error}") from None
-    state = notebook.metadata.pop("widgets", {}).get(_WIDGETS, {}).get("state", {})
-    hidden = [NotebookNode(output) for widget in state.values() for output in widget["state"].get("outputs", [])]
-    if found := [*unwanted(notebook), *_unwanted_in(hidden, "a widget")]:
+    if found:
         raise SystemExit("\n".join(f"{path.name}: {line}" for line in found))
 
     notebook.metadata = NotebookNode(_KERNEL)
     for cell in notebook.cells:
         cell.metadata = NotebookNode({"tags": cell.metadata.tags} if cell.metadata.get("tags") else {})
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _BAR.search(_text(output))]
+            cell.outputs = [output for output in cell.outputs if not _BAR.search(text_of(output))]
             for output in cell.outputs:
                 data = output.get("data", {})
-                data.pop(_WIDGET, None)  # it names a kernel that is gone; the text beside it stays
+                data.pop(_WIDGET, None)  # refers to this kernel; the text beside it stays
                 if "image/png" in data:
                     data["image/png"] = _lighter(data["image/png"])
     nbformat.write(notebook, path)
 
 
 def _lighter(png: str) -> str:
-    """The same pixels in a tenth less: figures come with a layer of transparency, which nothing in them uses."""
-    with Image.open(BytesIO(b64decode(png))) as picture:
-        opaque = picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255)
+    """The same pixels in 10 % fewer bytes: drops matplotlib's alpha channel where it is opaque."""
+    with Image.open(BytesIO(b64decode(png))) as image:
+        opaque = image.mode == "RGBA" and image.getextrema()[3] == (255, 255)
         buffer = BytesIO()
-        (picture.convert("RGB") if opaque else picture).save(buffer, "PNG", optimize=True)
+        (image.convert("RGB") if opaque else image).save(buffer, "PNG", optimize=True)
     return b64encode(buffer.getvalue()).decode("ascii")
 
 
 def unwanted(notebook: NotebookNode) -> Iterator[str]:
-    """What must not be committed in the outputs: errors, stderr, warnings, paths and addresses of one machine."""
+    """What must not be committed in the outputs: errors, stderr, warnings, absolute paths and memory addresses."""
     for cell in notebook.cells:
         yield from _unwanted_in(cell.get("outputs", []), f"cell {cell.get('execution_count')}")
 
@@ -124,23 +138,23 @@ def _unwanted_in(outputs: list[NotebookNode], place: str) -> Iterator[str]:
         if output.get("name") == "stderr":
             yield f"{place} prints to stderr: {output.text.strip()}"
         for what, pattern in _UNWANTED.items():
-            if match := pattern.search(_text(output)):
+            if match := pattern.search(text_of(output)):
                 yield f"{place} shows {what}: {match[0]}"
 
 
-def _text(output: NotebookNode) -> str:
-    """All that can be read in an output, pictures left out."""
+def text_of(output: NotebookNode) -> str:
+    """All text of an output."""
     texts = [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
     return "\n".join([*texts, output.get("text", "")])
 
 
 def thumbnail_path(path: Path) -> Path:
-    """Of a lesson."""
+    """File of a lesson's thumbnail."""
     return path.parent / "thumbnails" / f"{path.stem}.png"
 
 
 def thumbnail_figure(notebook: NotebookNode) -> bytes | None:
-    """PNG of the one figure that stands for a notebook; None where no cell or more than one is tagged."""
+    """PNG of the one figure tagged as thumbnail; None where there is none or more than one."""
     tagged = [cell for cell in notebook.cells if THUMBNAIL in cell.metadata.get("tags", [])]
     shown = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
     figures = [data["image/png"] for data in shown if "image/png" in data]
@@ -148,10 +162,10 @@ def thumbnail_figure(notebook: NotebookNode) -> bytes | None:
 
 
 def write_thumbnail(path: Path) -> None:
-    """Make the README's small picture of a lesson, if it is not there yet.
+    """Write a lesson's thumbnail for the README unless it is current.
 
     Raises:
-        SystemExit: there is no figure to make it of, or more than one.
+        SystemExit: no figure or more than one is tagged.
     """
     figure = thumbnail_figure(nbformat.read(path, as_version=4))
     if figure is None:
@@ -161,23 +175,23 @@ def write_thumbnail(path: Path) -> None:
         return
     note, buffer = PngInfo(), BytesIO()
     note.add_text(_SOURCE, source)
-    with Image.open(BytesIO(figure)) as picture:
-        small = ImageOps.contain(picture.convert("RGB"), _THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+    with Image.open(BytesIO(figure)) as image:
+        small = ImageOps.contain(image.convert("RGB"), _THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
     small.quantize(128).save(buffer, "PNG", optimize=True, pnginfo=note)
     target.parent.mkdir(exist_ok=True)
     write_whole(target, buffer.getvalue())
 
 
 def thumbnail_source(path: Path) -> str | None:
-    """The hash of the figure that a thumbnail was made of; None where there is none."""
+    """Hash of the figure that a thumbnail was made from; None without a thumbnail."""
     if not path.exists():
         return None
-    with Image.open(path) as picture:
-        return picture.info.get(_SOURCE)
+    with Image.open(path) as image:
+        return image.info.get(_SOURCE)
 
 
 def exercise_index(lessons: Iterable[Path]) -> str:
-    """A page that names every exercise, with its notebook and its solution."""
+    """Markdown page that lists every exercise with links to its notebook and solution."""
     lines = ["# The exercises", "", "Each has a check in its notebook, and a solution beside it.", ""]
     for path in lessons:
         cells = nbformat.read(path, as_version=4).cells
@@ -193,19 +207,19 @@ def exercise_index(lessons: Iterable[Path]) -> str:
 
 
 def write_pages() -> None:
-    """All that is made of the lessons."""
+    """Write the index of exercises and all thumbnails."""
     write_whole(EXERCISES, exercise_index(LESSONS).encode())
     for path in LESSONS:
         write_thumbnail(path)
 
 
 def repository() -> str:
-    """Where the project is published, "owner/name", from pyproject.toml."""
+    """GitHub repository of the project, "owner/name", from pyproject.toml."""
     return _KEY.search((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))[1]
 
 
 def set_repository(new: str, root: Path = HERE.parent) -> None:
-    """Write another repository wherever it is named: in pyproject.toml, the README, and every notebook's addresses.
+    """Replace the repository in pyproject.toml, the README and every notebook.
 
     Raises:
         SystemExit: not of the form owner/name.

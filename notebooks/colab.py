@@ -1,9 +1,9 @@
-"""Notebooks on Colab, from end to end: `make colab PYTHON=python3.12`. Run by hand, it downloads some 3 GB.
+"""Execute the notebooks in an imitated Colab runtime: `make colab PYTHON=python3.12`. Downloads about 3 GB.
 
-    a runtime with Colab's packages ─▶ a notebook, opened alone ─▶ its setup cell ─▶ the rest ─▶ has a package moved?
+    a runtime with Colab's packages ─▶ one notebook ─▶ its setup cell ─▶ the other cells ─▶ has a package changed?
 
-Takes the last commit, not the working tree. Colab itself is imitated: its packages, its module, an empty folder to
-work in. `--system` and the address to clone are replaced in the setup cell; all else is run as it stands.
+Uses the last commit, not the working tree. Colab is imitated by its packages, its module and an empty working folder.
+`--system` and the URL to clone are replaced in the setup cell; all else is executed unchanged.
 """
 
 import argparse
@@ -20,9 +20,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 RUNTIME = Path(__file__).with_name("colab_runtime.txt")
-PAGE = ("ipykernel", "ipython", "ipywidgets", "jupyter_client", "tornado", "traitlets")  # what Colab's page speaks to
+PAGE = (
+    "ipykernel",
+    "ipython",
+    "ipywidgets",
+    "jupyter_client",
+    "tornado",
+    "traitlets",
+)  # fixed by Colab's page
 
-# A runtime that has been used already, with the one thing that Colab's module does for widgets: it marks those shown.
+# Packages that are already imported, and the part of Colab's module for widgets: it marks those that are shown.
 COLAB = """
 import sys, types
 import numpy, torch
@@ -38,27 +45,27 @@ sys.modules |= {"google.colab": types.ModuleType("google.colab"), "google.colab.
 """
 SAME = "assert sys.modules['numpy'] is numpy and sys.modules['torch'] is torch"
 
-BIN = Path(sys.executable).parent  # where the Makefile puts uv
+BIN = Path(sys.executable).parent  # the Makefile installs uv there
 
 
 def uv(*arguments: str) -> str:
-    """What uv prints, without this project's settings."""
+    """Output of uv, without this project's settings."""
     return subprocess.run([BIN / "uv", "--no-config", *arguments], check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def packages(python: Path) -> dict[str, str]:
-    """Name and version of all that is installed."""
+    """Names and versions of the installed packages."""
     listed = json.loads(uv("pip", "list", "--quiet", "--format=json", "--python", str(python)))
     return {package["name"]: package["version"] for package in listed}
 
 
 def make_runtime(folder: Path, version: str) -> Path:
-    """An environment like Colab's, and a kernel in it: its Python."""
+    """Make an environment like Colab's with a kernel; returns its Python."""
     uv("venv", "--quiet", "--python", version, str(folder / "runtime"))
     python = folder / "runtime" / "bin" / "python"
     wanted = [line for line in RUNTIME.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     if subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 12))"]).returncode:
-        # Not every package has these versions for another Python, so the newest are taken.
+        # Not every package has these versions for another Python: use the newest.
         wanted = [line if line.startswith(PAGE) else line.partition("==")[0] for line in wanted]
     uv("pip", "install", "--quiet", "--python", str(python), *wanted)
     kernel = folder / "kernels" / "colab"
@@ -69,7 +76,7 @@ def make_runtime(folder: Path, version: str) -> Path:
 
 
 def prepared(path: Path, python: Path) -> NotebookNode:
-    """A notebook as Colab runs it, its setup cell twice."""
+    """A notebook as Colab runs it, with its setup cell twice."""
     notebook = nbformat.read(path, as_version=4)
     first = next(index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     setup = notebook.cells[first].source
@@ -82,7 +89,7 @@ def prepared(path: Path, python: Path) -> NotebookNode:
 
 
 def run(path: Path, python: Path, content: Path) -> None:
-    """Run a notebook to its end, and look for the mark on a widget that Colab would else not show."""
+    """Execute a notebook, and check the mark on its ClickImage without which Colab shows nothing."""
     notebook = prepared(path, python)
     client(notebook, content, kernel_name="colab").execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
@@ -106,14 +113,14 @@ def main() -> None:
             for path in arguments.notebooks:
                 run(path, python, folder / "content")
                 print("ran", path.name, flush=True)
-        finally:  # what has moved may be why one failed
+        finally:  # a changed package may be the reason of a failure
             after = packages(python)
             print("added:", *(f"{package}=={after[package]}" for package in after if package not in before))
-            moved = [
+            changed = [
                 f"{name} from {before[name]} to {after.get(name)}" for name in before if after.get(name) != before[name]
             ]
-            print("moved:", ", ".join(moved) or "nothing")
-    sys.exit(bool(moved))
+            print("changed:", ", ".join(changed) or "nothing")
+    sys.exit(bool(changed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Attention maps whose matches are known, for the tests of what is measured and drawn of attention."""
+"""Attention maps with known matches, for tests of measures and plots."""
 
 import torch
 

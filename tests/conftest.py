@@ -1,4 +1,4 @@
-"""What several tests share: real pairs, small models with lively weights, the folder of reference data."""
+"""Shared by several test modules: real pairs, small models with realistic latents, the reference data."""
 
 import csv
 import os
@@ -27,10 +27,29 @@ torch.set_num_threads(1)  # tests run in two processes on two cores
 _CACHE = tempfile.TemporaryDirectory(prefix="ndic-cache-")  # not the user's
 os.environ["NDIC_CACHE"] = _CACHE.name
 
-PATIENCE = 1200  # seconds that a test waits for another process: only one that hangs takes as long
+PATIENCE = 1200  # seconds to wait for another process: only one that hangs takes as long
+SLOW = (
+    "browser",
+    "evaluation/test_evaluate",
+    "models/coding",
+    "models/test_compressai",
+    "theory",
+    "training",
+    "test_cli",
+    "test_run",
+)
 SHARED = Path(__file__).parents[2] / "shared"
 SIDE_INFO = [name for name, info in CATALOGUE.items() if info.side_info]
 PUBLISHED = ["bls17", "bmshj18", "ndic_bls17", "ndic_bmshj18", "cross_attention"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items) -> None:
+    """Mark whole folders and modules as slow, for `make check`; single tests have the mark in their module."""
+    slow = tuple(str(Path(__file__).parent / name) for name in SLOW)
+    for item in items:
+        if str(item.path).startswith(slow):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +61,7 @@ def shared() -> Path:
 
 
 def natural_pair() -> tuple[torch.Tensor, torch.Tensor]:
-    """A real stereo pair, (3, 128, 256) each; where scikit-image is not installed, one of the generated street."""
+    """A real stereo pair, (3, 128, 256) each; without scikit-image, a generated one."""
     try:
         return embedded_pair()
     except ndic.NDICError:
@@ -64,7 +83,7 @@ def kitti(shared):
 
 @pytest.fixture(scope="session")
 def real_images():
-    """Ten natural images, (10, 3, 128, 256): KITTI's left views where the reference data is, else photographs."""
+    """Ten natural images, (10, 3, 128, 256): left views of KITTI if the reference data is here, else photographs."""
     if SHARED.is_dir():
         files = sorted((SHARED / "data" / "kitti2015_test" / "image_2").iterdir())[:10]
         views = [read_image(file)[None, :, 2:372, 251:991] for file in files]  # centre 370 × 740, as published
@@ -89,7 +108,7 @@ def parity_weight(shared):
 
 
 def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, spread: float = 3.0, **options):
-    """A small model whose latents of natural images spread over several integers, as trained ones do."""
+    """A small model whose latents of natural images spread over several integers, like those of trained models."""
     torch.manual_seed(seed)
     if name == "cross_attention":
         options = dict(embed_dim=16, heads=2) | options
@@ -105,7 +124,7 @@ def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, 
 
 
 def senders_reconstruction(model, x, y, lmbda=None):
-    """What the model computes without any file, laid out as `encode` does."""
+    """The reconstruction without a file, in the tiles of `encode`."""
     tiling = model.tiling(*x.shape[-2:])
     pairs = zip(tiling.split(x), tiling.split(y), strict=True)
     with torch.inference_mode():
@@ -124,7 +143,7 @@ def published_file(path: Path, name: str, weight, num_filters: int = 16, seed: i
 
 
 def random_weight(name: str, shape, seed: int) -> np.ndarray:
-    """Weights of sensible size for tests that must run without the reference data."""
+    """Weights of realistic scale, for tests without the reference data."""
     rng = np.random.default_rng([seed, len(name), *name.encode()])
     normal = rng.standard_normal(shape)
     if name.endswith("beta"):
@@ -142,7 +161,7 @@ def random_weight(name: str, shape, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def own_folder(tmp_path_factory) -> Path:
-    """Twenty small pairs of one's own, left/ and right/, 100 × 200 pixels, cut from the real pair."""
+    """A user's folder of twenty pairs, left/ and right/, of 100 × 200 pixels, cut from the real pair."""
     folder = tmp_path_factory.mktemp("own")
     for side, image in zip(("left", "right"), natural_pair(), strict=True):
         (folder / side).mkdir()
@@ -197,7 +216,7 @@ stages:
 
 
 def wait_until(happened: Callable[[], bool], process: subprocess.Popen) -> None:
-    """Wait for something that a process does, for as long as it runs."""
+    """Wait for an effect of a process while it runs."""
     while not happened():
         assert process.poll() is None, "the process ended before it happened"
         time.sleep(0.05)
@@ -210,7 +229,7 @@ def read_table(path: Path) -> list[dict]:
 
 
 def quiet(config, **options):
-    """Train without a word."""
+    """Train without output."""
     from ndic_core.training.train import train
 
     return train(config, progress=False, report=lambda line: None, **options)
@@ -249,8 +268,10 @@ def same_weights(a, b) -> bool:
 
 
 class Answers(TorchDispatchMode):
-    """Notes the operations for whose result the CPU waits where a GPU computes it: what reads a value or its shape
-    depends on one. Sending values to a GPU is no operation on a CPU; test_gpu.py has that."""
+    """Records operations that would make the CPU wait for a GPU: they read a value, or their shape depends on one.
+
+    Copies to a GPU are no operations on a CPU; test_gpu.py tests them.
+    """
 
     WAITING = ("_local_scalar_dense", "nonzero", "equal", "unique", "masked_select", "is_nonzero")
 

@@ -1,19 +1,19 @@
-"""The last cell of a notebook's copy: every live widget is moved to its ends and back, as a reader would."""
+"""Last cell of a notebook under test: moves every live widget to its ends and back."""
 
 from ipywidgets import Button, Widget, widget_serialization
 
 
 def live_widgets() -> list[Widget]:
-    """All widgets of this kernel that haven't been closed, in the order they were made."""
+    """All widgets of this kernel that are not closed, in the order of their creation."""
     names = Widget.get_manager_state()["state"]
     return [widget_serialization["from_json"](f"IPY_MODEL_{name}", None) for name in names]
 
 
 def ends(widget) -> tuple[str, list]:
-    """The trait that a reader moves, and the values to try; none for what cannot be moved."""
+    """The trait that a user changes, and the values to try; no values for a widget that cannot be moved."""
     if getattr(widget, "disabled", False):
         return "value", []
-    if widget.has_trait("options"):  # lists, radio buttons, selection sliders; those of several take a tuple
+    if widget.has_trait("options"):  # lists, radio buttons, selection sliders; a multiple selection is a tuple
         several = isinstance(widget.index, tuple)
         places = [0, len(widget.options) - 1] if widget.options else []
         return "index", [(place,) if several else place for place in places]
@@ -28,7 +28,7 @@ def ends(widget) -> tuple[str, list]:
 
 
 def poke() -> None:
-    """Move everything. What a callback raises appears in this cell's output, where nbval sees it."""
+    """Move every widget. Exceptions in callbacks appear in the outputs of this cell or of the widget."""
     for widget in live_widgets():
         if isinstance(widget, Button):
             widget.click()

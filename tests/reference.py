@@ -1,7 +1,7 @@
-"""The published models once more, written down plainly from their description: slow, literal, independent.
+"""Independent reference implementation of the published models: slow and literal.
 
-Weights are a dict with the published names and layouts. Used to check the package on sizes, filter counts and seeds for
-which no published outputs are at hand, and to make files in the published layout.
+Weights are a dict with the published names and layouts. Checks the package on sizes, filter counts and seeds without
+published outputs, and makes files in the published layout.
 """
 
 import torch
@@ -81,7 +81,7 @@ def published_shapes(name, n, image_size=(128, 256), dim=256, heads=8, grid=4):
 
 
 class Reference:
-    """Evaluation of a published model on one pair; `__call__` returns x_hat, y_hat and bits as parity.npz has them."""
+    """Evaluates a published model on a pair; returns x_hat, y_hat and bits, named as in parity.npz."""
 
     def __init__(self, name, weights, grid=4, heads=8):
         self.name, self.w, self.grid, self.heads = name, weights, grid, heads
@@ -102,7 +102,7 @@ class Reference:
         return v * norm if inverse else v / norm
 
     def density_bits(self, v, key):
-        """-log2 likelihood under the factorised prior, in total, of the values as they are."""
+        """Total -log2 likelihood of the values under the factorised prior, without rounding."""
         flat = v.transpose(0, 1).reshape(v.shape[1], 1, -1)
 
         def logits(at):
@@ -141,7 +141,7 @@ class Reference:
         return self.deconv(v, f"deconv4{suffix}", 2)
 
     def hyper(self, h, ha, hs, prior, rounded):
-        """Scale of h, and bits of z."""
+        """Scales of h and bits of z."""
         z = self.conv(self.conv(F.relu(h.abs()), f"{ha}.conv_h1", 1), f"{ha}.conv_h2", 2)
         z = self.conv(F.relu(z), f"{ha}.conv_h3", 2)
         z = z.round() if rounded else z

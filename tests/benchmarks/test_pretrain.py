@@ -1,12 +1,12 @@
-"""The runner: it works through a recipe, may be killed at any time, and reports how far it has come."""
+"""`pretrain.py` works through a recipe, may be killed at any time, and reports its progress."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pretrain
 import pytest
 import torch
 from conftest import PATIENCE, small_recipe, wait_until
@@ -15,25 +15,16 @@ import ndic_core as ndic
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
 
-RUNNER = Path(__file__).parents[2] / "benchmarks" / "pretrain.py"
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(str(RUNNER.parent))
-    import pretrain
-
-    return pretrain
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    return small_recipe(tmp_path_factory.mktemp("recipe"), streets=8, epochs=2)
 
 
-@pytest.fixture
-def recipe(tmp_path) -> Path:
-    return small_recipe(tmp_path, streets=8, epochs=2)
-
-
-def arguments(recipe: Path, *more: str) -> list[str]:
-    folder = recipe.parent
-    paths = ["--data", folder / "real", "--native", folder / "native", "--out", folder / "out"]
+def arguments(recipe: Path, out: Path, *more: str) -> list[str]:
+    paths = ["--data", recipe.parent / "real", "--native", recipe.parent / "native", "--out", out]
     return ["--recipe", str(recipe), *map(str, paths), *more]
 
 
@@ -43,7 +34,7 @@ def stages(recipe: Path, folder: Path) -> list:
 
 
 def trained(recipe: Path, folder: Path) -> list[tuple]:
-    """Histories and weights of all trainings."""
+    """History and weights of each training."""
     found = []
     for stage in stages(recipe, folder):
         outputs = Outputs(stage.config)
@@ -52,52 +43,58 @@ def trained(recipe: Path, folder: Path) -> list[tuple]:
     return found
 
 
-def test_it_may_be_killed_at_any_time_and_nothing_is_lost(bench, recipe, tmp_path, capsys):
-    """Killed as soon as the second training has a state: what follows is as if it had not happened, bit for bit."""
-    lines = []
-    assert bench.work(stages(recipe, tmp_path / "whole"), 60, lines.append) == "complete"
-    command = [sys.executable, str(RUNNER), *arguments(recipe)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    second = Outputs(stages(recipe, tmp_path / "out")[1].config).state
-    wait_until(second.exists, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait(PATIENCE)
-    bench.main(arguments(recipe))
-    assert capsys.readouterr().out.splitlines()[-1].endswith("all trainings are complete")
-    for (history, weights), (again, weights_again) in zip(
-        trained(recipe, tmp_path / "whole"), trained(recipe, tmp_path / "out"), strict=True
-    ):
-        assert history == again
-        assert all(torch.equal(weights[name], weights_again[name]) for name in weights)
-    log = (tmp_path / "out" / "pretrain.log").read_text().splitlines()
-    assert sum(": epoch " in line for line in log) >= 6  # one line a validation
-    assert any("cost: " in line and "window" in line for line in log)
-    bench.main(arguments(recipe, "--status"))
-    table = capsys.readouterr().out
-    for name in ("start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17"):
-        line = next(line for line in table.splitlines() if line.startswith(name))
-        assert "2/2" in line
-        assert "22" in line.split()  # 4 whole views and 4 windows, 3 of the street: 11 images an epoch
-
-
-def test_a_stage_starts_from_the_one_before(bench, recipe, tmp_path, monkeypatch):
-    """And its first weights are those that this one has kept."""
-    starts = {}
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory) -> tuple[Path, dict]:
+    """Outputs of the whole recipe without an interruption, and the weights that each model started from."""
+    out, starts = tmp_path_factory.mktemp("whole"), {}
 
     def watched(config, **options):
         if config.load_weight:
             starts[config.model] = config.weight_path
         return train(config, **options)
 
-    train = bench.train
-    monkeypatch.setattr(bench, "train", watched)
-    assert bench.work(stages(recipe, tmp_path / "out"), 60, lambda line: None) == "complete"
-    first = Outputs(stages(recipe, tmp_path / "out")[0].config).weights.as_posix()
+    train = pretrain.train
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "train", watched)
+        assert pretrain.work(stages(recipe, out), 60, lambda line: None) == "complete"
+    return out, starts
+
+
+def test_a_killed_run_resumes_bit_for_bit(recipe, whole, tmp_path, capsys):
+    """Killed as soon as the second training has a state."""
+    command = [sys.executable, pretrain.__file__, *arguments(recipe, tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait_until(Outputs(stages(recipe, tmp_path)[1].config).state.exists, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait(PATIENCE)
+    pretrain.main(arguments(recipe, tmp_path))
+    assert capsys.readouterr().out.splitlines()[-1].endswith("all trainings are complete")
+    for (history, weights), (again, weights_again) in zip(
+        trained(recipe, whole[0]), trained(recipe, tmp_path), strict=True
+    ):
+        assert history == again
+        assert all(torch.equal(weights[name], weights_again[name]) for name in weights)
+    log = (tmp_path / "pretrain.log").read_text().splitlines()
+    assert sum(": epoch " in line for line in log) >= 6  # one line per validation
+    assert any("cost: " in line and "window" in line for line in log)
+
+
+def test_the_status_lists_all_trainings(recipe, whole, capsys):
+    pretrain.main(arguments(recipe, whole[0], "--status"))
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17"):
+        cells = next(line for line in lines if line.startswith(name)).split()
+        assert {"2/2", "22"} <= set(cells)  # 4 whole views, 4 windows and 3 of the street: 11 images per epoch
+
+
+def test_a_stage_starts_from_the_one_before(recipe, whole):
+    out, starts = whole
+    first = Outputs(stages(recipe, out)[0].config).weights.as_posix()
     assert starts == {"bmshj18_factorized": first, "ndic_bls17": first}
 
 
-def test_it_stops_when_the_time_is_up_and_the_rest_waits(bench, recipe, tmp_path):
-    """On a clock that the trainings move."""
+def test_it_stops_when_the_time_is_up(recipe, tmp_path):
+    """With a clock that the trainings advance."""
     now, lines = [0.0], []
 
     def report(line):
@@ -106,15 +103,17 @@ def test_it_stops_when_the_time_is_up_and_the_rest_waits(bench, recipe, tmp_path
             now[0] += 55
 
     work = stages(recipe, tmp_path / "out")
-    assert bench.work(work, 1, report, clock=lambda: now[0]) == "time"
-    assert [bench.complete(stage) for stage in work] == [True, False, False]
-    assert not Outputs(work[1].config).state.exists()  # with 5 seconds left it was not begun
-    assert "2/2" in bench.status(work)
-    assert "0/2" in bench.status(work)
+    assert pretrain.work(work, 1, report, clock=lambda: now[0]) == "time"
+    assert [pretrain.complete(stage) for stage in work] == [True, False, False]
+    assert not Outputs(work[1].config).state.exists()  # not started with 5 seconds left
+    assert "2/2" in pretrain.status(work)
+    assert "0/2" in pretrain.status(work)
 
 
-def test_one_training_may_be_chosen(bench, recipe, capsys):
-    bench.main(arguments(recipe, "--only", "start/bmshj18_factorized", "--minutes", "60", "--set", "epochs=1"))
+def test_one_training_may_be_chosen(recipe, tmp_path, capsys):
+    pretrain.main(
+        arguments(recipe, tmp_path, "--only", "start/bmshj18_factorized", "--minutes", "60", "--set", "epochs=1")
+    )
     out = capsys.readouterr().out
     assert "start/bmshj18_factorized: complete" in out
     assert "epoch 1:" in out
@@ -138,9 +137,9 @@ def test_one_training_may_be_chosen(bench, recipe, capsys):
         (["--set", "lr=1e-2", "--set", "epochs=0"], "epochs: got 0; accepted is a whole number of at least 1", ""),
     ],
 )
-def test_what_is_wrong_is_one_sentence(wrong, status, sentence, bench, recipe, capsys):
+def test_wrong_input_is_reported_in_one_sentence(wrong, status, sentence, recipe, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        bench.main(arguments(recipe, *wrong))
+        pretrain.main(arguments(recipe, tmp_path, *wrong))
     if isinstance(status, str):
         assert status in ended.value.code  # what Python prints on stderr, with exit status 1
         assert "\n" not in ended.value.code
@@ -149,11 +148,11 @@ def test_what_is_wrong_is_one_sentence(wrong, status, sentence, bench, recipe, c
         assert sentence in capsys.readouterr().err
 
 
-def test_a_damaged_state_stops_it(bench, recipe, tmp_path):
+def test_a_damaged_state_stops_it(recipe, tmp_path):
     work = stages(recipe, tmp_path / "out")
     state = Outputs(work[0].config).state
-    os.makedirs(state.parent)
+    state.parent.mkdir(parents=True)
     state.write_bytes(b"junk")
     with pytest.raises(ndic.NDICError, match="is damaged: delete it to train anew"):
-        bench.work(work, 1, lambda line: None)
+        pretrain.work(work, 1, lambda line: None)
     assert state.read_bytes() == b"junk"

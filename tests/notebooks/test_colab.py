@@ -1,6 +1,6 @@
-"""What the setup cell does on Colab, and that one command changes where it and the badges lead.
+"""The setup cell on Colab, and the command that changes its repository and the badges.
 
-Offline, so nothing is installed here; `make colab` does that, by hand.
+Nothing is installed here; `make colab` does that.
 """
 
 import importlib.util
@@ -13,33 +13,32 @@ import matplotlib
 import nbformat
 import pytest
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
-
 from build import HERE, NOTEBOOKS, repository, set_repository
+from IPython.core.inputtransformer2 import TransformerManager
 
 INSTALL = [
     f"!git clone --quiet --depth 1 https://github.com/{repository()} ndic",
-    "%cd -q ndic",  # uv reads there that numpy 2 may stay
+    "%cd -q ndic",  # uv reads the override for numpy 2 there
     "!uv pip install --system --quiet -e . anywidget",
 ]
 
 
 class Shell:
-    """Notes what a cell asks of IPython, and does none of it."""
+    """Records the commands of a cell without running them."""
 
     def __init__(self):
-        self.asked = []
+        self.commands = []
 
     def system(self, command):
-        self.asked.append(f"!{command}")
+        self.commands.append(f"!{command}")
 
     def run_line_magic(self, name, arguments):
-        self.asked.append(f"%{name} {arguments}")
+        self.commands.append(f"%{name} {arguments}")
 
 
 @pytest.fixture
 def set_up(monkeypatch):
-    """Run the setup cell, the same in all notebooks; what it asked of IPython."""
+    """Run the setup cell, the same in all notebooks; returns its IPython commands."""
     cells = nbformat.read(HERE / "_template.ipynb", as_version=4).cells
     source = next(cell.source for cell in cells if cell.cell_type == "code")
     find, threads = importlib.util.find_spec, torch.get_num_threads()
@@ -51,7 +50,7 @@ def set_up(monkeypatch):
             monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
         shell = Shell()
         exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
-        return shell.asked
+        return shell.commands
 
     with matplotlib.rc_context():
         yield set_up
@@ -59,24 +58,25 @@ def set_up(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("colab", "installed", "asked"), [(True, False, INSTALL), (True, True, []), (False, True, []), (False, False, [])]
+    ("colab", "installed", "commands"),
+    [(True, False, INSTALL), (True, True, []), (False, True, []), (False, False, [])],
 )
-def test_only_colab_installs_and_only_once(set_up, colab, installed, asked):
-    assert set_up(colab, installed) == asked
+def test_only_colab_installs_and_only_once(set_up, colab, installed, commands):
+    assert set_up(colab, installed) == commands
 
 
-def test_colab_is_told_of_the_widget_that_it_does_not_know():
-    # anywidget does so by itself, once per process.
+def test_colab_enables_custom_widgets():
+    # anywidget does so once per process.
     colab = "import sys, types; output = sys.modules['google.colab.output'] = types.ModuleType('output')"
-    told = "output.enable_custom_widget_manager = lambda: print('told')"
+    enable = "output.enable_custom_widget_manager = lambda: print('enabled')"
     shown = "from ndic_core.notebook.widgets import ClickImage; ClickImage([[[0.5]]] * 3)"
     result = subprocess.run(
-        [sys.executable, "-c", f"{colab}\n{told}\n{shown}"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{colab}\n{enable}\n{shown}"], capture_output=True, text=True, check=True
     )
-    assert result.stdout == "told\n"
+    assert result.stdout == "enabled\n"
 
 
-def test_every_notebook_follows_the_one_place(tmp_path):
+def test_every_notebook_names_the_new_repository(tmp_path):
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(HERE.parent / name, tmp_path)
     shutil.copytree(HERE, tmp_path / "notebooks")
