@@ -23,8 +23,8 @@ import torch
 from runs import option_parser
 from torch import Tensor, nn
 
+from ndic_core.catalogue import STRIDES
 from ndic_core.evaluation.evaluate import write_table
-from ndic_core.models.aligned import STRIDES
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 

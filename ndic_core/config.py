@@ -1,144 +1,205 @@
-"""An experiment's YAML: the published keys and defaults, a few more of ours, every value checked."""
+"""Configuration of an experiment: a YAML file with the published keys and defaults, and further keys."""
 
-import difflib
-import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, Strict, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from ndic_core.catalogue import CATALOGUE, MODELS
-from ndic_core.errors import NDICError
+from ndic_core.catalogue import CATALOGUE, METRICS, MODELS, ModelOptions, model_info, option
+from ndic_core.errors import NDICError, explain
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
-# Keys of one model. Where the model of a file is changed, the file's keys for the former model are dropped.
-OF_ONE_MODEL = {
-    **dict.fromkeys(("embed_dim", "heads", "head_dim", "patch_grid", "dropout"), "cross_attention"),
-    **dict.fromkeys(("parallax", "matching_loss_weight"), "parallax_attention"),
-}
-
+_MODEL_OPTIONS = tuple(dict.fromkeys(info.options for info in CATALOGUE.values() if info.options.own_fields()))
 Side = Annotated[int, Field(ge=16)]
-Positive = Annotated[float, Field(gt=0)]
 
 
-class Parallax(BaseModel):
-    """What may be chosen of `parallax_attention`; see `ndic_core.models.parallax_attention.ParallaxAttention`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    search_range: int = Field(96, ge=0, le=4096, description="a whole number from 0 to 4096")
-    search_rows: int = Field(0, ge=0, le=4096, description="a whole number from 0 to 4096")
-    robust: bool = Field(False, description="true or false")
+def _one_of(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]])
 
 
-class Config(BaseModel):
+class Config(*_MODEL_OPTIONS):
     """One experiment. Attributes are the YAML's keys, except that `lambda` is `lmbda` in Python.
 
-    The first group has the published names, meanings and defaults; what follows has defaults that keep that
-    meaning. Each field's description says what it accepts.
+    The options of the models come from the catalogue. The first group has the published names, meanings and defaults;
+    what follows has defaults that keep that meaning.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
     # Dataset
-    dataset_name: Literal[DATASETS] = Field(
-        "KITTI_Stereo", description=", ".join(DATASETS[:-1]) + " or " + DATASETS[-1]
+    dataset_name: Literal[DATASETS] = option("KITTI_Stereo", _one_of(DATASETS), "The data set.")
+    dataset_path: str | Annotated[list[str], Field(min_length=2, max_length=2)] = option(
+        ".",
+        "a path in quotes, or for Folder two of them: [left, right]",
+        "The folder of the data set. `Street` needs none; `Folder` also takes two: `[left, right]`.",
     )
-    dataset_path: str | Annotated[list[str], Field(min_length=2, max_length=2)] = Field(
-        ".", description="a path in quotes, or for Folder two of them: [left, right]"
-    )
-    resize: Annotated[list[Side], Field(min_length=2, max_length=2)] = Field(
-        [128, 256], description="two whole numbers, [height, width], of at least 16"
+    resize: Annotated[list[Side], Strict(False), Field(min_length=2, max_length=2)] = option(
+        [128, 256],
+        "two whole numbers, [height, width], of at least 16",
+        "Height and width of the images in training and test.",
     )
 
     # Model
-    model: Literal[MODELS] = Field("cross_attention", description=", ".join(MODELS[:-1]) + " or " + MODELS[-1])
-    num_filters: int = Field(192, ge=1, le=4096, description="a whole number from 1 to 4096")
-    cuda: bool = Field(True, description="true or false")
-    load_weight: bool = Field(False, description="true or false")
-    weight_path: str = Field("./pretrained_weights/model.pt", description="a path in quotes")
+    model: Literal[MODELS] = option("cross_attention", _one_of(MODELS), "The model.")
+    cuda: bool = option(True, "true or false", "Whether a GPU is used where there is one.")
+    load_weight: bool = option(
+        False,
+        "true or false",
+        "Whether training starts with the weights of `weight_path`: the model's own, or those of a simpler model with "
+        "as many filters.",
+    )
+    weight_path: str = option(
+        "./pretrained_weights/model.pt",
+        "a path in quotes",
+        "The checkpoint that `load_weight` loads; with `train: False` the one that is tested.",
+    )
 
     # Training
-    train: bool = Field(True, description="true or false")
-    epochs: int = Field(50000, ge=1, description="a whole number of at least 1")
-    train_batch_size: int = Field(1, ge=1, description="a whole number of at least 1")
-    lr: float = Field(0.0001, gt=0, description="a positive number")
-    lmbda: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
-        0.00003,
-        alias="lambda",
-        description="a positive number, or for one model of all rates between two of them: [lowest, highest]",
+    train: bool = option(True, "true or false", "Whether `ndic run` trains.")
+    epochs: int = option(50000, "a whole number of at least 1", "Epochs to train.", ge=1)
+    train_batch_size: int = option(
+        1, "a whole number of at least 1", "Images in each training step, on all GPUs together.", ge=1
     )
-    alpha: float = Field(0, ge=0, description="a number of at least 0")
-    beta: float = Field(0, ge=0, description="a number of at least 0")
-    distortion_loss: Literal["MS-SSIM", "MSE"] = Field("MS-SSIM", description="MS-SSIM or MSE")
-    verbose_period: int = Field(50, description="a whole number; 0 or less for silence")
+    lr: float = option(0.0001, "a positive number", "Learning rate.", gt=0)
+    alpha: float = option(
+        0, "a number of at least 0", "Loss weight of the rate and distortion of the side image y.", ge=0
+    )
+    beta: float = option(0, "a number of at least 0", "Loss weight of the rate of the common information w.", ge=0)
+    distortion_loss: Literal[METRICS] = option("MS-SSIM", _one_of(METRICS), "The distortion that training minimises.")
+    verbose_period: int = option(
+        50,
+        "a whole number; 0 or less for silence",
+        "Epochs between the lines that report progress; 0 or less for none.",
+    )
 
     # Weights and results
-    save_weights: bool = Field(True, description="true or false")
-    save_output_path: str = Field("./outputs", description="a path in quotes")
-    experiment_name: str = Field(
+    save_weights: bool = option(True, "true or false", "Whether the best weights are saved.")
+    save_output_path: str = option("./outputs", "a path in quotes", "The folder of all weights, results and logs.")
+    experiment_name: str = option(
         "cross_attention_MS-SSIM_lambda:3e-05",
+        "a name of 1 to 120 characters",
+        "The name of the experiment's files.",
         min_length=1,
         max_length=120,
-        description="a name of 1 to 120 characters",
     )
 
     # Test
-    test: bool = Field(True, description="true or false")
-    save_image: bool = Field(True, description="true or false")
+    test: bool = option(True, "true or false", "Whether `ndic run` tests.")
+    save_image: bool = option(True, "true or false", "Whether the test saves every reconstruction.")
 
-    # Beyond the published keys. The generated street: how many pairs of each split, and its knobs
+    # Beyond the published keys. The generated street
     street_pairs: Annotated[list[Annotated[int, Field(ge=1, le=10_000_000)]], Field(min_length=3, max_length=3)] = (
-        Field([512, 64, 64], description="three whole numbers from 1 to 10 million, [train, val, test]")
+        option(
+            [512, 64, 64],
+            "three whole numbers from 1 to 10 million, [train, val, test]",
+            "Pairs of the generated street for training, validation and test.",
+        )
     )
-    street: dict[str, int | float] = Field({}, description="knobs of ndic_core.data.street.Street, name: number")
-
-    # Of dataset_name Mixed: how much of an epoch is the street's, and real pairs that are not to be trained on
-    synthetic_fraction: float = Field(0.25, ge=0, lt=1, description="a number from 0 to below 1")
-    exclude: list[str] = Field(
-        [], description="a list of names in quotes, without ending, or in a YAML file the name of a list file beside it"
+    street: dict[str, int | float] = option(
+        {},
+        "parameters of ndic_core.data.street.Street, name: number",
+        "Parameters of the generated street, as of `ndic_core.data.street.Street`.",
     )
-    native_path: str = Field("", description="a path in quotes: some of the pairs at the camera's resolution")
-    window_fraction: float = Field(0, ge=0, lt=1, description="a number from 0 to below 1")
 
-    # The optimizer, the average of its weights, and the balance of the rates
-    optimizer: Literal["adam", "soap"] = Field("adam", description="adam (with AMSGrad, as published) or soap")
-    ema_decay: float = Field(0, ge=0, lt=1, description="a number from 0 (no average of the weights) to below 1")
-    rate_balance: float = Field(0, ge=0, le=2, description="a number from 0 to 2")
-
-    # How training goes on
-    seed: int = Field(0, ge=0, lt=2**32, description="a whole number from 0 to below 2**32")
-    resume: bool = Field(True, description="true or false")
-    max_minutes: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
-    validation_period: int = Field(1, ge=1, description="a whole number of at least 1")
-    lr_scheduler: Literal["plateau", "cosine"] = Field("plateau", description="plateau or cosine")
-    warmup_steps: int = Field(0, ge=0, description="a whole number of at least 0")
-    max_grad_norm: float | None = Field(None, gt=0, description="a positive number, or null for no limit")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16"
+    # Of dataset_name Mixed
+    synthetic_fraction: float = option(
+        0.25,
+        "a number from 0 to below 1",
+        "Of `Mixed`: fraction of an epoch that is the generated street's.",
+        ge=0,
+        lt=1,
     )
-    compile: bool = Field(False, description="true or false")
-    matching_loss_weight: float = Field(0, ge=0, description="a number of at least 0")
+    exclude: list[str] = option(
+        [],
+        "a list of names in quotes, without ending, or in a YAML file the name of a list file beside it",
+        "Of `Mixed`: names of real pairs that are not used in training; in a file also the name of a list file beside "
+        "it.",
+    )
+    native_path: str = option(
+        "",
+        "a path in quotes: some of the pairs at the camera's resolution",
+        "Of `Mixed`: a folder with some of the pairs at the resolution of the camera.",
+    )
+    window_fraction: float = option(
+        0,
+        "a number from 0 to below 1",
+        "Of `Mixed`: fraction of an epoch that shows crops from `native_path`, at any scale up to the camera's.",
+        ge=0,
+        lt=1,
+    )
 
-    # The attention of cross_attention, and that of parallax_attention
-    embed_dim: int = Field(256, ge=1, description="a whole number of at least 1")
-    heads: int = Field(8, ge=1, description="a whole number of at least 1")
-    head_dim: int | None = Field(None, ge=1, description="a whole number of at least 1, or null for embed_dim")
-    patch_grid: int = Field(4, ge=1, description="a whole number of at least 1")
-    dropout: float = Field(0.1, ge=0, lt=1, description="a number from 0 to below 1")
-    parallax: Parallax = Field(Parallax(), description="keys of parallax_attention, name: value")
+    # The optimizer
+    optimizer: Literal["adam", "soap"] = option(
+        "adam",
+        "adam (with AMSGrad, as published) or soap",
+        "`adam` (with AMSGrad, as published) or `soap` (Vyas et al. 2024), which needs a fraction of the steps: `lr` "
+        "0.01 from fresh weights, 0.003 from trained ones.",
+    )
+    ema_decay: float = option(
+        0,
+        "a number from 0 (no average of the weights) to below 1",
+        "Decay of an exponential moving average of the weights, which is validated too and saved where it is better; 0 "
+        "for none.",
+        ge=0,
+        lt=1,
+    )
+    rate_balance: float = option(
+        0,
+        "a number from 0 to 2",
+        "Of a variable-rate model: the loss of each image is divided by lambda to this power; with 0.6 all rates count "
+        "about equally.",
+        ge=0,
+        le=2,
+    )
+    lr_scheduler: Literal["plateau", "cosine"] = option(
+        "plateau",
+        "plateau or cosine",
+        "`plateau` reduces the learning rate when the validation loss stops falling, as published; `cosine` over all "
+        "epochs, which then cannot be changed when training resumes.",
+    )
+    warmup_steps: int = option(
+        0, "a whole number of at least 0", "Of `cosine`: steps over which the learning rate rises linearly.", ge=0
+    )
+    max_grad_norm: float | None = option(
+        None,
+        "a positive number, or null for no limit",
+        "The norm to which gradients are clipped; `null` for no clipping.",
+        gt=0,
+    )
+    matching_loss_weight: float = option(
+        0,
+        "a number of at least 0",
+        "Initial weight of the matching loss (supervised attention) of `parallax_attention` on the generated street; "
+        "it falls to 0 at half of the epochs.",
+        ge=0,
+    )
+
+    # The run
+    seed: int = option(0, "a whole number from 0 to below 2**32", "Seed of weights, order and noise.", ge=0, lt=2**32)
+    resume: bool = option(
+        True,
+        "true or false",
+        "Whether an earlier run of the same name is resumed; `False` refuses to overwrite it.",
+    )
+    max_minutes: float | None = option(
+        None, "a positive number, or null for no limit", "Time limit of a run; the next run resumes it.", gt=0
+    )
+    validation_period: int = option(1, "a whole number of at least 1", "Epochs between validations.", ge=1)
+    precision: Literal["auto", "float32", "bf16"] = option(
+        "auto",
+        "auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16",
+        "Number format of training: `auto` is bf16 where the GPU or CPU supports it, else float32.",
+    )
+    compile: bool = option(
+        False, "true or false", "Whether `torch.compile` is used: a minute at the start, then faster steps."
+    )
 
     @model_validator(mode="after")
-    def _images_fit_the_model(self) -> "Config":
-        if self.model == "cross_attention":
-            step = math.lcm(16, 8 * self.patch_grid)
-        else:
-            step = CATALOGUE[self.model].multiple_of
+    def _sizes_fit_the_model(self) -> "Config":
+        step = self.model_options().side_multiple(model_info(self.model).multiple_of)
         if any(side % step for side in self.resize):
             raise ValueError(f"resize: got {self.resize}; {self.model} takes multiples of {step}")
         if self.train and self.distortion_loss == "MS-SSIM" and min(self.resize) <= 96:
@@ -146,9 +207,7 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _values_go_together(self) -> "Config":
-        if isinstance(self.lmbda, list) and self.lmbda[0] >= self.lmbda[1]:
-            raise ValueError(f"lambda: got {self.lmbda}; accepted is [lowest, highest]")
+    def _values_are_consistent(self) -> "Config":
         if self.dataset_name == "Mixed" and self.test:
             raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
         if bool(self.window_fraction) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
@@ -158,44 +217,45 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _guidance_knows_the_truth(self) -> "Config":
+    def _matching_loss_has_ground_truth(self) -> "Config":
         if not self.matching_loss_weight or not self.train:
             return self
+        got = f"matching_loss_weight: got {self.matching_loss_weight}"
         if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
             needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
-            raise ValueError(f"matching_loss_weight: got {self.matching_loss_weight}; it needs {needs}")
-        for knob in ("time_offset", "vertical_misalignment"):
-            if self.street.get(knob):
-                raise ValueError(
-                    f"matching_loss_weight: got {self.matching_loss_weight}; street's {knob} falsifies the disparity"
-                )
+            raise ValueError(f"{got}; it needs {needs}")
+        for parameter in ("time_offset", "vertical_misalignment"):
+            if self.street.get(parameter):
+                raise ValueError(f"{got}; with street's {parameter} the disparity is not the true match")
         if self.compile:
-            raise ValueError(
-                f"matching_loss_weight: got {self.matching_loss_weight}; compile: True does not go together with it"
-            )
+            raise ValueError(f"{got}; it cannot be combined with compile: True")
         return self
 
     @model_validator(mode="after")
-    def _nothing_is_ignored(self) -> "Config":
+    def _no_key_is_ignored(self) -> "Config":
         if self.warmup_steps and self.lr_scheduler == "plateau":
-            raise ValueError(f"warmup_steps: got {self.warmup_steps}; only lr_scheduler: 'cosine' warms up")
+            raise ValueError(f"warmup_steps: got {self.warmup_steps}; it needs lr_scheduler: 'cosine'")
         if self.rate_balance and not isinstance(self.lmbda, list):
             raise ValueError(f"rate_balance: got {self.rate_balance}; it needs lambda: [lowest, highest]")
-        for key, model in OF_ONE_MODEL.items():
-            if self.model != model and getattr(self, key) != type(self).model_fields[key].default:
+        for key, model in foreign_keys(self.model).items():
+            if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: {self.model} has no such key, it is for model: {model}")
         return self
 
+    def model_options(self) -> ModelOptions:
+        """The options of the experiment's model."""
+        options = model_info(self.model).options
+        return options.model_construct(**{key: getattr(self, key) for key in options.model_fields})
+
     def model_arguments(self) -> dict:
         """Arguments for `ndic_core.build_model`."""
-        lmbda = tuple(self.lmbda) if isinstance(self.lmbda, list) else self.lmbda
-        arguments = dict(name=self.model, num_filters=self.num_filters, image_size=tuple(self.resize), lmbda=lmbda)
-        if self.model == "cross_attention":
-            attention = [key for key, model in OF_ONE_MODEL.items() if model == self.model]
-            arguments.update((key, getattr(self, key)) for key in attention)
-        if self.model == "parallax_attention":
-            arguments.update(self.parallax)
-        return arguments
+        return {"name": self.model, "image_size": tuple(self.resize), **self.model_options().model_dump()}
+
+
+def foreign_keys(model: str) -> dict[str, str]:
+    """Keys that have no meaning for a model; for each the model that has it."""
+    own = model_info(model).own_keys
+    return {key: info.name for info in CATALOGUE.values() for key in info.own_keys if key not in own}
 
 
 def presets() -> dict[str, Path]:
@@ -309,30 +369,12 @@ def parse_changes(changes: Iterable[str]) -> dict:
 
 def check(content: dict, where: str | os.PathLike, /, **changes) -> Config:
     """A configuration from keys that were read elsewhere, and `changes` of them; `where` names their source."""
-    changes = {
-        ("lambda" if key == "lmbda" else key): list(value) if isinstance(value, tuple) else value
-        for key, value in changes.items()
-    }
+    changes = {("lambda" if key == "lmbda" else key): value for key, value in changes.items()}
     model = changes.get("model")
-    if model not in (None, content.get("model", Config.model_fields["model"].default)):
-        content = {key: value for key, value in content.items() if OF_ONE_MODEL.get(key, model) == model}
+    if model in MODELS and model != content.get("model", Config.model_fields["model"].default):
+        foreign = foreign_keys(model)  # of the former model
+        content = {key: value for key, value in content.items() if key not in foreign}
     try:
         return Config.model_validate(content | changes)
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(_sentence(problem) for problem in error.errors()))
-        raise NDICError(f"{where}: {problems}") from None
-
-
-def _sentence(problem: dict) -> str:
-    """What is wrong with one key: its name, what was given, what is accepted."""
-    if not problem["loc"]:
-        return problem["msg"].removeprefix("Value error, ")
-    key, *inner = map(str, problem["loc"])
-    schema, within = (Parallax, f"{key}: ") if key == "parallax" and inner else (Config, "")
-    key = inner[0] if within else key
-    fields = {field.alias or name: field for name, field in schema.model_fields.items()}
-    if key not in fields:
-        close = difflib.get_close_matches(key, fields, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(fields)}"
-        return f"{within}unknown key {key!r}: {hint}"
-    return f"{within}{key}: got {problem['input']!r}; accepted is {fields[key].description}"
+        raise NDICError(f"{where}: {explain(error, Config)}") from None

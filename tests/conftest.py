@@ -126,11 +126,11 @@ def lively(name: str, num_filters: int = 8, image_size=(64, 64), seed: int = 0, 
 
 def senders_reconstruction(model, x, y, lmbda=None):
     """The reconstruction without a file, in the tiles of `encode`."""
-    layout = model.layout(*x.shape[-2:])
-    pairs = zip(layout.split(x), layout.split(y), strict=True)
+    tiling = model.tiling(*x.shape[-2:])
+    pairs = zip(tiling.split(x), tiling.split(y), strict=True)
     with torch.inference_mode():
         tiles = [model(x_tile[None], y_tile[None], lmbda=lmbda)["x_hat"] for x_tile, y_tile in pairs]
-    return layout.join(torch.cat(tiles)).clamp(0, 1)
+    return tiling.join(torch.cat(tiles)).clamp(0, 1)
 
 
 def published_file(path: Path, name: str, weight, num_filters: int = 16, seed: int = 7, **sizes) -> dict:

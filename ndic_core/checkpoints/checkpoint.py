@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ndic_core.catalogue import METRICS, MODELS
+from ndic_core.catalogue import METRICS, model_info
 from ndic_core.checkpoints import authors_release as published
-from ndic_core.checkpoints.warm_start import SIMPLER, start_from
+from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.errors import NDICError
 from ndic_core.io import shipped_weights, write_whole
 from ndic_core.models.codec import Codec
@@ -91,7 +91,7 @@ def load_weights(model: Codec, path: str | os.PathLike) -> None:
             range of rates where this one has a single one.
     """
     given = load_checkpoint(path, model.config.get("image_size"))
-    simpler = given.name in SIMPLER.get(model.name, ())
+    simpler = given.name in model.info.warm_starts
     trained_for = ("lmbda", "dropout")
     for key, wanted in model.config.items():
         may_differ = key in trained_for or (simpler and key != "num_filters")
@@ -120,8 +120,7 @@ def load_pretrained(name: str, metric: str = "MS-SSIM") -> Codec:
         >>> load_pretrained("bls17").lambdas, load_pretrained("bls17", metric="mse").lambdas
         ((4e-06, 0.0006), (0.0001, 0.005))
     """
-    if name not in MODELS:
-        raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+    model_info(name)
     if not isinstance(metric, str) or metric.upper() not in METRICS:
         raise NDICError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
     file = shipped_weights(name, metric.upper())

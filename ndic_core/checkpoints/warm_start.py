@@ -8,14 +8,6 @@ from torch import Tensor, nn
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 
-# Whose weights a model may start from, besides its own.
-SIMPLER = {
-    "bmshj18": ("bmshj18_factorized",),
-    "ndic_bls17": ("bmshj18_factorized",),
-    "ndic_bmshj18": ("bmshj18_factorized", "bmshj18", "ndic_bls17"),
-    "cross_attention": ("bmshj18_factorized", "ndic_bls17"),
-    "parallax_attention": ("bmshj18_factorized",),
-}
 # Transforms of the side image start as those of x: features of both are then comparable. Those for its own picture do
 # so even where the simpler model has them, which need not have trained them (alpha = 0); w's only where it has none.
 _AS_OF_X = {"analysis_y": "analysis_x", "synthesis_y": "synthesis_x"}
@@ -32,8 +24,8 @@ def start_from(model: Codec, simpler: Codec) -> None:
     CAM looks at first for what is alike: see `init_as_patch_matching`.
 
     Args:
-        model: to be filled; one of `SIMPLER`, of as many filters.
-        simpler: one of `SIMPLER[model.name]`.
+        model: to be filled; of as many filters.
+        simpler: one of the models in `model.info.warm_starts`.
     """
     given = simpler.state_dict()
     for name, parameter in model.named_parameters():

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import DOWNSAMPLING, Codec, check_tensor, evaluating
+from ndic_core.models.codec import Codec, check_tensor, evaluating
 from ndic_core.models.coding.tiling import Tiling
 
 STEP = {"x": DOWNSAMPLING, "z": 4 * DOWNSAMPLING}  # pixels of the image along each side of a position

@@ -8,9 +8,10 @@ y ── w ───────┘
 import torch
 from torch import Tensor
 
+from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
 from ndic_core.metrics import estimated_bpp, psnr
-from ndic_core.models.codec import DOWNSAMPLING, Codec, evaluating
+from ndic_core.models.codec import Codec, evaluating
 from ndic_core.models.distributed import NDIC, W_NOISE, join
 from ndic_core.models.gain import scaled
 

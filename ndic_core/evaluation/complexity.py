@@ -23,8 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import DOWNSAMPLING, Codec
+from ndic_core.models.codec import Codec
 from ndic_core.models.coding.compress import decode, encode, padded_layout
 from ndic_core.models.entropy_models import ScaleHyperprior
 

@@ -8,10 +8,11 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
+from ndic_core.catalogue import STRIDES
 from ndic_core.data.ground_truth import true_match
 from ndic_core.data.street import StreetPair
 from ndic_core.errors import NDICError
-from ndic_core.models.aligned import STRIDES, AlignedNDIC
+from ndic_core.models.aligned import AlignedNDIC
 
 
 @dataclass(frozen=True)

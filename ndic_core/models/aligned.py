@@ -5,16 +5,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ndic_core.catalogue import DOWNSAMPLING, STRIDES
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import DOWNSAMPLING, Lambda, evaluating
+from ndic_core.models.codec import Lambda, evaluating
 from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.distributed import NDIC, join
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
 from ndic_core.models.transforms import channels_last, synthesis_4
-
-STRIDES = (8, 4, 2)  # how much smaller than the image the features of the first three stages are
 
 
 class AlignedNDIC(NDIC):
@@ -117,32 +116,24 @@ class CrossAttention(AlignedNDIC):
         patch_grid: int = 4,
         dropout: float = 0.1,
     ):
-        head_dim = head_dim or embed_dim
-        attention = dict(
-            embed_dim=embed_dim,
-            heads=heads,
-            head_dim=head_dim,
-            patch_grid=patch_grid,
-            dropout=dropout,
-        )
-        super().__init__(num_filters, lmbda, image_size=tuple(image_size), **attention)
-        step = math.lcm(DOWNSAMPLING, 8 * patch_grid)
-        if any(side < step or side % step for side in image_size):
+        step = math.lcm(DOWNSAMPLING, STRIDES[0] * patch_grid)
+        try:
+            height, width = image_size
+            fits = all(isinstance(side, int) and side >= step and side % step == 0 for side in image_size)
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
             raise NDICError(
                 f"cross_attention needs an image_size of two multiples of {step} (height, width) with a patch grid "
-                f"of {patch_grid}; got {tuple(image_size)}"
+                f"of {patch_grid}; got {image_size}"
             )
+        head_dim = head_dim or embed_dim
+        attention = dict(embed_dim=embed_dim, heads=heads, head_dim=head_dim, patch_grid=patch_grid, dropout=dropout)
+        super().__init__(num_filters, lmbda, image_size=(height, width), **attention)
         self.prior_x = FactorizedPrior(num_filters)
         self.prior_y = FactorizedPrior(num_filters, transmitted=False)
         self.cams = nn.ModuleList(
-            CrossAttentionModule(
-                (image_size[0] // stride, image_size[1] // stride),
-                embed_dim,
-                heads,
-                head_dim,
-                patch_grid,
-                dropout,
-            )
+            CrossAttentionModule((height // stride, width // stride), embed_dim, heads, head_dim, patch_grid, dropout)
             for stride in STRIDES
         )
 

@@ -14,7 +14,6 @@ from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.gain import GainUnits, scaled
 from ndic_core.models.transforms import channels_last
 
-DOWNSAMPLING = 16  # an analysis divides the image's sides by this
 LEVELS_KEPT = 8  # rate levels whose tables a model remembers; each may take 20 MB
 Lambda = float | tuple[float, float]  # of one rate, or the lowest and highest of many
 

@@ -60,7 +60,7 @@ class Batches:
         rng = np.random.default_rng([self.config.seed, epoch])
         flips = torch.from_numpy(rng.random(len(self.pairs)) < 0.5)
         rates = torch.from_numpy(rng.random(len(self.pairs)))
-        share = DECEIVED if self.config.parallax.robust else 0.0
+        share = DECEIVED if self.config.robust else 0.0
         others = torch.from_numpy(rng.random(len(self.pairs)) < share)
         alone = rng.random(len(self)) < share
         pairs = self.pairs.in_epoch(epoch)

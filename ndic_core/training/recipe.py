@@ -4,9 +4,8 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 
-from ndic_core.catalogue import MODELS
-from ndic_core.checkpoints.warm_start import SIMPLER
-from ndic_core.config import OF_ONE_MODEL, Config, check, read_yaml
+from ndic_core.catalogue import CATALOGUE, MODELS
+from ndic_core.config import Config, check, foreign_keys, read_yaml
 from ndic_core.errors import NDICError
 from ndic_core.training.output_paths import Outputs
 
@@ -85,7 +84,8 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
             start = _start(found, source, model, f"{path}: stage {stage}")
             keys = base | models.get(model, {}) | own
             keys |= {"model": model, "experiment_name": f"{name}_{stage}"}
-            own_changes = {key: value for key, value in changes.items() if OF_ONE_MODEL.get(key, model) == model}
+            foreign = foreign_keys(model)
+            own_changes = {key: value for key, value in changes.items() if key not in foreign}
             config = check(keys, f"{path}, {stage}/{model}", **own_changes)
             if start:
                 weights = Outputs(start.config).weights.as_posix()
@@ -109,7 +109,7 @@ def _start(found: dict, source: str | None, model: str, where: str) -> Stage | N
     """The training that a model's next one starts with."""
     if source is None:
         return None
-    for name in (model, *SIMPLER.get(model, ())):
+    for name in (model, *CATALOGUE[model].warm_starts):
         if (source, name) in found:
             return found[source, name]
     raise NDICError(f"{where} starts from {source}, which trains no model that {model} can start from")

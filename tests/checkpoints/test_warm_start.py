@@ -5,13 +5,14 @@ import torch
 from conftest import lively, quiet, teaching
 
 import ndic_core as ndic
+from ndic_core.catalogue import CATALOGUE
 from ndic_core.checkpoints.checkpoint import load_weights
-from ndic_core.checkpoints.warm_start import SIMPLER, init_as_patch_matching, start_from
+from ndic_core.checkpoints.warm_start import init_as_patch_matching, start_from
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.training.loop import initial_model
 
 RANGE = (1e-4, 1e-2)
-STEPS = [(model, simpler) for model, all_simpler in SIMPLER.items() for simpler in all_simpler]
+STEPS = [(model, simpler) for model, info in CATALOGUE.items() for simpler in info.warm_starts]
 
 
 @pytest.mark.parametrize(("name", "simpler"), STEPS)

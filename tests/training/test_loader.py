@@ -51,7 +51,7 @@ def test_where_a_camera_is_not_known_images_are_mirrored_one_by_one(cameras):
 
 def test_a_robust_model_sometimes_sees_another_y_or_none():
     pairs = some_pairs(64, ["left"] * 64)
-    found = steps(pairs, epochs=25, model="parallax_attention", parallax={"robust": True})
+    found = steps(pairs, epochs=25, model="parallax_attention", robust=True)
     shown = [(number(x), number(y)) for b in found if b.y is not None for x, y in zip(b.x, b.y, strict=True)]
     others = sum(x != y for x, y in shown) / len(shown)
     missing = sum(batch.y is None for batch in found) / len(found)

@@ -25,7 +25,7 @@ FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large 
 def guided(own_folder, tmp_path, **changes):
     """A configuration of guided steps on a small street: 4 an epoch."""
     street = dict(dataset_name="Street", street_pairs=[16, 2, 2], street=FAR)
-    model = dict(model="parallax_attention", parallax=dict(search_range=32), alpha=0, beta=0, matching_loss_weight=1.0)
+    model = dict(model="parallax_attention", search_range=32, alpha=0, beta=0, matching_loss_weight=1.0)
     return teaching(own_folder, tmp_path, **{**street, **model, "save_weights": False, **changes})
 
 

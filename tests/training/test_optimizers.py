@@ -176,8 +176,8 @@ def test_images_are_weighted_by_a_power_of_lambda(own_folder, tmp_path, monkeypa
         (dict(warmup_steps=3, lr_scheduler="plateau"), "warmup_steps: got 3; only lr_scheduler: 'cosine' warms up"),
         (dict(model="bls17", heads=2), "heads: bls17 has no such key, it is for model: cross_attention"),
         (
-            dict(model="cross_attention", parallax={"search_range": 8}),
-            "parallax: cross_attention has no such key, it is for model: parall",
+            dict(model="cross_attention", search_range=8),
+            "search_range: cross_attention has no such key, it is for model: parall",
         ),
         (dict(optimizer="sgd"), r"optimizer: got 'sgd'; accepted is adam \(with AMSGrad, as published\) or soap"),
         (dict(ema_decay=1.0), r"ema_decay: got 1\.0; accepted is a number from 0"),

@@ -111,7 +111,7 @@ def test_a_recipe_is_no_configuration():
 
 def test_a_file_extends_another(tmp_path):
     (tmp_path / "below").mkdir()
-    (tmp_path / "a.yaml").write_text("extends: teaching\nlr: 0.1\nleave_out: 'list.txt'\n")
+    (tmp_path / "a.yaml").write_text("extends: teaching\nlr: 0.1\nexclude: 'list.txt'\n")
     (tmp_path / "list.txt").write_text("# why\n007\n\n008 # and why\n")
     (tmp_path / "below" / "b.yaml").write_text("extends: ../a.yaml\nepochs: 3\n")
     config = ndic.load_config(tmp_path / "below" / "b.yaml")

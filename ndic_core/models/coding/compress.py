@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import DOWNSAMPLING, Codec, check_tensor, evaluating
+from ndic_core.models.codec import Codec, check_tensor, evaluating
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
 from ndic_core.models.coding.tiling import Tiling

@@ -20,13 +20,13 @@ class Tiling:
 
     Example:
         >>> import torch
-        >>> layout = Layout(375, 1242, (128, 256))
-        >>> layout.rows, layout.columns
+        >>> tiling = Tiling(375, 1242, (128, 256))
+        >>> tiling.rows, tiling.columns
         (3, 5)
         >>> x = torch.rand(3, 375, 1242)
-        >>> layout.split(x).shape
+        >>> tiling.split(x).shape
         torch.Size([15, 3, 128, 256])
-        >>> bool((layout.join(layout.split(x)) == x).all())
+        >>> bool((tiling.join(tiling.split(x)) == x).all())
         True
     """
 

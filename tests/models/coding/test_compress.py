@@ -16,7 +16,7 @@ import torch
 from conftest import PATIENCE, PUBLISHED, SIDE_INFO, lively, published_file, senders_reconstruction
 
 import ndic_core as ndic
-from ndic_core.models.codec import DOWNSAMPLING
+from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.models.coding.container import pack, unpack
 from ndic_core.models.coding.integer import FRACTION_BITS, _integer_deconv
 from ndic_core.models.entropy_models import FactorizedPrior
