@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation.evaluate import averages, evaluate, read_table, write_table
+from ndic_core.evaluation.evaluate import averages, evaluate
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.io import make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule

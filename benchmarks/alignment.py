@@ -36,8 +36,8 @@ def main() -> None:
         for layer in measure_alignment(model, scenes):
             print(
                 f"  1/{layer.stride}: {layer.accuracy_1px:5.1%} of visible positions within one feature pixel "
-                f"(reachable {layer.reachable:6.1%}, always straight {layer.same_place:5.1%}, "
-                f"best single shift {layer.one_shift:5.1%}); "
+                f"(reachable {layer.accuracy_upper_bound:6.1%}, always straight {layer.accuracy_zero_shift:5.1%}, "
+                f"best single shift {layer.accuracy_constant_shift:5.1%}); "
                 f'"nothing matches" finds occlusions with AUC {layer.occlusion_auc:.3f}'
             )
 

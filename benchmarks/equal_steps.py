@@ -24,7 +24,8 @@ from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.bd_rate import bd_rate
-from ndic_core.evaluation.evaluate import averages, evaluate, write_table
+from ndic_core.evaluation.evaluate import averages, evaluate
+from ndic_core.evaluation.tables import write_table
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
 from ndic_core.training.recipe import load_recipe

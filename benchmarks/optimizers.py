@@ -23,7 +23,7 @@ from readme import known, marked, write_between
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import weights_file
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train

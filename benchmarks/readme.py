@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 from ndic_core.io import write_whole
 
 

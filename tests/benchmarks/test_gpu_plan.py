@@ -16,7 +16,7 @@ from conftest import PATIENCE, small_recipe
 
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 from ndic_core.io import write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 
 
 @pytest.fixture
