@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ndic_core.data.ground_truth import patch_shares
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.patch_matching import Found
+from ndic_core.evaluation.patch_matching import MatchingScore
 from ndic_core.plots.panels import pixels
 
 _TRUTH, _FOUND, _OTHER = "#0072B2", "#D55E00", "#009E73"  # Okabe–Ito blue, vermilion, green
@@ -116,11 +116,11 @@ def look_at_patches(
     return figure
 
 
-def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual: tuple[float, float]) -> Figure:
+def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int, usual: tuple[float, float]) -> Figure:
     """How well modules find patches that have moved sideways, and what they give back.
 
     Args:
-        results: `search_score` by name and by shift in image pixels.
+        results: `patch_matching_score` by name and by shift in image pixels.
         patch: width of a patch, image pixels.
         usual: lowest and highest disparity to be expected, image pixels; shaded.
 
@@ -133,7 +133,7 @@ def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual:
     """
     looks = ((_TRUTH, "o"), (_FOUND, "s"), (_OTHER, "^"))
     if not results:
-        raise NDICError("there is no result to draw: give those of search_score, by name and shift")
+        raise NDICError("there is no result to draw: give those of patch_matching_score, by name and shift")
     if len(results) > len(looks):
         raise NDICError(f"{len(results)} results cannot be told apart in one figure: give {len(looks)} at most")
     figure = Figure(figsize=(9.0, 3.7), layout="constrained")

@@ -35,7 +35,7 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
     is cut at the edge, and its number tells.
 
     Args:
-        panels: by title: rows of `costs.work` or `costs.seconds`, of one or several models.
+        panels: by title: rows of `complexity.count_macs` or `complexity.seconds`, of one or several models.
         key: "gmac" or "seconds".
         unit: as it stands at the axis.
         scale: from the rows' numbers to the unit.
@@ -49,9 +49,9 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
         '64 filters'
     """
     if not panels or not all(panels.values()):
-        raise NDICError("a panel has no rows: give what costs.work or costs.seconds returned")
+        raise NDICError("a panel has no rows: give those of complexity.count_macs or complexity.seconds")
     if not all(key in row for rows in panels.values() for row in rows):
-        raise NDICError(f"key: not all rows have {key!r}; those of costs.work have 'gmac', of costs.seconds 'seconds'")
+        raise NDICError(f"not all rows have {key!r}: those of count_macs have 'gmac', those of seconds 'seconds'")
     names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
     figure = Figure(figsize=(9.0, 1.3 + 0.44 * len(names)), dpi=90, layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

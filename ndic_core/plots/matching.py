@@ -143,13 +143,14 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         look = dict(color=MODEL_STYLE[model][0], label=name, hatch="//" * bool(further), edgecolor="white")
         hits.bar(place, [100 * layer.accuracy_1px for layer in layers], bar, **look)
         slots.bar(place, [layer.occlusion_auc for layer in layers], bar, **look)
-        ends = [(p - bar / 2, p + bar / 2, 100 * layer.reachable) for p, layer in zip(place, layers, strict=True)]
+        bounds = [100 * layer.accuracy_upper_bound for layer in layers]
+        ends = [(p - bar / 2, p + bar / 2, bound) for p, bound in zip(place, bounds, strict=True)]
         for start, end, most in ends:
             label = "reachable" if n == 0 and start == ends[0][0] else None
             hits.hlines(most, start, end, color="black", linewidth=2.5, label=label)
     for i, layer in enumerate(layers):
         label = "best single shift" if i == 0 else None
-        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
+        hits.hlines(100 * layer.accuracy_constant_shift, i - 0.45, i + 0.45, color="black", linestyle="--", label=label)
     slots.axhline(0.5, color="black", linestyle="--", label="chance")
     for axis in (hits, slots):
         axis.set_xticks(range(len(layers)), [f"1/{layer.stride}" for layer in layers])
