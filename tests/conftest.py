@@ -32,10 +32,11 @@ os.environ["NDIC_CACHE"] = _CACHE.name
 PATIENCE = 1200  # seconds to wait for another process: only one that hangs takes as long
 SLOW = (
     "browser",
+    "evaluation/test_evaluate",
     "models/coding",
+    "models/test_compressai",
+    "theory",
     "training",
-    "theory/test_codes",
-    "theory/test_published_numbers",
     "test_cli",
     "test_run",
 )
