@@ -35,8 +35,8 @@ def main() -> None:
         for layer in measure_alignment(model, scenes):
             print(
                 f"  1/{layer.stride}: {layer.accuracy_1px:5.1%} of visible positions within one feature pixel "
-                f"(upper bound {layer.reachable:6.1%}, same position {layer.same_place:5.1%}, "
-                f"constant shift {layer.one_shift:5.1%}); "
+                f"(upper bound {layer.accuracy_upper_bound:6.1%}, same position {layer.accuracy_zero_shift:5.1%}, "
+                f"constant shift {layer.accuracy_constant_shift:5.1%}); "
                 f"the no-match token finds occlusions with AUC {layer.occlusion_auc:.3f}"
             )
 

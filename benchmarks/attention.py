@@ -24,7 +24,7 @@ from runs import option_parser
 from torch import Tensor, nn
 
 from ndic_core.catalogue import STRIDES
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 

@@ -12,7 +12,8 @@ from results import BENCHMARKS, KITTI, SEQUENCE, STREET, chosen, reported
 from ndic_core.catalogue import CATALOGUE, METRICS
 from ndic_core.checkpoints.checkpoint import load_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.evaluate import SIDE_INFO, read_table
+from ndic_core.evaluation.evaluate import SIDE_INFO
+from ndic_core.evaluation.tables import read_table
 from ndic_core.io import weights_file
 
 TRAININGS = BENCHMARKS / "results" / "trainings.csv"  # written by ship.py: a row per stage of each file of weights

@@ -25,7 +25,8 @@ from runs import RESULTS, cost, finished, option_parser
 from ndic_core.config import Config, load_config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.common_information import from_parts, loss_terms, noise_capacity, sent_latent
-from ndic_core.evaluation.evaluate import averages, evaluate, write_table
+from ndic_core.evaluation.evaluate import averages, evaluate
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec

@@ -25,7 +25,7 @@ from runs import RESULTS, option_parser
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.evaluate import read_table, write_table
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.output_paths import Outputs

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 from ndic_core.io import write_whole
 
 

@@ -30,11 +30,11 @@ from ndic_core.data.kitti import CROP
 from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import load_street
-from ndic_core.errors import NDICError
 from ndic_core.evaluation import classical_codecs as classical
-from ndic_core.evaluation.bd_rate import bd_rate
-from ndic_core.evaluation.evaluate import SIDE_INFO, curve, read_table, write_table
+from ndic_core.evaluation.bd_rate import BDRateError, bd_rate
+from ndic_core.evaluation.evaluate import SIDE_INFO, curve
 from ndic_core.evaluation.published_points import POINTS as PUBLISHED
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.io import make_folder, shipped_weights, write_whole
 from ndic_core.plots.panels import rate_distortion
 
@@ -150,8 +150,8 @@ def saving(rows: list[dict], data: str, model: str, anchor: str, column: str, ra
         return "–"
     try:
         return f"{bd_rate(anchor_points, points, column):+.1f} %"
-    except NDICError as error:
-        return "no quality in common" if "in common" in str(error) else "a curve that does not rise"
+    except BDRateError as error:
+        return error.reason
 
 
 def quality(points: list[dict], bpp: float, column: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from readme import known
 
 from ndic_core.config import Config
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.training.recipe import load_recipe

@@ -17,7 +17,7 @@ from readme import known
 from ndic_core.catalogue import METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import weights_file
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe

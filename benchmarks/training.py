@@ -27,7 +27,7 @@ from runs import option_parser
 from ndic_core.catalogue import MODELS
 from ndic_core.config import Config, load_config
 from ndic_core.data.street import Street
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.metrics import ms_ssim, psnr
 from ndic_core.models import aligned, baselines, codec, distributed
 from ndic_core.models._compressai import GDN as PlainGDN

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ndic_core.catalogue import MODELS
 from ndic_core.config import Config
-from ndic_core.evaluation.evaluate import write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import launch
 from ndic_core.training.setup import Setup, set_up

@@ -1,4 +1,4 @@
-"""Rate–distortion curves of models and classical codecs on the same images: a table and its pictures."""
+"""Rate–distortion curves of models and classical codecs on the same images: a CSV table and figures."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +16,10 @@ from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.bd_rate import bd_rate
-from ndic_core.evaluation.evaluate import curve, write_table
+from ndic_core.evaluation.evaluate import curve
+from ndic_core.evaluation.tables import results_table, write_table
 from ndic_core.io import write_whole
 from ndic_core.plots.panels import rate_distortion
-from ndic_core.run import results_table
 
 
 def draw_curves(
@@ -34,29 +34,29 @@ def draw_curves(
     count: int | None = None,
     report: Callable[[str], None] = print,
 ) -> list[dict]:
-    """Measure every model on one split of a data set; write a tidy CSV, and a picture per metric beside it.
+    """Measure every model on one split of a data set; write a tidy CSV, and a figure per metric beside it.
 
     Args:
-        config: for the data set, the size and the device.
+        config: of the data set, the image size and the device.
         out: the CSV.
         weights: checkpoints to load.
-        shipped: shipped weights to load: model and metric, as `load_pretrained` takes them.
-        with_classical: also the classical codecs that are available here.
-        published: draw the published points into the picture of MS-SSIM.
+        shipped: shipped weights to load: model and metric, see `load_pretrained`.
+        with_classical: also the available classical codecs.
+        published: also draw the published points.
         split: "train", "val" or "test".
         points: lambdas of each variable-rate model.
-        count: only the first so many pairs; all where None.
-        report: takes the lines that tell the results.
+        count: number of pairs, from the first; all where None.
+        report: called with each line of the results.
 
     Returns:
         The rows of the CSV: see `evaluation.evaluate.averages`; classical codecs have a quality in place of lambda.
 
     Raises:
-        NDICError: weights or data are amiss, or a file cannot be written.
+        NDICError: weights or data cannot be loaded, or a file cannot be written.
     """
     pairs = load_split(config, split)
     if isinstance(pairs, MixedPairs):
-        raise NDICError("split train of dataset_name: Mixed changes with every epoch: take val")
+        raise NDICError("split train of dataset_name: Mixed changes with every epoch: use val")
     pairs = pairs if count is None else pairs.first(count)
     device = "cuda" if config.cuda and torch.cuda.is_available() else "cpu"
     rows = []
@@ -64,12 +64,9 @@ def draw_curves(
     loads += [(f"{name} for {metric}", partial(load_pretrained, name, metric)) for name, metric in shipped]
     for what, load in loads:
         model = load()
-        if any(
-            row["model"] == model.name and (row["lmbda"] in model.lambdas or model.gain is not None) for row in rows
-        ):
-            raise NDICError(
-                f"{what}: a {model.name} of the same rates is among them already; give each a table of its own"
-            )
+        same = [row for row in rows if row["model"] == model.name]
+        if any(row["lmbda"] in model.lambdas or model.gain is not None for row in same):
+            raise NDICError(f"{what}: the table has a {model.name} of the same rates already: write a second table")
         found = curve(model.to(device), pairs, points)
         report(results_table(found))
         rows += found
@@ -80,7 +77,7 @@ def draw_curves(
     for metric in ("psnr", "ms_ssim_db"):
         if any(row[metric] is None for row in rows):
             continue
-        figure = rate_distortion(rows, metric, published=published and metric == "ms_ssim_db")
+        figure = rate_distortion(rows, metric, published=published)
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=150)
         files.append(out.with_name(f"{out.stem}_{metric}.png"))
@@ -96,11 +93,11 @@ def classical_curves(pairs: Pairs) -> list[dict]:
     chosen = {int(image): i for i, image in reversed(list(enumerate(pairs.index[:, 0])))}
     images = [pairs[i][0] for i in sorted(chosen.values())]
     bar = tqdm(classical.available(), "classical codecs", leave=False, disable=None)
-    return [{**row, "images": len(images)} for name in bar for row in classical.curve(name, images)]
+    return [row for name in bar for row in classical.curve(name, images)]
 
 
 def bd_rates(rows: list[dict], anchor: str = "bmshj18_factorized") -> list[str]:
-    """Sentences on how much rate each model saves against the matched baseline (true side information)."""
+    """A sentence on the BD-rate of each model against the matched baseline, decoded with the matching y."""
     curves: dict[str, list[dict]] = {}
     for row in rows:
         if row.get("side_info", "matching_y") == "matching_y":

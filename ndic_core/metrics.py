@@ -1,7 +1,7 @@
-"""How good a picture is and what it costs: PSNR, MS-SSIM, bits.
+"""Image quality and rate: PSNR, MS-SSIM, estimated and measured bits.
 
-Every function answers per image, so that averages can be taken where they belong: over images, in dB. Images are
-(B, 3, H, W) in [0, 1]; a model's `x_hat` is not clipped, so clamp it first to measure the picture one would see.
+Values are per image, so that averages are taken over images, in dB, as published. Images are (B, 3, H, W) in [0, 1]; a
+model's `x_hat` is not clipped: clamp it first to measure the image as displayed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,10 +28,10 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
         x_hat: their reconstructions, likewise.
 
     Returns:
-        (B,) in dB; infinite where an image is reproduced exactly, because no finite number would be true.
+        (B,) in dB; infinite where an image is reproduced exactly.
 
     Raises:
-        NDICError: the two are no batches of one shape.
+        NDICError: x and x_hat are not batches of one shape.
 
     Example:
         >>> psnr(torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 0.1))
@@ -42,10 +42,10 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Multi-scale structural similarity (Wang, Simoncelli & Bovik 2003), as published results for NDIC state it.
+    """Multi-scale structural similarity (Wang, Simoncelli & Bovik 2003), as in the published results of NDIC.
 
     Five scales, Gaussian window of 7 pixels (standard deviation 1.5), data range 1. Differentiable: `1 - ms_ssim` is
-    the distortion that models are trained for.
+    the training distortion.
 
     Args:
         x: images (B, 3, H, W) in [0, 1], both sides above 96.
@@ -55,14 +55,14 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
         (B,), at most 1 up to rounding; 1 is equality.
 
     Raises:
-        NDICError: the two are no batches of one shape, or a side is too short for five scales.
+        NDICError: x and x_hat are not batches of one shape, or a side is too short for five scales.
 
     Example:
         >>> x = torch.rand(1, 3, 128, 256, generator=torch.Generator().manual_seed(0))
         >>> ms_ssim(x, x)
         tensor([1.])
     """
-    from pytorch_msssim.ssim import _ssim  # its own loop over the scales makes a GPU wait in each training step
+    from pytorch_msssim.ssim import _ssim  # the library's loop over scales synchronises a GPU in each training step
 
     x, x_hat = _images(x, x_hat)
     height, width = x.shape[-2:]
@@ -71,11 +71,11 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
             f"MS-SSIM needs images with both sides above {MS_SSIM_SMALLEST - 1} pixels (five scales, window "
             f"{MS_SSIM_WINDOW}); these are {height} × {width}: use larger ones, or PSNR"
         )
-    # Pixel by pixel a CPU blurs five times as fast; a GPU keeps all digits of float32 only plane by plane.
+    # A CPU filters channels_last five times as fast; a GPU keeps full float32 precision only in contiguous layout.
     layout = torch.contiguous_format if x.is_cuda else torch.channels_last
     x, x_hat = (images.contiguous(memory_format=layout) for images in (x, x_hat))
     window, values = _window(x.device, x.dtype), []
-    with torch.autocast(x.device.type, enabled=False):  # variances of small windows need all digits of float32
+    with torch.autocast(x.device.type, enabled=False):  # variances of small windows need full float32 precision
         for weight in MS_SSIM_WEIGHTS:
             if values:
                 odd = [side % 2 for side in x.shape[-2:]]
@@ -87,7 +87,7 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 @lru_cache
-@torch.inference_mode(False)  # what is kept must also serve a training
+@torch.inference_mode(False)  # the cached window must be usable in training as well
 def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
     """MS-SSIM's Gaussian window, (3, 1, 1, 7)."""
     offset = torch.arange(MS_SSIM_WINDOW) - MS_SSIM_WINDOW // 2
@@ -96,13 +96,12 @@ def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def ms_ssim_db(value: Tensor) -> Tensor:
-    """MS-SSIM in dB, `-10 log10(1 - value)`: near 1, where values crowd, equal steps stand for equal ratios.
+    """MS-SSIM in dB, `-10 log10(1 - value)`: near 1 equal steps are equal ratios of the error.
 
-    A table must not hold infinities, and float32, in which MS-SSIM is computed, cannot tell 1 from anything closer to
-    it than 2**-24: so the result ends at 72.2 dB, which means "equal as far as can be told".
+    MS-SSIM is computed in float32, whose step below 1 is 2**-24: so the result is at most 72.2 dB, and finite.
 
     Args:
-        value: MS-SSIM, any shape, at most 1 (rounding beyond it is cut off).
+        value: MS-SSIM, any shape, at most 1 (larger values by rounding are clipped).
 
     Returns:
         dB, same shape.
@@ -115,7 +114,7 @@ def ms_ssim_db(value: Tensor) -> Tensor:
 
 
 def bits(likelihoods: Tensor) -> Tensor:
-    """Ideal code length of symbols: the sum of `-log2 likelihood` for each image, an *estimate* of what a file takes.
+    """Ideal code length of symbols, the sum of `-log2 likelihood` for each image: an *estimate* of the size of a file.
 
     Args:
         likelihoods: (B, ...) in (0, 1].
@@ -131,11 +130,11 @@ def bits(likelihoods: Tensor) -> Tensor:
 
 
 def estimated_bpp(likelihoods: Mapping[str, Tensor], parts: Iterable[str], pixels: int) -> Tensor:
-    """Estimated rate of some parts of a model's output; with `model.transmitted`, the rate that is sent.
+    """Estimated rate of some parts of a model's output; with `model.transmitted`, the transmitted rate.
 
     Args:
         likelihoods: `out["likelihoods"]` of a model.
-        parts: which of them to count.
+        parts: the keys to count.
         pixels: height times width of an image.
 
     Returns:
@@ -159,6 +158,15 @@ def measured_bpp(data: bytes, pixels: int) -> float:
     return 8 * len(data) / pixels
 
 
+def quality(x: Tensor, x_hat: Tensor) -> dict:
+    """psnr (dB), ms_ssim and ms_ssim_db (both None below 97 pixels) of one image (3, H, W) and its reconstruction."""
+    row = {"psnr": psnr(x[None], x_hat[None]).item(), "ms_ssim": None, "ms_ssim_db": None}
+    if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
+        similarity = ms_ssim(x[None], x_hat[None])
+        row |= {"ms_ssim": similarity.item(), "ms_ssim_db": ms_ssim_db(similarity).item()}
+    return row
+
+
 def _images(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     for image, name in ((x, "x"), (x_hat, "x_hat")):
         if image.ndim != 4 or not image.is_floating_point():
@@ -172,5 +180,5 @@ def _images(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision has three digits: too few for errors of a thousandth and sums over 100,000 symbols."""
+    """Half precision has three digits: too few for small errors and for sums over 100,000 symbols."""
     return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor

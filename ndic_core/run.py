@@ -6,14 +6,13 @@ from io import BytesIO
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, load_weights
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
+from ndic_core.evaluation.tables import results_table
 from ndic_core.io import make_folder, write_image, write_whole
 from ndic_core.models.codec import Codec
 from ndic_core.models.factory import build_model
@@ -72,7 +71,7 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     rows = []
     for lmbda in rates:
         shown = config.save_image and lmbda == rates[len(rates) // 2]
-        rows += evaluate(model, pairs, lmbda, pictures=_saver(outputs) if shown else None)
+        rows += evaluate(model, pairs, lmbda, on_image=_saver(outputs) if shown else None)
     write_published_table(rows, outputs.table)
     report(results_table(averages(rows)))
     report(f"table: {outputs.table}" + (f"; images: {outputs.images}" if config.save_image else ""))
@@ -122,20 +121,3 @@ def _ended(config: Config, stopped: str) -> str:
         "interrupted": "interrupted",
     }
     return f"{reasons[stopped]}{where}"
-
-
-def results_table(points: list[dict]) -> str:
-    """The averages of a test as a table of text, each column with its unit."""
-    console = Console(width=110)
-    table = Table(
-        "model", "lambda", "y", "bytes", "bpp", "estimated", "PSNR dB", "MS-SSIM", "in dB", "enc. s", "dec. s"
-    )
-    table.box, table.padding = None, (0, 2, 0, 0)
-    for p in points:
-        rate = [f"{p['bytes']:.0f}", f"{p['bpp']:.4f}", f"{p['bpp_estimated']:.4f}"]
-        similarity = ["", ""] if p["ms_ssim"] is None else [f"{p['ms_ssim']:.4f}", f"{p['ms_ssim_db']:.2f}"]
-        seconds = [f"{p['encode_seconds']:.3f}", f"{p['decode_seconds']:.3f}"]
-        table.add_row(p["model"], f"{p['lmbda']:.3g}", p["side_info"], *rate, f"{p['psnr']:.2f}", *similarity, *seconds)
-    with console.capture() as capture:
-        console.print(table)
-    return "means over the test images; bpp: measured, of whole files\n" + capture.get().rstrip()

@@ -1,4 +1,4 @@
-"""Bjøntegaard's rate difference: how many bits one codec saves against another, in one number."""
+"""Bjøntegaard delta rate (BD-rate): the average rate difference of two codecs at equal quality."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,27 +7,36 @@ import numpy as np
 from ndic_core.errors import NDICError
 
 METRICS = ("psnr", "ms_ssim_db")
-FEWEST = 4  # points a curve, as in Bjøntegaard's definition; fewer say more about the interpolation than the codec
+FEWEST = 4  # points per curve, as in Bjøntegaard's definition
+
+
+class BDRateError(NDICError):
+    """Two curves have no BD-rate; `reason` says why in a few words, for the cell of a table."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
 
 
 def bd_rate(anchor: Iterable[Mapping], test: Iterable[Mapping], metric: str = "psnr") -> float:
-    """Average rate difference at equal quality, over the qualities that both curves reach.
+    """Average rate difference at equal quality, over the range of quality that both curves share.
 
-    Bjøntegaard (VCEG-M33, 2001): the logarithm of the rate is interpolated over quality, here piecewise by monotone
-    cubics (PCHIP, as in the common test conditions of HEVC and VVC), and the gap between the curves is averaged over
-    their common interval of quality. It says nothing about qualities outside; look at the curves as well.
+    Bjøntegaard (VCEG-M33, 2001): the logarithm of the rate is interpolated over quality, here by monotone piecewise
+    cubics (PCHIP, as in the common test conditions of HEVC and VVC), and the difference is averaged over the common
+    interval of quality. It does not describe qualities outside.
 
     Args:
-        anchor: points of the codec compared against, in any order: mappings with `bpp` (above 0) and the metric (dB).
-        test: points of the codec in question, likewise.
+        anchor: points of the reference codec in any order: mappings with `bpp` (above 0) and the metric (dB).
+        test: points of the codec to compare, likewise.
         metric: "psnr" or "ms_ssim_db".
 
     Returns:
         Percent; negative where `test` needs fewer bits for the same quality.
 
     Raises:
-        NDICError: a curve has fewer than four points, values that are missing or not finite, or a rate that does not
-            rise with quality; or the two have no quality in common.
+        NDICError: another metric, or points without numbers as `bpp` and the metric.
+        BDRateError: a curve has fewer than four points, a value that is not finite, a rate that is not above 0 or does
+            not rise with quality; or the two have no quality in common.
 
     Example:
         >>> anchor = [dict(bpp=2.0**n, psnr=30.0 + 3 * n) for n in range(4)]
@@ -37,7 +46,7 @@ def bd_rate(anchor: Iterable[Mapping], test: Iterable[Mapping], metric: str = "p
     from bjontegaard import bd_rate as library_bd_rate  # imports pyplot, which takes a while
 
     curves = [values for curve in _overlapping(anchor, test, metric) for values in curve]
-    # any overlap will do: the library would only warn where it is below a share of its choice
+    # without min_overlap=0 the library warns below an overlap of its own choice
     return float(library_bd_rate(*curves, method="pchip", require_matching_points=False, min_overlap=0))
 
 
@@ -48,20 +57,20 @@ def rates_in_common(
     part: tuple[float, float] = (0.0, 1.0),
     count: int = 400,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both curves read at equal quality: what `bd_rate` averages, before it is averaged.
+    """The rates of both curves at equal quality: what `bd_rate` averages.
 
     The mean of `log(test) - log(anchor)` over the whole interval is the logarithm of one plus the BD-rate.
 
     Args:
         anchor, test, metric: see `bd_rate`.
-        part: of the qualities that both reach, from 0 (the lowest) to 1 (the highest); may be a single place.
-        count: how many qualities, 1 or more: the middles of as many equal steps.
+        part: start and end within the common interval of quality, from 0 (its lowest) to 1 (its highest).
+        count: number of qualities, 1 or more: the midpoints of equal steps.
 
     Returns:
-        Qualities (dB), and the rates in bits per pixel of anchor and test there, on the curves that `bd_rate` draws.
+        Qualities (dB), and the rates of anchor and test there, in bits per pixel, interpolated as in `bd_rate`.
 
     Raises:
-        NDICError: see `bd_rate`; or a part that is none.
+        NDICError: see `bd_rate`; or `part` or `count` is out of range.
 
     Example:
         >>> anchor = [dict(bpp=2.0**n, psnr=30.0 + 3 * n) for n in range(4)]
@@ -73,7 +82,7 @@ def rates_in_common(
     from scipy.interpolate import PchipInterpolator
 
     if not 0 <= part[0] <= part[1] <= 1 or count < 1:
-        raise NDICError(f"a part lies between 0 and 1 and has 1 or more places, not {part} and {count}")
+        raise NDICError(f"part must be within 0 and 1 and count 1 or more, not {part} and {count}")
     curves = _overlapping(anchor, test, metric)
     low, high = max(db[0] for _, db in curves), min(db[-1] for _, db in curves)
     places = part[0] + (part[1] - part[0]) * (np.arange(count) + 0.5) / count
@@ -89,8 +98,9 @@ def _overlapping(anchor: Iterable[Mapping], test: Iterable[Mapping], metric: str
     curves = [_curve(anchor, metric, "anchor"), _curve(test, metric, "test")]
     if max(db[0] for _, db in curves) >= min(db[-1] for _, db in curves):
         spans = " and ".join(f"{db[0]:.2f} to {db[-1]:.2f} dB" for _, db in curves)
-        raise NDICError(
-            f"anchor and test have no {metric} in common ({spans}): measure both over overlapping qualities"
+        raise BDRateError(
+            "no quality in common",
+            f"anchor and test have no {metric} in common ({spans}): measure both over overlapping qualities",
         )
     return curves
 
@@ -102,14 +112,17 @@ def _curve(rows: Iterable[Mapping], metric: str, name: str) -> tuple[np.ndarray,
     except (KeyError, TypeError, ValueError) as error:
         raise NDICError(f"every point of the {name} curve needs numbers as bpp and {metric}") from error
     if len(points) < FEWEST:
-        raise NDICError(f"the {name} curve has {len(points)} points; a rate difference needs at least {FEWEST}")
+        message = f"the {name} curve has {len(points)} points; a BD-rate needs at least {FEWEST}: measure at more rates"
+        raise BDRateError("too few points", message)
     qualities, rates = points.T
-    if not np.isfinite(points).all() or (rates <= 0).any():
-        raise NDICError(f"the {name} curve holds a bpp or {metric} that is not finite, or a bpp that is not above 0")
-    if (np.diff(qualities) <= 0).any() or (np.diff(rates) <= 0).any():
-        worst = int(np.flatnonzero((np.diff(qualities) <= 0) | (np.diff(rates) <= 0))[0])
-        raise NDICError(
-            f"the {name} curve does not rise: {rates[worst]:.4f} bpp give {qualities[worst]:.2f} dB but "
-            f"{rates[worst + 1]:.4f} bpp give {qualities[worst + 1]:.2f} dB; leave out the point that others beat"
-        )
+    if not np.isfinite(points).all():
+        raise BDRateError("a value that is not finite", f"the {name} curve has a bpp or {metric} that is not finite")
+    if rates.min() <= 0:
+        message = f"the {name} curve has a rate of {rates.min():.4f} bpp: rates must be above 0, leave out that point"
+        raise BDRateError("a rate that is not above 0", message)
+    falls = np.flatnonzero((np.diff(qualities) <= 0) | (np.diff(rates) <= 0))
+    if len(falls):
+        first, second = (f"{rates[i]:.4f} bpp give {qualities[i]:.2f} dB" for i in (falls[0], falls[0] + 1))
+        message = f"the {name} curve does not rise: {first} but {second}; leave out the dominated point"
+        raise BDRateError("a curve that does not rise", message)
     return rates, qualities

@@ -1,4 +1,4 @@
-"""Where the bits of a file go: the estimated bits of every latent that is sent, place by place."""
+"""Bit maps: the estimated bits of every transmitted latent, position by position."""
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +14,23 @@ STEP = {"x": DOWNSAMPLING, "z": 4 * DOWNSAMPLING}  # pixels of the image along e
 
 @torch.no_grad()
 def bit_maps(model: Codec, x: Tensor, lmbda: float | None = None) -> dict[str, Tensor]:
-    """Estimated bits, `-log2 likelihood`, of everything that a file of `x` sends, at the rate level that it would name.
+    """Estimated bits, `-log2 likelihood`, of every latent that a file of `x` transmits, at the rate level of that file.
 
-    Summed over a map's channels it is the bits that are spent at a place; summed over all maps it is the estimated size
-    of the file without its header.
+    The sum over a map's channels is the bits per position; the sum over all maps is the estimated size of the file
+    without its header.
 
     Args:
-        model: any of `ndic_core.MODELS`; no side image is needed, since the sender has none.
+        model: any of `ndic_core.MODELS`; the sender needs no side image.
         x: (3, H, W) in [0, 1], of any size.
         lmbda: the rate of variable-rate weights; see `ndic_core.encode`.
 
     Returns:
         A map (N, h, w) in bits for each name in `model.transmitted`: "x", the latent, a position for 16 × 16 pixels,
-        and "z", the hyper-latent where there is one, a position for 64 × 64. They cover the image as it is padded (or
-        tiled) for the model, so they may reach beyond its right and lower edges.
+        and "z", the hyper-latent where there is one, a position for 64 × 64. They cover the image as padded (or tiled)
+        for the model, so they may extend beyond its right and lower edges.
 
     Raises:
-        NDICError: `x` is no such image, or `lmbda` is not offered.
+        NDICError: `x` is not such an image, or `lmbda` is not offered.
 
     Example:
         >>> import ndic_core as ndic
@@ -56,18 +56,18 @@ def _joined(bits: Tensor, image: Tiling) -> Tensor:
 
 
 def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
-    """A map laid over the image: every pixel gets an equal share of the bits of the position that covers it.
+    """A map at image resolution: every pixel gets an equal share of the bits of the position that covers it.
 
     Args:
         bits: (h, w), in bits per position.
-        step: pixels that a position covers along each side: `STEP["x"]` or `STEP["z"]`.
-        height, width: of the image, in pixels; what the map has beyond is cut off.
+        step: pixels per position along each side: `STEP["x"]` or `STEP["z"]`.
+        height, width: of the image, in pixels; the map is cropped to it.
 
     Returns:
         (height, width), in bits per pixel.
 
     Raises:
-        NDICError: the map is not one of positions, or is too small for the image.
+        NDICError: not such a map, or it is too small for the image.
 
     Example:
         >>> over_image(torch.tensor([[4.0, 8.0]]), step=2, height=2, width=3)
@@ -75,7 +75,7 @@ def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
                 [1., 1., 2.]])
     """
     if bits.ndim != 2:
-        raise NDICError(f"a map to lay over an image has shape (h, w), not {tuple(bits.shape)}: sum over channels")
+        raise NDICError(f"a map of bits per position has shape (h, w), not {tuple(bits.shape)}: sum over channels")
     if bits.shape[0] * step < height or bits.shape[1] * step < width:
         raise NDICError(
             f"a map of {bits.shape[0]} × {bits.shape[1]} positions of {step} pixels does not cover an image of "

@@ -1,46 +1,42 @@
-"""The classical codecs, measured in bytes of whole files: JPEG, JPEG 2000, WebP and AVIF through Pillow, HEVC intra
-through pillow-heif where it is installed (`pip install pillow-heif`).
+"""Classical image codecs: JPEG, JPEG 2000, WebP and AVIF through Pillow, HEVC intra through pillow-heif.
 
-A small image pays dearly for a file's header: at 128 × 256 pixels 100 bytes are 0.024 bits per pixel. JPEG, WebP and
-AVIF hardly get below 0.2 bits per pixel there, whatever their quality is set to; JPEG 2000 does. Where a codec has a
-choice, it is taken in its favour as far as an encoder stays fast: optimised Huffman tables, WebP's thorough search,
-JPEG 2000 as a bare codestream in the YCbCr colours that Pillow leaves out by default (3 to 5 dB at these rates), x265
-tuned for PSNR.
+Rates are measured on whole files. The header is expensive for a small image: at 128 × 256 pixels 100 bytes are 0.024
+bits per pixel. JPEG, WebP and AVIF hardly get below 0.2 bits per pixel there at any quality; JPEG 2000 does. Encoder
+options favour the codec as long as the encoder stays fast: optimised Huffman tables, WebP's slowest search, JPEG 2000
+as a bare codestream in YCbCr, which Pillow omits by default (3 to 5 dB at these rates), x265 tuned for PSNR.
 
-HEVC intra is what BPG files hold, the usual anchor of papers on distributed image compression; but a HEIF file spends
-some 400 bytes on its container.
+HEVC intra is the content of BPG files, the usual anchor in papers on distributed image compression; a HEIF file spends
+some 400 bytes on its container. It is available where pillow-heif is installed (`pip install pillow-heif`).
 """
 
 import importlib.util
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
-from statistics import fmean
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image, __version__, features
+from torch import Tensor
 
 from ndic_core.errors import NDICError
+from ndic_core.evaluation.evaluate import averages
+from ndic_core.evaluation.roundtrip import measure
 from ndic_core.io import decode_image, image_to_tensor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class ClassicalCodec:
-    """How Pillow is asked for one codec.
+    """One codec as Pillow offers it.
 
     Attributes:
-        format: Pillow's name of it.
-        feature: Pillow's name of the library behind it; None where the package pillow-heif has it.
-        quality: what the parameter means; larger is always better and takes more bits.
-        lowest: of the parameter's values.
-        highest: likewise.
-        qualities: a ladder from the codec's lowest rates (or about 0.05) to 2 bits per pixel on street scenes of
+        format: its name in Pillow.
+        feature: Pillow's name of its library; None for the package pillow-heif.
+        quality: meaning of the quality parameter; larger is always better and needs more bits.
+        lowest, highest: range of the parameter.
+        qualities: from the codec's lowest rates (or about 0.05) to 2 bits per pixel on street scenes of
             128 × 256 pixels.
-        options: the parameter → arguments of Pillow's `save` (or of pillow-heif's `encode`).
+        options: from the parameter to the arguments of Pillow's `save` (or of pillow-heif's `encode`).
     """
 
     format: str
@@ -106,21 +102,21 @@ CODECS = {
 
 
 def available() -> list[str]:
-    """Those of `CODECS` that can be used here."""
+    """The names of `CODECS` that this installation supports."""
     return [name for name, codec in CODECS.items() if _installed(codec)]
 
 
-def encode(name: str, x: "Tensor", quality: float) -> bytes:
-    """An image → the bytes of a file.
+def encode(name: str, x: Tensor, quality: float) -> bytes:
+    """Encode an image to the bytes of a file.
 
     Args:
         name: one of `CODECS`.
         x: (3, H, W) in [0, 1]; rounded to 8 bits a channel.
-        quality: in the codec's own terms, see `CODECS[name].quality`; larger takes more bits. JPEG and AVIF round it
-            to a whole number.
+        quality: in the codec's own terms, see `CODECS[name].quality`; larger needs more bits. JPEG and AVIF round
+            it to a whole number.
 
     Raises:
-        NDICError: the codec, the quality or the image is none that can be coded, or this Pillow lacks the codec.
+        NDICError: unknown codec, quality out of range, not such an image, or this Pillow lacks the codec.
 
     Example:
         >>> import torch
@@ -130,7 +126,7 @@ def encode(name: str, x: "Tensor", quality: float) -> bytes:
     """
     codec = _codec(name)
     if not codec.lowest <= quality <= codec.highest:
-        raise NDICError(f"{name} takes a quality from {codec.lowest} to {codec.highest}, not {quality}")
+        raise NDICError(f"{name} requires a quality from {codec.lowest} to {codec.highest}, not {quality}")
     if x.ndim != 3 or x.shape[0] != 3 or x.numel() == 0 or not x.is_floating_point():
         raise NDICError(f"{name} codes one image (3, H, W) in [0, 1]; this is {x.dtype} with shape {tuple(x.shape)}")
     pixels = (x.detach().cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
@@ -145,62 +141,40 @@ def encode(name: str, x: "Tensor", quality: float) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> "Tensor":
-    """The bytes of a file → an image (3, H, W) in [0, 1]; the content shows which codec wrote it.
+def decode(data: bytes) -> Tensor:
+    """Decode the bytes of a file to an image (3, H, W) in [0, 1]; the codec is recognised by the content.
 
     Raises:
-        NDICError: it is not an intact RGB image of one of `CODECS`, or an image of more than 2**24 pixels.
+        NDICError: not an intact RGB image of one of `CODECS`, or more than 2**24 pixels.
     """
     kind = f"a file of {', '.join(CODECS)}"
     return image_to_tensor(decode_image(data, name="this image", modes=["RGB"], read_header=_opened, kind=kind))
 
 
-def curve(name: str, images: Iterable["Tensor"], qualities: Iterable[float] | None = None) -> list[dict]:
-    """One codec's rate–distortion curve: every image coded, decoded and measured at every quality.
+def curve(name: str, images: Iterable[Tensor], qualities: Iterable[float] | None = None) -> list[dict]:
+    """Rate–distortion curve of one codec: every image coded, decoded and measured at every quality.
 
     Args:
         name: one of `CODECS`.
-        images: (3, H, W) each, in [0, 1], both sides above 96.
-        qualities: to try; the codec's own ladder where None.
+        images: (3, H, W) each, in [0, 1], all of them above 96 pixels on both sides, or MS-SSIM is None.
+        qualities: of the curve; those of `CODECS` where None.
 
     Returns:
-        A row for each quality with averages over the images: model (the codec's name), quality, bytes (of whole
-        files), bpp (measured), psnr (dB), ms_ssim, ms_ssim_db (of each image first, then averaged), encode_seconds,
-        decode_seconds (an image, from tensor to bytes and back).
+        A row for each quality: model (the codec's name), quality, images (how many), and the means of the values of
+        `roundtrip.measure`.
 
     Raises:
-        NDICError: no image is given, or one cannot be coded or measured.
+        NDICError: no image is given, or one cannot be coded.
     """
     images = list(images)
     if not images:
         raise NDICError("a curve is an average over images: give at least one")
-    rows = []
+    points = []
     for quality in _codec(name).qualities if qualities is None else qualities:
-        measured = [_measure(name, x, quality) for x in images]
-        averages = {key: fmean(one[key] for one in measured) for key in measured[0]}
-        rows.append(dict(model=name, quality=quality, **averages))
-    return rows
-
-
-def _measure(name: str, x: "Tensor", quality: float) -> dict:
-    from ndic_core.metrics import measured_bpp, ms_ssim, ms_ssim_db, psnr
-
-    times = [time.perf_counter()]
-    data = encode(name, x, quality)
-    times.append(time.perf_counter())
-    x_hat = decode(data)
-    times.append(time.perf_counter())
-    pair = x.detach().cpu()[None], x_hat[None]
-    similarity = ms_ssim(*pair)
-    return dict(
-        bytes=len(data),
-        bpp=measured_bpp(data, x.shape[-2] * x.shape[-1]),
-        psnr=psnr(*pair).item(),
-        ms_ssim=similarity.item(),
-        ms_ssim_db=ms_ssim_db(similarity).item(),
-        encode_seconds=times[1] - times[0],
-        decode_seconds=times[2] - times[1],
-    )
+        codec = partial(encode, name, quality=quality), lambda stream, _: decode(stream)
+        rows = [dict(model=name, quality=quality) | row for x in images for row in measure(*codec, x)]
+        points += averages(rows, by=("model", "quality"))
+    return points
 
 
 def _opened(stream: BinaryIO) -> Image.Image:
@@ -209,9 +183,8 @@ def _opened(stream: BinaryIO) -> Image.Image:
     stream.seek(0)
     if start[4:11] == b"ftyphei" and _installed(CODECS["HEVC"]):  # Pillow itself would not know it
         return _pillow_heif().HeifImageFile(stream)
-    return Image.open(
-        stream, formats=[codec.format for codec in CODECS.values() if codec.feature and _installed(codec)]
-    )
+    formats = [codec.format for codec in CODECS.values() if codec.feature and _installed(codec)]
+    return Image.open(stream, formats=formats)
 
 
 def _codec(name: str) -> ClassicalCodec:
@@ -220,7 +193,7 @@ def _codec(name: str) -> ClassicalCodec:
     if _installed(CODECS[name]):
         return CODECS[name]
     if CODECS[name].feature is None:
-        raise NDICError(f"{name} is coded by a package that is not installed: pip install pillow-heif")
+        raise NDICError(f"{name} requires a package that is not installed: pip install pillow-heif")
     raise NDICError(f"this Pillow ({__version__}) was built without {name}: pip install --upgrade 'pillow>=11.3'")
 
 
@@ -231,6 +204,6 @@ def _installed(codec: ClassicalCodec) -> bool:
 
 
 def _pillow_heif():
-    import pillow_heif  # only here: it is no dependency, and it loads codecs of its own
+    import pillow_heif  # imported here: an optional dependency
 
     return pillow_heif

@@ -1,7 +1,7 @@
-"""What w is worth: the terms of NDIC's loss told apart, the bits that fit through w, pictures drawn from parts.
+"""Analysis of the common information w of NDIC: loss terms, capacity, reconstructions from parts.
 
 x ── latent ──┐
-              ├── from_parts ── x̂       either part may be left out, or come from another picture
+              ├── from_parts ── x̂       either part may be left out, or be of another image
 y ── w ───────┘
 """
 
@@ -18,16 +18,16 @@ from ndic_core.models.gain import scaled
 
 @torch.no_grad()
 def loss_terms(model: NDIC, x: Tensor, y: Tensor, lmbda: float | None = None) -> dict[str, Tensor]:
-    """Every term of the loss of Mital et al. 2022 (arXiv 2207.08489, section 3) by itself, latents rounded.
+    """The terms of the loss of Mital et al. 2022 (arXiv 2207.08489, section 3), with rounded latents.
 
     Args:
         model: with common information.
-        x, y: (B, 3, H, W) in [0, 1], of a size that the model takes.
+        x, y: (B, 3, H, W) in [0, 1], of a size that the model accepts.
         lmbda: the rate of variable-rate weights; see `encode`.
 
     Returns:
-        (B,) each: `bpp_x`, all that is sent; `bpp_y` and `bpp_w`, which nobody sends; `psnr_x`, `psnr_y` (dB) of both
-        reconstructions. All rates are estimated.
+        (B,) each: `bpp_x`, the transmitted rate; `bpp_y` and `bpp_w`, which are not transmitted; `psnr_x`, `psnr_y`
+        (dB) of both reconstructions. All rates are estimated.
 
     Raises:
         NDICError: the model has no common information, the images don't fit, or `lmbda` is not offered.
@@ -47,31 +47,31 @@ def loss_terms(model: NDIC, x: Tensor, y: Tensor, lmbda: float | None = None) ->
         name: estimated_bpp(likelihoods, [key for key in keys if key in likelihoods], pixels)
         for name, keys in parts.items()
     }
-    pictures = {"psnr_x": (x, out["x_hat"]), "psnr_y": (y, out["y_hat"])}
-    return rates | {name: psnr(image, hat.clamp(0, 1)) for name, (image, hat) in pictures.items()}
+    images = {"psnr_x": (x, out["x_hat"]), "psnr_y": (y, out["y_hat"])}
+    return rates | {name: psnr(image, hat.clamp(0, 1)) for name, (image, hat) in images.items()}
 
 
 @torch.no_grad()
 def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
-    """The latent that a file of x carries, rounded, in the units that the receiver's synthesis takes it in.
+    """The latent that a file of x transmits: rounded, as the input of the receiver's synthesis.
 
     Args:
         model: with trained weights.
-        x: (B, 3, H, W) in [0, 1], of a size that the model takes.
-        lmbda: the rate of variable-rate weights, rounded to the level that a file can name.
+        x: (B, 3, H, W) in [0, 1], of a size that the model accepts.
+        lmbda: the rate of variable-rate weights, rounded to a rate level of the file format.
 
     Returns:
         (B, N, H/16, W/16).
 
     Raises:
-        NDICError: the weights don't offer `lmbda`, or `x` is no batch of images of such a size.
+        NDICError: `lmbda` is not offered, or `x` is not a batch of images of such a size.
 
     Example:
         >>> import ndic_core as ndic
         >>> sent_latent(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 3, 32, 48)).shape
         torch.Size([1, 4, 2, 3])
     """
-    model.check(x, x)  # no y is needed here: x in its place has the right shape
+    model.check(x, x)  # x in place of y, which is not needed
     model.gains(lmbda, 1)  # refuses a lambda that is not offered, as `encode` does
     gain, inverse = model.gains(model.lmbda_at(model.level(lmbda)), len(x))
     with evaluating(model):
@@ -80,10 +80,10 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
 
 @torch.no_grad()
 def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
-    """What the receiver draws of x from a latent and common information; what is None is 0 everywhere.
+    """The reconstruction of x from a latent and common information; None stands for zeros.
 
     Args:
-        model: `ndic_bls17` or `ndic_bmshj18`, whose receiver takes no more than these.
+        model: `ndic_bls17` or `ndic_bmshj18`, whose synthesis has no other input.
         latent: see `sent_latent`.
         w: see `NDIC.common_information`, of the same shape: (B, N, H/16, W/16).
 
@@ -91,7 +91,7 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
         (B, 3, H, W), clipped to [0, 1].
 
     Raises:
-        NDICError: another model, neither part is given, or their shapes are not those above.
+        NDICError: another model, both parts are None, or their shapes differ from the above.
 
     Example:
         >>> import ndic_core as ndic
@@ -100,7 +100,7 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
     """
     check_model(model)
     if latent is None and w is None:
-        raise NDICError("nothing to draw from: give the latent, or w, or both")
+        raise NDICError("there is nothing to reconstruct from: give the latent, or w, or both")
     shapes = {tuple(part.shape) for part in (latent, w) if part is not None}
     if any(len(shape) != 4 or shape[1] != model.config["num_filters"] for shape in shapes) or len(shapes) > 1:
         wanted = f"(B, {model.config['num_filters']}, H/16, W/16)"
@@ -113,16 +113,16 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
 
 @torch.no_grad()
 def channel_effects(model: NDIC, latent: Tensor, w: Tensor) -> Tensor:
-    """How much of x̂ hangs on each channel of w: what changes when it is replaced by its mean over the picture.
+    """The effect of each channel of w on x̂: the change when it is replaced by its mean over the image.
 
     Args:
-        model, latent, w: see `from_parts`; of one picture.
+        model, latent, w: see `from_parts`; of one image.
 
     Returns:
-        (N,), root mean squared change of x̂, in steps of a picture of 8 bits.
+        (N,), root mean squared change of x̂, in 8-bit levels.
 
     Raises:
-        NDICError: see `from_parts`; or there are several pictures.
+        NDICError: see `from_parts`; or there are several images.
 
     Example:
         >>> import ndic_core as ndic
@@ -131,24 +131,18 @@ def channel_effects(model: NDIC, latent: Tensor, w: Tensor) -> Tensor:
         torch.Size([4])
     """
     if w.shape != latent.shape or len(w) != 1:
-        raise NDICError(f"latent and w are of one picture, not {tuple(latent.shape)} and {tuple(w.shape)}")
-    drawn = from_parts(model, latent, w)
-    effects = []
-    for channel in range(w.shape[1]):
-        changed = from_parts(model, latent, levelled(w, channel))
-        effects.append(255 * (changed - drawn).square().mean().sqrt())
-    return torch.stack(effects)
+        raise NDICError(f"latent and w must be of one image, not {tuple(latent.shape)} and {tuple(w.shape)}")
+    x_hat = from_parts(model, latent, w)
+    changed = (from_parts(model, latent, levelled(w, channel)) for channel in range(w.shape[1]))
+    return torch.stack([255 * (other - x_hat).square().mean().sqrt() for other in changed])
 
 
 def levelled(w: Tensor, channel: int) -> Tensor:
-    """w with one channel replaced by its mean over each picture: what it tells of places is gone.
+    """A copy of w with one channel replaced by its mean over each image.
 
     Args:
         w: (B, N, h, w).
         channel: from 0.
-
-    Returns:
-        A changed copy.
 
     Raises:
         NDICError: there is no such channel.
@@ -158,27 +152,27 @@ def levelled(w: Tensor, channel: int) -> Tensor:
         [[[[2.0, 2.0]], [[5.0, 9.0]]]]
     """
     if not 0 <= channel < w.shape[1]:
-        raise NDICError(f"w has channels from 0 to {w.shape[1] - 1}, none with number {channel}")
+        raise NDICError(f"w has channels 0 to {w.shape[1] - 1}, not {channel}")
     changed = w.clone()
     changed[:, channel] = w[:, channel].mean((-1, -2), keepdim=True)
     return changed
 
 
 def noise_capacity(w: Tensor, noise: float = W_NOISE) -> Tensor:
-    """How many bits can pass through w in training, at most: those of Gaussian channels of its variances.
+    """Upper bound of the rate of w in training: the capacity of Gaussian channels of its variances.
 
-    In training a little noise is added to w. A channel of variance S and noise N passes ½ log2(1 + S/N) bits a use
-    at most (Shannon 1948; Cover and Thomas 2006, section 9.1), whatever is sent.
+    In training noise is added to w. A channel of signal variance S and noise variance N has a capacity of
+    ½ log2(1 + S/N) bits per use (Shannon 1948; Cover and Thomas 2006, section 9.1).
 
     Args:
         w: (B, N, h, w), without noise.
-        noise: standard deviation of what is added, above 0.
+        noise: its standard deviation, above 0.
 
     Returns:
         Bits per pixel of the image, all channels together.
 
     Raises:
-        NDICError: there is no noise: then there is no limit.
+        NDICError: the noise is not above 0.
 
     Example:
         >>> w = torch.tensor([-1.0, 1.0]).expand(1, 1, 2, 2)  # one channel of variance 1, at a noise of 1/3
@@ -186,13 +180,13 @@ def noise_capacity(w: Tensor, noise: float = W_NOISE) -> Tensor:
         0.0039
     """
     if not noise > 0:
-        raise NDICError(f"the noise needs a standard deviation above 0, not {noise:g}: without it there is no limit")
+        raise NDICError(f"noise is a standard deviation above 0, not {noise:g}: without noise the capacity is infinite")
     variance = w.transpose(0, 1).flatten(1).var(1, unbiased=False)
     return 0.5 * torch.log2(1 + variance / noise**2).sum() / DOWNSAMPLING**2
 
 
 def check_model(model: Codec) -> None:
-    """Raise `NDICError` unless the receiver draws x from its latent and w alone."""
+    """Raise `NDICError` unless the receiver reconstructs x from its latent and w alone."""
     if not (isinstance(model, NDIC) and type(model).reconstruct is NDIC.reconstruct):
         given = model.name if isinstance(model, Codec) else type(model).__name__
-        raise NDICError(f"common information is looked at in ndic_bls17 and ndic_bmshj18, not in {given}")
+        raise NDICError(f"common information can be analysed in ndic_bls17 and ndic_bmshj18, not in {given}")

@@ -1,10 +1,9 @@
-"""What the sender and the receiver compute for one picture: arithmetic, time and memory, part by part.
+"""Complexity of sender and receiver for one image: multiply–accumulates, time and memory, part by part.
 
     sender     x ── analysis of x ── (hyper-analysis, scales) ── coder ══ file
     receiver   file ── coder ── (scales) ── analyses of y ── alignment ── synthesis ── x̂
 
-The parts are networks. The range coder does no arithmetic to speak of; where seconds are measured it is in what
-remains.
+The parts are networks. The range coder has a negligible number of MACs; its time is part of the rest.
 """
 
 import copy
@@ -29,7 +28,7 @@ from ndic_core.models.codec import Codec
 from ndic_core.models.coding.compress import decode, encode, padded_layout
 from ndic_core.models.entropy_models import ScaleHyperprior
 
-PARTS = {  # a module of a model: what it is called here
+PARTS = {  # module of a model: name of the part
     "analysis_x": "analysis of x",
     "prior_x.hyper_analysis": "hyper-analysis",
     "prior_x.hyper_synthesis": "scales",
@@ -41,48 +40,46 @@ PARTS = {  # a module of a model: what it is called here
     "synthesis_x": "synthesis of x",
     "retouch": "retouch with y",
 }
-REST = "coder and the rest"  # of measured seconds: what lies in no part
+REST = "coder and the rest"  # measured seconds outside of all parts
 SIDES = ("sender", "receiver")
 
 
-def work(model: Codec, height: int, width: int) -> list[dict]:
-    """Multiply–accumulates of one picture, counted by PyTorch on shapes alone: nothing is computed.
+def count_macs(model: Codec, height: int, width: int) -> list[dict]:
+    """Multiply–accumulates (MACs) for one image, counted on the meta device: nothing is computed.
 
-    Convolutions, matrix products and GDN's sums are counted, as half the operations of
-    `torch.utils.flop_counter.FlopCounterMode`; roots, additions and the range coder are not, nor the products of
-    shifted features in `parallax_attention`, less than a hundredth of its work.
+    Counted are convolutions, matrix products and the sums of GDN, as half the operations of
+    `torch.utils.flop_counter.FlopCounterMode`; not counted are roots, additions, the range coder, and the products of
+    shifted features in `parallax_attention` (less than 1 % of its MACs).
 
     Args:
         model: any of `ndic_core.MODELS`, trained or not.
-        height, width: of the picture, in pixels; it is padded or tiled as `encode` does.
+        height, width: of the image, in pixels; it is padded or tiled as in `encode`.
 
     Returns:
-        A row per side and part that it runs: model, side ("sender" or "receiver"), part, gmac (1e9
-        multiply–accumulates), parameters (of the layers that are run).
+        A row per side and part that it runs: model, side ("sender" or "receiver"), part, gmac (1e9 MACs), parameters
+        (of the layers that are run).
 
     Raises:
-        NDICError: a side is no whole number above 0, or the picture has more pixels than `encode` takes.
+        NDICError: height or width is not a positive whole number, or there are more pixels than `encode` accepts.
 
     Example:
         >>> import ndic_core as ndic
-        >>> rows = work(ndic.build_model("ndic_bls17", num_filters=8), 128, 256)
+        >>> rows = count_macs(ndic.build_model("ndic_bls17", num_filters=8), 128, 256)
         >>> [(row["side"], row["part"]) for row in rows]  # doctest: +NORMALIZE_WHITESPACE
         [('sender', 'analysis of x'), ('receiver', 'common information of y'), ('receiver', 'synthesis of x')]
     """
-    if not all(isinstance(side, Integral) for side in (height, width)):
-        raise NDICError(f"a picture of {height!r} × {width!r}: height and width are whole numbers of pixels")
-    if height < 1 or width < 1:
-        raise NDICError(f"a picture of {height} × {width} has no pixels to count for")
+    if not all(isinstance(side, Integral) and side > 0 for side in (height, width)):
+        raise NDICError(f"height and width are positive whole numbers of pixels, not {height!r} and {width!r}")
     tiling = padded_layout(model, height, width)
     shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta", torch.float32)
-    picture = torch.empty(1, 3, *tiling.tile, device="meta")
+    image = torch.empty(1, 3, *tiling.tile, device="meta")
     latent = torch.empty(1, model.config["num_filters"], *(n // DOWNSAMPLING for n in tiling.tile), device="meta")
     rows = []
-    # Fused attention hides its work from the counter; written out, the same products are seen.
+    # FlopCounterMode does not see into fused attention on the meta device: the math backend has the same products.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         for side, run in zip(SIDES, (_send, _receive), strict=True):
             with FlopCounterMode(display=False) as counter, _watched(shapes, counter.get_total_flops) as (spent, ran):
-                run(shapes, picture, latent)
+                run(shapes, image, latent)
             for part, flops in spent.items():
                 gmac = tiling.rows * tiling.columns * flops / 2e9
                 parameters = sum(p.numel() for module in ran[part] for p in module.parameters())
@@ -93,17 +90,17 @@ def work(model: Codec, height: int, width: int) -> list[dict]:
 def seconds(
     model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None = None, repeat: int = 5
 ) -> list[dict]:
-    """How long `encode` and `decode` take on this machine, as it is busy now, and where.
+    """Median time of `encode` and `decode` on this machine under its present load, part by part.
 
     Args:
         model: with weights that code `x`.
-        x: (3, H, W) in [0, 1], the picture to send.
+        x: (3, H, W) in [0, 1], the image to encode.
         y: the side image, likewise; models without side information ignore it.
         lmbda: the rate; see `encode`.
-        repeat: timed runs, after one that is not timed; medians are returned.
+        repeat: number of timed runs, after one warm-up.
 
     Returns:
-        A row per side and part: model, side, part, seconds. What lies in no part (the range coder, scales in
+        A row per side and part: model, side, part, seconds. Time outside of the parts (the range coder, scales in
         integers, checks) is the row `REST`.
 
     Raises:
@@ -117,11 +114,11 @@ def seconds(
          ('receiver', 'synthesis of x'), ('receiver', 'coder and the rest')]
     """
     if repeat < 1:
-        raise NDICError(f"repeat: got {repeat}; a time needs 1 timed run or more")
+        raise NDICError(f"repeat must be 1 or more, not {repeat}")
     stream = encode(model, x, lmbda)
     rows = []
     for side, run in (("sender", lambda: encode(model, x, lmbda)), ("receiver", lambda: decode(model, stream, y))):
-        run()  # the first time pays for tables, buffers and threads
+        run()  # warm-up: tables, buffers and threads
         times = []
         for _ in range(repeat):
             with _watched(model, lambda: _clock(model)) as (spent, _):
@@ -136,34 +133,34 @@ def seconds(
 
 
 def peak_memory(call: Callable, *arguments) -> int:
-    """The most bytes that the tensors made by a call take at one time.
+    """Peak memory, in bytes, of the tensors that a call allocates, on any device.
 
-    Weights and other tensors from before are not counted, nor is what a single operation needs for itself and gives
-    back. A NumPy array's memory counts from when a tensor is made of it.
+    Not counted are tensors from before, such as weights, and the workspace of a single operation. (torch.profiler finds
+    the same peaks of models, but only through private attributes, and logs to stderr.)
 
     Args:
         call: a function, such as `encode`.
-        arguments: it is called with.
+        arguments: its arguments.
 
     Example:
         >>> peak_memory(lambda n: (torch.zeros(n) + 1).sum(), 1000)  # two of 4,000 bytes, then the sum beside one
         8000
     """
-    with _Live() as live:
+    with _LiveStorages() as live:
         call(*arguments)
-    return live.most
+    return live.peak
 
 
-class _Live(TorchDispatchMode):
-    """Watches what operations return until nobody holds it any more."""
+class _LiveStorages(TorchDispatchMode):
+    """Counts the bytes of the storages that operations return, until they are freed."""
 
     def __init__(self):
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.peak = 0
         self.known = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        # Through lift_fresh come tensors that were just made of Python's or NumPy's data: in none of them from before.
+        # lift_fresh returns its argument, a tensor just made of Python's or NumPy's data.
         given = () if func is torch.ops.aten.lift_fresh.default else tree_leaves(args)
         before = {tensor.untyped_storage().data_ptr() for tensor in given if isinstance(tensor, Tensor)}
         out = func(*args, **(kwargs or {}))
@@ -171,12 +168,12 @@ class _Live(TorchDispatchMode):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
                 if storage.data_ptr() not in before and id(storage) not in self.known:
-                    self.known[id(storage)] = weakref.finalize(storage, self._gone, id(storage), storage.nbytes())
+                    self.known[id(storage)] = weakref.finalize(storage, self._free, id(storage), storage.nbytes())
                     self.now += storage.nbytes()
-                    self.most = max(self.most, self.now)
+                    self.peak = max(self.peak, self.now)
         return out
 
-    def _gone(self, name: int, size: int) -> None:
+    def _free(self, name: int, size: int) -> None:
         del self.known[name]
         self.now -= size
 
@@ -195,7 +192,7 @@ def _receive(model: Codec, y: Tensor, latent: Tensor) -> None:
 
 @contextmanager
 def _watched(model: nn.Module, clock: Callable[[], float]):
-    """What a clock (or a counter) moves on in each part of a model, and which of the part's layers were run."""
+    """The increase of a clock (or counter) within each part of a model, and the layers of each part that were run."""
     spent, ran, started, hooks = defaultdict(float), defaultdict(set), {}, []
 
     def before(module, _):
@@ -210,7 +207,7 @@ def _watched(model: nn.Module, clock: Callable[[], float]):
 
     for name, part in PARTS.items():
         try:
-            layers = model.get_submodule(name).children()  # a synthesis may be run stage by stage
+            layers = model.get_submodule(name).children()  # not the part itself: a synthesis may be run stage by stage
         except AttributeError:
             continue
         for layer in layers:

@@ -1,13 +1,10 @@
-"""What a model is worth, on real bytes: every image is encoded to a file's bytes and decoded from them.
+"""Rate–distortion evaluation of models over a data set, on real bytes.
 
-Side information is put to the test: each stream is decoded with the right y, with another scene's y and with none (a
-grey image). What y is worth is the difference.
+Side information is tested: each file is decoded with the matching y, with a mismatched y (of another scene) and with no
+y (grey). The difference is the gain from y.
 """
 
-import csv
-import io
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,15 +12,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ndic_core.data.pairs import Pairs
-from ndic_core.errors import NDICError
-from ndic_core.evaluation.bit_maps import bit_maps
-from ndic_core.io import read_bytes, write_whole
-from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
+from ndic_core.evaluation.roundtrip import roundtrips
+from ndic_core.evaluation.tables import MEASURED, write_table
 from ndic_core.models.codec import Codec
-from ndic_core.models.coding.compress import decode, encode
 
 SIDE_INFO = ("matching_y", "mismatched_y", "no_y")
-_MEANS = ("bytes", "bpp", "bpp_estimated", "psnr", "ms_ssim", "ms_ssim_db", "encode_seconds", "decode_seconds")
 
 
 def evaluate(
@@ -31,7 +24,7 @@ def evaluate(
     pairs: Pairs,
     lmbda: float | None = None,
     side_info: Sequence[str] = SIDE_INFO,
-    pictures=None,
+    on_image: Callable[[int, Tensor, Tensor, Tensor, dict], None] | None = None,
     progress: bool = True,
 ) -> list[dict]:
     """Encode and decode every image of `pairs`.
@@ -40,16 +33,15 @@ def evaluate(
         model: with trained weights.
         pairs: images of any size.
         lmbda: the rate of variable-rate weights; see `encode`.
-        side_info: what to decode with, of "matching_y", "mismatched_y" (the y of another scene; left out where there is
-            none) and "no_y" (nothing, or a grey image for a model that needs one). Models without side information
-            decode once, as "matching_y".
-        pictures: called with (number, x, y, x_hat, row) for each image decoded with its true y, tensors on the CPU.
+        side_info: the side images to decode with: "matching_y", "mismatched_y" (the y of another scene; left out where
+            there is none) and "no_y" (nothing, or a grey image for a model that requires one). Models without side
+            information decode once, as "matching_y".
+        on_image: called with (number, x, y, x_hat, row) for each image decoded with its matching y, tensors on the CPU.
         progress: show a bar on stderr.
 
     Returns:
-        A dict per image and side information: model, lmbda, image (number from 0), name, side_info, bytes (of the
-        whole file), bpp (measured: from these bytes), bpp_estimated (from likelihoods), psnr (dB), ms_ssim, ms_ssim_db
-        (None below 97 pixels), encode_seconds, decode_seconds.
+        A dict per image and side information: the row of `roundtrips` without x_hat, with image (number from 0) and
+        name.
 
     Raises:
         NDICError: the model doesn't offer `lmbda`.
@@ -63,66 +55,38 @@ def evaluate(
         >>> [(row["image"], row["side_info"]) for row in evaluate(model, pairs, progress=False)][:3]
         [(0, 'matching_y'), (0, 'mismatched_y'), (0, 'no_y')]
     """
-    device = model.device
-    model.gains(lmbda, 1)  # refuses a lambda that is not offered
-    level = model.level(lmbda)
-    model.coding(level)  # tables are made once for given weights; not part of the time an image takes
-    rows = []
+    rows, kinds = [], side_info if model.info.side_info else SIDE_INFO[:1]
     for i in tqdm(range(len(pairs)), "test", unit="image", disable=None if progress else True, leave=False):
-        x, y = (image.to(device) for image in pairs[i])
-        pixels = x.shape[-2] * x.shape[-1]
-        start = time.perf_counter()
-        stream = encode(model, x, lmbda)
-        encode_seconds = time.perf_counter() - start
-        estimate = sum(part.sum().item() for part in bit_maps(model, x, lmbda).values()) / pixels
-        for kind in side_info if model.info.side_info else ("matching_y",):
-            side = _side_image(kind, pairs, i, y)
-            if side is None:
-                continue
-            if kind == "no_y" and model.y_optional:
-                side = None
-            start = time.perf_counter()
-            x_hat = decode(model, stream, side).cpu()
-            decode_seconds = time.perf_counter() - start
-            rows.append(
-                dict(
-                    model=model.name,
-                    lmbda=model.lmbda_at(level),
-                    image=i,
-                    name=pairs.names[i],
-                    side_info=kind,
-                    bytes=len(stream),
-                    bpp=8 * len(stream) / pixels,
-                    bpp_estimated=estimate,
-                    **quality(x.cpu(), x_hat),
-                    encode_seconds=encode_seconds,
-                    decode_seconds=decode_seconds,
-                )
-            )
-            if kind == "matching_y" and pictures is not None:
-                pictures(i, x.cpu(), y.cpu(), x_hat, rows[-1])
+        x, y = pairs[i]
+        for row in roundtrips(model, x, _side_images(model, pairs, i, kinds), lmbda):
+            x_hat = row.pop("x_hat")
+            rows.append(dict(image=i, name=pairs.names[i]) | row)
+            if row["side_info"] == "matching_y" and on_image is not None:
+                on_image(i, x, y, x_hat, rows[-1])
     return rows
 
 
-def averages(rows: Iterable[dict]) -> list[dict]:
+def averages(rows: Iterable[dict], by: Sequence[str] = ("model", "lmbda", "side_info")) -> list[dict]:
     """Means over images for every model, lambda and side information: the points of rate–distortion curves.
 
     Args:
         rows: from `evaluate`, of one or several models.
+        by: the keys whose values identify a point.
 
     Returns:
-        A dict per point: model, lmbda, side_info, images (how many), and the means of all numbers; decibels are
-        averaged as decibels, as published.
+        A dict per point: the keys of `by`, images (how many), and the means of rates, qualities and seconds; decibels
+        are averaged as decibels, as published. None where an image has no value.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        groups.setdefault((row["model"], row["lmbda"], row["side_info"]), []).append(row)
+        groups.setdefault(tuple(row[key] for key in by), []).append(row)
     points = []
-    for (model, lmbda, side_info), group in groups.items():
-        point = dict(model=model, lmbda=lmbda, side_info=side_info, images=len(group))
-        for name in _MEANS:
-            values = [row[name] for row in group]
-            point[name] = None if None in values else sum(values) / len(values)
+    for values, group in groups.items():
+        point = dict(zip(by, values, strict=True)) | dict(images=len(group))
+        for name in MEASURED:
+            if name in group[0]:
+                values = [row[name] for row in group]
+                point[name] = None if None in values else sum(values) / len(values)
         points.append(point)
     return points
 
@@ -132,7 +96,7 @@ def curve(model: Codec, pairs: Pairs, points: int = 6, progress: bool = True, **
 
     Args:
         model, pairs, progress, options: see `evaluate`.
-        points: how many lambdas of variable-rate weights, 2 or more.
+        points: number of lambdas of variable-rate weights, 2 or more.
 
     Returns:
         See `averages`.
@@ -152,7 +116,7 @@ def lambdas(model: Codec, points: int) -> list[float]:
 
 
 def write_published_table(rows: Iterable[dict], path: Path) -> None:
-    """A CSV with a line per image and lambda: the published columns, then what is measured besides.
+    """A CSV file with a line per image and lambda: the published columns, then further measurements.
 
     BPP is estimated, as published; bytes and measured BPP are of the whole file.
 
@@ -161,7 +125,7 @@ def write_published_table(rows: Iterable[dict], path: Path) -> None:
         path: of the file.
 
     Raises:
-        NDICError: it cannot be written.
+        NDICError: the file cannot be written.
     """
     lines: dict[tuple, dict] = {}
     for row in rows:
@@ -177,65 +141,13 @@ def write_published_table(rows: Iterable[dict], path: Path) -> None:
     write_table(list(lines.values()), path)
 
 
-def write_table(rows: Sequence[dict], path: Path) -> None:
-    """A CSV of dicts, whole or not at all; a column for every key, empty where a row lacks it or has None.
-
-    Raises:
-        NDICError: it cannot be written.
-    """
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, out.getvalue().encode())
-
-
-def read_table(path: Path) -> list[dict]:
-    """The rows of a CSV that `write_table` wrote: numbers as numbers, True and False, and what is empty left out.
-
-    Raises:
-        NDICError: it cannot be read, or is no such table.
-    """
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NDICError(f"{path} is no CSV in UTF-8 ({error}): give a table that write_table wrote") from error
-    for number, row in enumerate(rows, 1):
-        if None in row:
-            raise NDICError(f"{path}: row {number} has more cells than the header: give a table that write_table wrote")
-    return [{key: _value(text) for key, text in row.items() if text} for row in rows]
-
-
-def _value(text: str) -> bool | float | int | str:
-    if text in ("True", "False"):
-        return text == "True"
-    if "_" in text:  # which Python would take between digits
-        return text
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _side_image(kind: str, pairs: Pairs, i: int, y: Tensor) -> Tensor | None:
-    """What pair i's stream is decoded with."""
-    if kind == "matching_y":
-        return y
-    if kind == "no_y":
-        return torch.full_like(y, 0.5)
-    for step in range(len(pairs)):  # from afar: neighbours may show the same scene
+def _side_images(model: Codec, pairs: Pairs, i: int, kinds: Iterable[str]) -> dict[str, Tensor | None]:
+    """The side images that pair i is decoded with; mismatched_y is left out where no pair shows another scene."""
+    _, y = pairs[i]
+    ys = {"matching_y": y, "no_y": None if model.y_optional else torch.full_like(y, 0.5)}
+    for step in range(len(pairs)):  # from far away: neighbours may show the same scene
         j = (i + len(pairs) // 2 + step) % len(pairs)
         if not pairs.same_scene(i, j):
-            return pairs[j][1].to(y.device)
-    return None
-
-
-def quality(x: Tensor, x_hat: Tensor) -> dict:
-    """psnr (dB), ms_ssim and ms_ssim_db (None below 97 pixels) of one picture (3, H, W) and its reconstruction."""
-    row = {"psnr": psnr(x[None], x_hat[None]).item(), "ms_ssim": None, "ms_ssim_db": None}
-    if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
-        similarity = ms_ssim(x[None], x_hat[None])
-        row |= {"ms_ssim": similarity.item(), "ms_ssim_db": ms_ssim_db(similarity).item()}
-    return row
+            ys["mismatched_y"] = pairs[j][1]
+            break
+    return {kind: ys[kind] for kind in kinds if kind in ys}

@@ -1,4 +1,4 @@
-"""The decoders' features where they are aligned, and how much one tells of another."""
+"""Linear probe of aligned features: how well a linear map predicts one set of features from another (R²)."""
 
 import torch
 from torch import Tensor
@@ -13,22 +13,22 @@ from ndic_core.models.parallax_attention import ParallaxAttention
 def features_at_alignment(
     model: AlignedNDIC | ParallaxAttention, x: Tensor, y: Tensor, lmbda: float | None = None
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """What goes into each of the three alignment modules, and what comes out.
+    """The inputs and the output of each of the three alignment modules.
 
     Args:
         model: `cross_attention` or `parallax_attention`.
         x, y: images, (B, 3, H, W) in [0, 1].
-        lmbda: the rate, of variable-rate weights.
+        lmbda: the rate of variable-rate weights.
 
     Returns:
-        For 1/8, 1/4 and 1/2 of the image size: t of x's decoder, u of y's decoder (of `parallax_attention`: of y's
-        analysis), (B, N, h, w) each, and y's features as aligned with x's, (B, M, h, w).
+        At 1/8, 1/4 and 1/2 of the image size: t of x's decoder, u of y's decoder (in `parallax_attention` of y's
+        analysis), (B, N, h, w) each, and y's features aligned with x's, (B, M, h, w).
 
     Raises:
-        NDICError: the model aligns nothing, or takes no such images.
+        NDICError: the model has no alignment, or does not accept such images.
     """
     if not hasattr(model, "cams"):
-        raise NDICError(f"{model.name} aligns no features: take cross_attention or parallax_attention")
+        raise NDICError(f"{model.name} aligns no features: use cross_attention or parallax_attention")
     if isinstance(model, ParallaxAttention):
         with evaluating(model), model.watched() as met:
             model(x, y, lmbda=lmbda)
@@ -45,40 +45,39 @@ def features_at_alignment(
 
 
 def linear_probe_r2(target: Tensor, source: Tensor, ridge: float = 1e-3) -> float:
-    """Share of the target's variance that a linear map of the source explains, place by place (R²).
+    """Share of the target's variance that a linear map of the source explains, position by position (R²).
 
-    The map, a matrix and a constant, is fitted by ridge regression on the first half of the images and judged on the
-    second, where a source that tells nothing has about 0 (or less).
+    The map, a matrix and a constant, is fitted by ridge regression on the first half of the images and evaluated on the
+    second half; an independent source has about 0 (or less).
 
     Args:
-        target, source: features of the same images and places, (B, N, h, w) and (B, M, h, w).
+        target, source: features of the same images and positions, (B, N, h, w) and (B, M, h, w).
         ridge: penalty on the map, with the source's channels scaled to standard deviation 1.
 
     Raises:
-        NDICError: fewer than two images, or features of different places.
+        NDICError: fewer than two images, or features of different positions.
 
     Example:
         >>> t = torch.randn(2, 3, 8, 8)
-        >>> round(explained(t, 5 - 2 * t), 3), explained(t, torch.randn(2, 3, 8, 8)) < 0.2
+        >>> round(linear_probe_r2(t, 5 - 2 * t), 3), linear_probe_r2(t, torch.randn(2, 3, 8, 8)) < 0.2
         (1.0, True)
     """
     if len(target) < 2 or target.shape[0] != source.shape[0] or target.shape[2:] != source.shape[2:]:
         raise NDICError(
-            f"target and source must be features of the same two images or more, at the same places; "
+            f"target and source must be features of the same two images or more, at the same positions; "
             f"they are {tuple(target.shape)} and {tuple(source.shape)}"
         )
     half = len(target) // 2
-    fit, judge = slice(None, half), slice(half, None)
 
-    def places(features: Tensor, images: slice) -> Tensor:
-        return features[images].double().movedim(1, -1).flatten(0, -2)
+    def rows(features: Tensor) -> Tensor:
+        return features.double().movedim(1, -1).flatten(0, -2)
 
-    a, b = places(source, fit), places(source, judge)
-    mean, spread = a.mean(0), a.std(0).clamp(min=1e-12)
-    a, b = (a - mean) / spread, (b - mean) / spread
-    middle = places(target, fit).mean(0)
+    a, b = rows(source[:half]), rows(source[half:])
+    mean, deviation = a.mean(0), a.std(0).clamp(min=1e-12)
+    a, b = (a - mean) / deviation, (b - mean) / deviation
+    fitted, expected = rows(target[:half]), rows(target[half:])
+    constant = fitted.mean(0)
     penalty = ridge * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
-    matrix = torch.linalg.solve(a.T @ a / len(a) + penalty, a.T @ (places(target, fit) - middle) / len(a))
-    wanted = places(target, judge)
-    left = (wanted - middle - b @ matrix).square().sum()
-    return 1 - (left / (wanted - wanted.mean(0)).square().sum()).item()
+    matrix = torch.linalg.solve(a.T @ a / len(a) + penalty, a.T @ (fitted - constant) / len(a))
+    residual = (expected - constant - b @ matrix).square().sum()
+    return 1 - (residual / (expected - expected.mean(0)).square().sum()).item()

@@ -1,4 +1,4 @@
-"""A task small enough to watch a cross-attention module learn on: find where the patches of a texture have gone."""
+"""Patch matching: a toy task on which a cross-attention module learns to find the patches of a rolled texture."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from torch import Tensor
 
 from ndic_core.data.ground_truth import patch_shares
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.matching_accuracy import patch_hit
+from ndic_core.evaluation.matching_accuracy import patch_accuracy
 from ndic_core.models.cross_attention import CrossAttentionModule
 
 
 @dataclass(frozen=True)
-class Found:
-    """How a module fares at one shift.
+class MatchingScore:
+    """Result of a module at one shift.
 
     Attributes:
-        accuracy: share of the patches whose largest weight points at where most of the patch lies.
-        error: mean squared error of what it gives back, of the texture's variance: 0 perfect, 1 a guess of the mean.
-        error_other: the same when u is another texture, of which nothing is in t.
+        accuracy: share of the patches whose largest weight is at the patch that shows most of it.
+        error: mean squared error of the output, relative to the texture's variance: 0 is perfect, 1 is the mean.
+        error_other: the same where u is another, unrelated texture.
     """
 
     accuracy: float
@@ -28,15 +28,13 @@ class Found:
 
 
 def textures(count: int, channels: int, size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-    """Random pictures whose neighbouring pixels are alike as in photographs: amplitude falls with frequency as 1/f.
-
-    Their borders fit together, left to right and top to bottom, so that they may be rolled without a seam.
+    """Random periodic images with a 1/f amplitude spectrum, like that of photographs.
 
     Args:
-        count: how many.
+        count: number of textures.
         channels: of each, independent of each other.
         size: height and width.
-        device: where they are made.
+        device: of the result.
 
     Returns:
         (count, channels, height, width), mean 0, standard deviation 1.
@@ -50,42 +48,42 @@ def textures(count: int, channels: int, size: tuple[int, int], device: torch.dev
     return t / t.std((1, 2, 3), keepdim=True)
 
 
-def as_feature(picture: Tensor, stride: int = 4) -> Tensor:
-    """A picture as a texture for the task: grey, `stride` times smaller, mean 0, standard deviation 1.
+def as_feature(image: Tensor, stride: int = 4) -> Tensor:
+    """An image as a texture: grey, downsampled by `stride`, mean 0, standard deviation 1.
 
     Args:
-        picture: (3, H, W), sides multiples of `stride`.
-        shrink: 4 gives what the module in the middle of `cross_attention` has to align.
+        image: (3, H, W), sides multiples of `stride`.
+        stride: 4 is the stride of the middle module of `cross_attention`.
 
     Returns:
-        (1, 1, H/shrink, W/shrink).
+        (1, 1, H/stride, W/stride).
     """
-    small = F.avg_pool2d(picture.mean(0)[None, None], stride)
+    small = F.avg_pool2d(image.mean(0)[None, None], stride)
     return (small - small.mean()) / small.std()
 
 
-def moved(t: Tensor, step: tuple[int, int]) -> Tensor:
-    """Each texture rolled by a random number of steps, down and to the right.
+def randomly_rolled(t: Tensor, step: tuple[int, int]) -> Tensor:
+    """Each texture rolled by a random number of steps in both directions.
 
     Args:
         t: (B, N, h, w).
-        step: rows and columns of a step, that divide h and w.
+        step: rows and columns per step; they divide h and w.
     """
     steps = [[int(torch.randint(side // s, ())) for side, s in zip(t.shape[-2:], step, strict=True)] for _ in t]
     return torch.stack([one.roll((i * step[0], j * step[1]), (-2, -1)) for one, (i, j) in zip(t, steps, strict=True)])
 
 
 def match_of_roll(size: tuple[int, int], shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Disparity and drop, (height, width) each, of a picture that was rolled by `shift` rows and columns.
+    """Disparity and drop, (height, width) each, of an image rolled by `shift` rows and columns.
 
-    As `patch_shares` and `warp` want them: what the picture has at (row, column), the rolled one has at
+    As in `patch_shares` and `warp`: the content of the image at (row, column) is in the rolled image at
     (row + drop, column − disparity).
     """
     row, column = torch.meshgrid(*map(torch.arange, size), indexing="ij")
     return (column - (column + shift[1]) % size[1]).float(), ((row + shift[0]) % size[0] - row).float()
 
 
-def learn_to_find(
+def train_patch_matching(
     cam: CrossAttentionModule,
     step: tuple[int, int],
     steps: int = 300,
@@ -94,36 +92,36 @@ def learn_to_find(
     noise: float = 1.0,
     lr: float = 4e-3,
 ) -> list[float]:
-    """Train a module to give back a texture t from its rolled copy u; t itself only asks, and with noise on it.
+    """Train a module to reconstruct a texture t from its rolled copy u, with a noisy t as the query.
 
     Args:
         cam: the module; trained in place, left in evaluation mode.
-        step: rows and columns by whose multiples textures are rolled.
-        steps: of training.
+        step: textures are rolled by multiples of these rows and columns.
+        steps: number of training steps.
         channels: of a texture.
-        batch: textures a step; each is new.
-        noise: standard deviation, on t as it asks.
-        lr: highest learning rate of the cycle.
+        batch: new textures per step.
+        noise: standard deviation of the noise on the query.
+        lr: maximum learning rate of the one-cycle schedule.
 
     Returns:
-        The loss of every step: mean squared error, of the texture's variance.
+        The loss of every step: mean squared error, relative to the texture's variance.
 
     Raises:
-        NDICError: `step` does not divide the module's features.
+        NDICError: `step` does not divide the size of the module's features.
     """
     size, device = feature_size(cam), next(cam.parameters()).device
     if size[0] % step[0] or size[1] % step[1]:
         raise NDICError(f"steps of {step} do not divide features of {size[0]} × {size[1]}")
-    optimiser = torch.optim.Adam(cam.train().parameters())
-    lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    optimizer = torch.optim.Adam(cam.train().parameters())
+    lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     losses = []
     for _ in range(steps):
         t = textures(batch, channels, size, device)
-        aligned = cam(t + noise * torch.randn_like(t), moved(t, step))
+        aligned = cam(t + noise * torch.randn_like(t), randomly_rolled(t, step))
         loss = F.mse_loss(aligned, t)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         lr_scheduler.step()
         losses.append(loss.item())
     cam.eval()
@@ -131,26 +129,28 @@ def learn_to_find(
 
 
 @torch.no_grad()
-def search_score(cam: CrossAttentionModule, shift: tuple[int, int], channels: int = 1, count: int = 64) -> Found:
-    """How often a module points at the right patch, and how well it gives t back, when u is t rolled by `shift`.
+def patch_matching_score(
+    cam: CrossAttentionModule, shift: tuple[int, int], channels: int = 1, count: int = 64
+) -> MatchingScore:
+    """Matching accuracy and reconstruction error of a module where u is t rolled by `shift`.
 
     Args:
         cam: in evaluation mode.
         shift: rows and columns.
         channels: of a texture.
-        count: textures to measure on, 2 or more.
+        count: number of textures, 2 or more.
     """
     t = textures(count, channels, feature_size(cam), next(cam.parameters()).device)
     u = t.roll(shift, (-2, -1))
     disparity, drop = match_of_roll(feature_size(cam), shift)
     shares = patch_shares(disparity, patch_grid=cam.patch_grid, drop=drop)
-    return Found(
-        accuracy=patch_hit(cam.attention(t, u), shares),
+    return MatchingScore(
+        accuracy=patch_accuracy(cam.attention(t, u), shares),
         error=F.mse_loss(cam(t, u), t).item(),
         error_other=F.mse_loss(cam(t, u.roll(1, 0)), t).item(),
     )
 
 
 def feature_size(cam: CrossAttentionModule) -> tuple[int, int]:
-    """Height and width of the features that a module takes."""
+    """Height and width of the features of a module."""
     return cam.patch_grid * cam.patch_size[0], cam.patch_grid * cam.patch_size[1]

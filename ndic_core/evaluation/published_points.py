@@ -1,8 +1,8 @@
-"""Published rate–distortion points and lambdas of NDIC and its successors, to stand beside one's own.
+"""Published rate–distortion points and lambdas of NDIC and its successors, for comparison.
 
 KITTI Stereo test split, images of 128 × 256 pixels. Rates are *estimated* (no files were written), in bits per pixel
 of x alone. Source: the plot data in the repository `acnagle/neural-dsc`, file `benchmark/ndic/ndic_results.py`,
-rounded to four and two decimals. There the NDIC models go by the names of their transforms (balle17, balle18).
+rounded to four and two decimals. There the NDIC models are named after their transforms (balle17, balle18).
 """
 
 SOURCE = "acnagle/neural-dsc, benchmark/ndic/ndic_results.py"
@@ -68,7 +68,7 @@ LAMBDAS = {
 
 
 def published_rows(metric: str) -> list[dict]:
-    """The published points as rows, in the form that `bd_rate` takes.
+    """The published points as rows for `bd_rate` and `rate_distortion`.
 
     Args:
         metric: "psnr" or "ms_ssim_db".

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ndic_core.data.ground_truth import patch_shares
-from ndic_core.evaluation.patch_matching import Found
+from ndic_core.evaluation.patch_matching import MatchingScore
 from ndic_core.plots import style
 
 
@@ -100,11 +100,11 @@ def patch_attention(
     return figure
 
 
-def search_curves(results: Mapping[str, Mapping[int, Found]], patch: int, usual: tuple[float, float]) -> Figure:
+def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int, usual: tuple[float, float]) -> Figure:
     """Accuracy of attention modules in finding horizontally shifted patches, and the error of the aligned features.
 
     Args:
-        results: `search_score` by name and by shift in image pixels.
+        results: `patch_matching_score` by name and by shift in image pixels.
         patch: width of a patch, image pixels.
         usual: lowest and highest expected disparity, image pixels; shaded.
 

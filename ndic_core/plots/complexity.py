@@ -20,7 +20,7 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
     is cut at the edge, and its number is printed.
 
     Args:
-        panels: by title: rows of `evaluation.complexity`, of one or several models.
+        panels: by title: rows of `complexity.count_macs` or `complexity.seconds`, of one or several models.
         key: "gmac" or "seconds".
         unit: label of the axis.
         scale: from the rows' numbers to the unit.

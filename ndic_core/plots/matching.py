@@ -124,10 +124,10 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         for i, (centre, layer) in enumerate(zip(centres, layers, strict=True)):
             words = "reachable" if n == i == 0 else None
             ends = (centre - bar / 2, centre + bar / 2)
-            hits.hlines(100 * layer.reachable, *ends, color=style.BLACK, linewidth=2.5, label=words)
+            hits.hlines(100 * layer.accuracy_upper_bound, *ends, color=style.BLACK, linewidth=2.5, label=words)
     for i, layer in enumerate(layers):
-        words = "constant shift" if i == 0 else None
-        hits.hlines(100 * layer.one_shift, i - 0.45, i + 0.45, color=style.BLACK, linestyle="--", label=words)
+        look = dict(color=style.BLACK, linestyle="--", label="constant shift" if i == 0 else None)
+        hits.hlines(100 * layer.accuracy_constant_shift, i - 0.45, i + 0.45, **look)
     occlusion.axhline(0.5, color=style.BLACK, linestyle="--", label="chance")
     for axis in (hits, occlusion):
         axis.set_xticks(range(len(layers)), [f"1/{layer.stride}" for layer in layers])

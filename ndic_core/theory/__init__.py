@@ -1,1 +1,1 @@
-"""Distributed source coding in worlds small enough to compute: bounds, binning, syndromes, common information."""
+"""Distributed source coding of small sources: bounds, binning, syndromes, LDPC codes, common information."""

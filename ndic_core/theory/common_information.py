@@ -1,4 +1,4 @@
-"""Three numbers for what two variables have in common; only one of them is the mutual information.
+"""Common information of two variables: Gács–Körner, Wyner, and mutual information.
 
 Gács–Körner K  ≤  mutual information I  ≤  Wyner C
 """
@@ -12,10 +12,10 @@ from ndic_core.theory.entropy import binary_entropy, entropies, entropy, joint_l
 
 
 def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
-    """The entropy of what x and y can both compute, each alone.
+    """Gács–Körner common information: the entropy of the finest variable that x and y determine each alone.
 
-    Draw a line between each value of x and each value of y that can occur together. What both can name is the connected
-    part of this graph in which they are, and nothing finer.
+    Values of x and of y that can occur together are connected in a bipartite graph. The variable is the connected
+    component.
 
     Source: P. Gács and J. Körner, "Common information is far less than mutual information", Problems of Control and
     Information Theory 2, 1973.
@@ -24,7 +24,7 @@ def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
         joint: (number of values of x, number of values of y), probabilities.
 
     Returns:
-        K in bits, the part that each value of x names, and the part that each value of y names.
+        K in bits, the component of each value of x, and the component of each value of y.
 
     Example:
         >>> bits, of_x, of_y = gacs_korner([[0.5, 0.0], [0.0, 0.5]])
@@ -32,8 +32,8 @@ def gacs_korner(joint) -> tuple[float, np.ndarray, np.ndarray]:
         (1.0, [0, 1], [0, 1])
     """
     joint = joint_law(joint)
-    lines = np.block([[np.zeros((len(joint),) * 2), joint], [joint.T, np.zeros((joint.shape[1],) * 2)]])
-    parts, part = connected_components(csr_array(lines > 0), directed=False)
+    edges = np.block([[np.zeros((len(joint),) * 2), joint], [joint.T, np.zeros((joint.shape[1],) * 2)]])
+    parts, part = connected_components(csr_array(edges > 0), directed=False)
     of_x, of_y = part[: len(joint)], part[len(joint) :]
     return entropy(np.bincount(of_x, weights=joint.sum(1), minlength=parts)), of_x, of_y
 
@@ -54,7 +54,7 @@ def wyner_flipped_bit(p):
 
 
 def wyner_variable(p: float) -> np.ndarray:
-    """The W that attains it: a fair bit, of which x and y are flips, each by itself, with probability a.
+    """The W that attains `wyner_flipped_bit`: a fair bit, of which x and y are independent flips of probability a.
 
     Returns:
         (2, 2, 2) probabilities of (w, x, y).
@@ -65,14 +65,14 @@ def wyner_variable(p: float) -> np.ndarray:
 
 
 def _half_flip(p):
-    """a such that two flips of probability a make one of probability p."""
+    """a such that two successive flips of probability a are one of probability p."""
     if not np.all((np.asarray(p) >= 0) & (np.asarray(p) <= 0.5)):
-        raise NDICError(f"a flip has a probability from 0 to 1/2 here, not {p}")
+        raise NDICError(f"the probability of a flip must be from 0 to 1/2, not {p}")
     return (1 - np.sqrt(1 - 2 * np.asarray(p))) / 2
 
 
 def explains(triple: np.ndarray) -> tuple[float, float]:
-    """What a variable w says of a pair, and what the pair still has in common once w is known.
+    """The information of a variable w about a pair, and the information that the pair shares given w.
 
     Args:
         triple: (values of w, values of x, values of y), probabilities.
@@ -88,7 +88,7 @@ def explains(triple: np.ndarray) -> tuple[float, float]:
     """
     triple = np.asarray(triple, dtype=float)
     if triple.ndim != 3:
-        raise NDICError(f"a law of (w, x, y) is a table of three dimensions, not of shape {triple.shape}")
+        raise NDICError(f"the joint distribution of (w, x, y) has three dimensions, not shape {triple.shape}")
     weights = triple.sum((1, 2))
     given = [(weight, entropies(pair / weight)) for weight, pair in zip(weights, triple, strict=True) if weight > 0]
     told = entropy(triple.sum(0)) - sum(weight * pair.pair for weight, pair in given)
@@ -98,7 +98,7 @@ def explains(triple: np.ndarray) -> tuple[float, float]:
 def gaussian_mutual(rho):
     """Mutual information of two Gaussian variables of correlation rho, between −1 and 1, in bits."""
     if not (np.abs(rho) < 1).all():
-        raise NDICError(f"a correlation lies between -1 and 1 here, not {rho}: at either there are bits without end")
+        raise NDICError(f"the correlation must be between -1 and 1, not {rho}: at either end information is infinite")
     return np.log2(1 / (1 - np.square(rho))) / 2
 
 
@@ -115,15 +115,13 @@ def explains_gaussian(covariance) -> tuple[float, float]:
     if covariance.shape != (3, 3) or not np.allclose(covariance, covariance.T):
         raise NDICError(f"the covariance of (w, x, y) is a symmetric 3 × 3 matrix, not {covariance.tolist()}")
     if np.linalg.eigvalsh(covariance)[0] < 1e-12:
-        raise NDICError(
-            "w, x and y have no such covariance, or one is known by the others: that tells bits without end"
-        )
+        raise NDICError("not a covariance, or one variable is determined by the others: the information is infinite")
 
-    def size(*which) -> float:
+    def h(*which) -> float:  # differential entropy up to constants that cancel
         return np.log2(np.linalg.det(covariance[np.ix_(which, which)])) / 2
 
     w, x, y = 0, 1, 2
-    return size(w) + size(x, y) - size(w, x, y), size(w, x) + size(w, y) - size(w) - size(w, x, y)
+    return h(w) + h(x, y) - h(w, x, y), h(w, x) + h(w, y) - h(w) - h(w, x, y)
 
 
 def wyner_gaussian(rho):
@@ -138,5 +136,5 @@ def wyner_gaussian(rho):
     """
     rho = np.asarray(rho)
     if not ((rho >= 0) & (rho < 1)).all():
-        raise NDICError(f"a correlation is from 0 to below 1 here, not {rho}: turn the sign of x for a negative one")
+        raise NDICError(f"the correlation must be from 0 to below 1, not {rho}: negate x for a negative one")
     return np.log2((1 + rho) / (1 - rho)) / 2

@@ -1,4 +1,4 @@
-"""What belief propagation can do on a code without end: density evolution, with a crowd of messages for the density."""
+"""Density evolution of belief propagation on infinitely long LDPC codes, with a population of messages."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,44 +6,42 @@ import numpy as np
 
 from ndic_core.errors import NDICError
 
-_WEIGHT = 3  # checks of a bit, as in `LDPC`
-_CLOSE = 1e-3  # share of wrong bits from which the rest goes by itself
+_WEIGHT = 3  # checks per bit, as in `LDPC`
+_CLOSE = 1e-3  # share of wrong bits below which decoding always succeeds
 
 
 def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000, seed: int = 0) -> Iterator:
-    """The share of wrong bits after each iteration of belief propagation on endlessly long syndromes.
+    """The share of wrong bits after each iteration of belief propagation on infinitely long syndromes.
 
-    On a long random code the messages that meet at a check, or at a bit, are independent draws from one law, which
-    changes from iteration to iteration. A crowd of messages stands for that law: each new one is made of some drawn
-    from the last crowd, as `LDPC.iterate` makes it from its neighbours. Signs are such that a positive message is
-    right.
+    On a long random code the incoming messages of a check, or of a bit, are independent samples of one distribution,
+    which changes from iteration to iteration. A population of messages represents it: each new message is computed from
+    random ones of the last population, as `LDPC.iterate` computes it from its neighbours. A positive message is right.
 
     Source: T. Richardson and R. Urbanke, "The capacity of low-density parity-check codes under message-passing
-    decoding", IEEE Trans. Inf. Theory 47, 2001; a crowd in place of a density.
+    decoding", IEEE Trans. Inf. Theory 47, 2001; a population in place of a density.
 
     Args:
-        ratios: (K,) log-likelihood ratios as the decoder has them before the syndrome, for true bits: log P(the true
-            bit) / P(the other one).
+        ratios: (K,) log-likelihood ratios of the decoder before it uses the syndrome: log P(true bit) / P(other bit).
         rate: checks per bit, above 0, up to 1.
-        iterations: at most so many.
-        crowd: how many messages stand for the law.
-        seed: of the draws.
+        iterations: maximum number.
+        population: number of messages.
+        seed: of the random samples.
 
     Yields:
-        Shares in [0, 1], the first one before any message. A bit of which nothing is known counts as half wrong.
+        Shares in [0, 1], the first one before any message. A bit with a ratio of 0 counts as half wrong.
 
     Raises:
         NDICError: a rate out of its range, or no ratio.
     """
     if not 0 < rate <= 1:
-        raise NDICError(f"a rate of {rate} checks per bit: it must be above 0, and 1 at most")
+        raise NDICError(f"the rate in checks per bit must be above 0 and at most 1, not {rate}")
     rng = np.random.default_rng(seed)
     ratios = np.asarray(ratios, dtype=np.float32)
     if ratios.ndim != 1 or not len(ratios):
-        raise NDICError(f"log-likelihood ratios are a row of at least one number, not of shape {ratios.shape}")
-    smaller = int(_WEIGHT / rate)  # checks have so many bits, or one more
+        raise NDICError(f"log-likelihood ratios must have shape (K,) with K at least 1, not {ratios.shape}")
+    smaller = int(_WEIGHT / rate)  # bits of a check, or one more
     larger_checks = _WEIGHT / rate - smaller
-    larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * population)  # messages that come from these
+    larger = round(larger_checks * (smaller + 1) * rate / _WEIGHT * population)  # messages from larger checks
     to_bits = np.zeros(population, dtype=np.float32)
     for _ in range(iterations + 1):
         prior = rng.choice(ratios, population)
@@ -59,7 +57,7 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
 
 
 def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
-    """Whether belief propagation ends without wrong bits; arguments as those of `evolve`.
+    """Whether belief propagation ends without wrong bits; arguments as in `evolve`.
 
     Example:
         >>> bool(succeeds(flip_ratios(0.07), rate=0.5)), bool(succeeds(flip_ratios(0.1), rate=0.5))
@@ -69,11 +67,11 @@ def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
 
 
 def flip_ratios(p: float, count: int = 20_000) -> np.ndarray:
-    """Log-likelihood ratios of true bits that are seen through flips of probability p, in their true proportions.
+    """Log-likelihood ratios of bits observed through flips of probability p, in exact proportions.
 
     Args:
         p: above 0 and below 1.
-        count: how many ratios.
+        count: number of ratios.
 
     Returns:
         (count,); natural logarithms.
@@ -83,7 +81,7 @@ def flip_ratios(p: float, count: int = 20_000) -> np.ndarray:
         array([-1.099,  1.099,  1.099,  1.099], dtype=float32)
     """
     if not 0 < p < 1:
-        raise NDICError(f"a flip has a probability above 0 and below 1 here, not {p}")
+        raise NDICError(f"the probability of a flip must be above 0 and below 1, not {p}")
     ratio = np.full(count, np.log((1 - p) / p), dtype=np.float32)
     ratio[: round(p * count)] *= -1
     return ratio
@@ -104,7 +102,7 @@ def flip_threshold(rate: float, precision: float = 5e-4, **how) -> float:
 
 
 def needed_rate(ratios: np.ndarray, precision: float = 1e-2, **how) -> float:
-    """The smallest rate of syndromes, checks per bit, at which bits with these log-likelihood ratios decode.
+    """The smallest syndrome rate, in checks per bit, at which bits with these log-likelihood ratios decode.
 
     Args:
         ratios: see `evolve`.
@@ -112,14 +110,14 @@ def needed_rate(ratios: np.ndarray, precision: float = 1e-2, **how) -> float:
         how: see `evolve`.
 
     Returns:
-        From the entropy that the ratios leave, which no code can undercut, up to 1; 0.02 at least.
+        At least the conditional entropy of the bits, a lower bound for every code, and 0.02; at most 1.
     """
     entropy = np.logaddexp2(0, -np.asarray(ratios) / np.log(2)).mean()
     return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, precision)[1]
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float, precision: float) -> tuple[float, float]:
-    """Two numbers, no further apart than this: at the lower one the statement fails, at the higher one it holds."""
+    """Bisection: an interval of this size at whose lower end the condition fails and at whose upper end it holds."""
     while high - low > precision:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)

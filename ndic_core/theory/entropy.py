@@ -1,4 +1,4 @@
-"""Entropies in bits: of a flip, of a pair of variables, and the rates that Slepian and Wolf allow for the pair."""
+"""Entropies in bits, and the Slepian–Wolf rate region of a pair of variables."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ def binary_entropy(p):
     """h(p), the entropy of a bit that is 1 with probability p; of a number or of an array.
 
     Raises:
-        NDICError: a number that is no probability.
+        NDICError: a number that is not a probability.
 
     Example:
         >>> round(float(binary_entropy(0.11)), 4)
@@ -20,15 +20,15 @@ def binary_entropy(p):
     """
     p = np.asarray(p)
     if not ((p >= 0) & (p <= 1)).all():
-        raise NDICError(f"a probability lies between 0 and 1, not {p}")
+        raise NDICError(f"a probability is between 0 and 1, not {p}")
     return (entr(p) + entr(1 - p)) / np.log(2)
 
 
 def entropy(law) -> float:
-    """Entropy of a law, given as an array of probabilities of any shape.
+    """Entropy of a distribution, given as an array of probabilities of any shape.
 
     Raises:
-        NDICError: not a law: a negative entry, or a sum other than 1.
+        NDICError: a negative entry, or a sum other than 1.
 
     Example:
         >>> float(entropy([0.5, 0.25, 0.25]))
@@ -37,12 +37,12 @@ def entropy(law) -> float:
     law = np.asarray(law, dtype=float)
     least = law.min(initial=np.inf)
     if least < 0 or not np.isclose(law.sum(), 1):
-        raise NDICError(f"probabilities are not negative and sum to 1; these sum to {law.sum():g}, least {least:g}")
+        raise NDICError(f"probabilities must be 0 or more and sum to 1; sum {law.sum():g}, minimum {least:g}")
     return entr(law).sum() / np.log(2)
 
 
 class Entropies(NamedTuple):
-    """What a joint law of x and y says of rates, in bits."""
+    """Entropies of a pair of variables, in bits."""
 
     x: float  # H(X)
     y: float  # H(Y)
@@ -61,7 +61,7 @@ class Entropies(NamedTuple):
         return self.x + self.y - self.pair
 
     def allows(self, rate_x: float, rate_y: float) -> bool:
-        """Whether two encoders that never speak may send x and y at these rates, to one decoder, without loss.
+        """Whether separate encoders can send x and y losslessly at these rates to one decoder.
 
         Source: D. Slepian and J. Wolf, "Noiseless coding of correlated information sources", IEEE Trans. Inf. Theory
         19, 1973.
@@ -71,7 +71,7 @@ class Entropies(NamedTuple):
 
 
 def entropies(joint) -> Entropies:
-    """The entropies of a joint law.
+    """The entropies of a joint distribution.
 
     Args:
         joint: (number of values of x, number of values of y), probabilities.
@@ -86,23 +86,23 @@ def entropies(joint) -> Entropies:
 
 
 def joint_law(joint) -> np.ndarray:
-    """The array of a joint law of x and y, after a look at whether it is one.
+    """A joint distribution of x and y as an array, checked.
 
     Args:
         joint: (number of values of x, number of values of y), probabilities.
 
     Raises:
-        NDICError: another shape, or no law.
+        NDICError: another shape, or not a distribution.
     """
     joint = np.asarray(joint, dtype=float)
     if joint.ndim != 2:
-        raise NDICError(f"a joint law of x and y is a table (values of x, values of y), not of shape {joint.shape}")
+        raise NDICError(f"a joint distribution has shape (values of x, values of y), not {joint.shape}")
     entropy(joint)
     return joint
 
 
 def flipped_bit(p: float) -> np.ndarray:
-    """The doubly symmetric binary source: x a fair coin, y the same but flipped with probability p. (2, 2)."""
+    """The doubly symmetric binary source: x is a fair bit, y is x flipped with probability p; shape (2, 2)."""
     if not 0 <= p <= 1:
-        raise NDICError(f"a probability lies between 0 and 1, not {p}")
+        raise NDICError(f"a probability is between 0 and 1, not {p}")
     return np.array([[1 - p, p], [p, 1 - p]]) / 2

@@ -1,4 +1,4 @@
-"""Sparse parity checks: their syndromes are the bins, and belief propagation finds the word of the bin that y hints at.
+"""LDPC codes for Slepian–Wolf coding: syndromes are the bins, decoded by belief propagation with y.
 
 x ── syndrome ═══ m bits for n ═══ belief propagation ──► x
                                           ▲
@@ -12,18 +12,17 @@ from scipy.sparse import csr_matrix, triu
 
 from ndic_core.errors import NDICError
 
-_WEIGHT = 3  # checks that every bit takes part in
-_FEWEST = 12  # checks: with fewer, a bit has hardly three different ones to choose
-_LARGEST = 17.0  # beyond it, tanh is 1 in single precision
+_WEIGHT = 3  # checks per bit
+_FEWEST = 12  # checks of a code: with fewer, three different ones per bit are hard to find
+_LARGEST = 17.0  # above, tanh is 1 in single precision
 
 
 class LDPC:
     """A low-density parity-check code as a binning of words, decoded by belief propagation.
 
-    Every bit is in three checks, and checks differ in size by one bit at most: (3, 6)-regular where there are half as
-    many checks as bits. Drawn at random from the seed, so that both ends have the same code; then edges are swapped
-    until no two bits share two checks (a cycle of length four, which would let a message come back at once), as far as
-    there is room for that.
+    Every bit is in three checks, and the sizes of checks differ by at most one: the code is (3, 6)-regular at half as
+    many checks as bits. The construction is random from the seed, so encoder and decoder have the same code; then edges
+    are swapped until no two bits share two checks (a cycle of length 4), as far as the number of checks allows.
 
     Source: R. Gallager, "Low-density parity-check codes", 1962; for syndromes A. Liveris, Z. Xiong and C. Georghiades,
     "Compression of binary sources with side information at the decoder using LDPC codes", IEEE Communications Letters
@@ -48,9 +47,7 @@ class LDPC:
 
     def __init__(self, bits: int, checks: int, seed: int = 0):
         if not _FEWEST <= checks <= bits:
-            raise NDICError(
-                f"a syndrome has from {_FEWEST} checks to as many as there are bits, not {checks} of {bits}"
-            )
+            raise NDICError(f"a code has from {_FEWEST} checks to as many as there are bits, not {checks} of {bits}")
         self.bits, self.checks = bits, checks
         edges = _WEIGHT * bits
         self.bit = np.repeat(np.arange(bits), _WEIGHT)  # the bit and the check of every edge
@@ -64,19 +61,19 @@ class LDPC:
         """The parities of the checks: (B, n) of 0 and 1 to (B, m)."""
         words = np.asarray(words, dtype=np.float32)
         if words.ndim != 2 or words.shape[1] != self.bits:
-            raise NDICError(f"this code has syndromes of words (B, {self.bits}), not of shape {words.shape}")
+            raise NDICError(f"words of this code have shape (B, {self.bits}), not {words.shape}")
         return (self.matrix @ words.T % 2).T.astype(np.uint8)
 
     def decode(self, syndromes: np.ndarray, prior: np.ndarray, iterations: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        """The words of these bins that the prior speaks for.
+        """The most likely words of these bins, by belief propagation.
 
         Args:
             syndromes: (B, m) of 0 and 1.
-            prior: (B, n), log P(bit = 0) / P(bit = 1) given what the decoder has.
-            iterations: at most so many.
+            prior: (B, n), log P(bit = 0) / P(bit = 1) given the side information.
+            iterations: maximum number.
 
         Returns:
-            The words, (B, n) of 0 and 1, and for each whether its syndrome is the one asked for, (B,).
+            The words, (B, n) of 0 and 1, and whether each has the given syndrome, (B,).
         """
         words = np.zeros(np.shape(prior), dtype=np.uint8)
         solved = np.zeros(len(words), dtype=bool)
@@ -87,21 +84,21 @@ class LDPC:
     def iterate(
         self, syndromes: np.ndarray, prior: np.ndarray, iterations: int = 200
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Belief propagation step by step; arguments as those of `decode`.
+        """Belief propagation step by step; arguments as in `decode`.
 
-        An edge carries two messages, log-likelihood ratios of its bit. To the check: what the bit's prior and its two
-        other checks say. To the bit: what the check's other bits say, `2 atanh ∏ tanh(message / 2)`, with the sign that
-        makes the parity right. Blocks whose syndrome is right are done.
+        An edge has two messages, log-likelihood ratios of its bit. To the check: the sum of the bit's prior and the
+        messages of its two other checks. To the bit: `2 atanh ∏ tanh(message / 2)` over the check's other bits, with
+        the sign of the parity. Blocks with the right syndrome are finished.
 
         Yields:
-            Before the first and after each iteration: the numbers of the blocks worked on, their words (b, n) so far,
+            Before the first and after each iteration: the numbers of the unfinished blocks, their words (b, n) so far,
             and whether their syndromes are right (b,).
         """
         wanted, prior = np.asarray(syndromes, dtype=np.float32).T, np.asarray(prior, dtype=np.float32).T
         blocks = prior.shape[-1]
         if wanted.shape != (self.checks, blocks) or prior.shape != (self.bits, blocks):
             shapes = f"{wanted.T.shape} and {prior.T.shape}"
-            raise NDICError(f"syndromes (B, {self.checks}) and priors (B, {self.bits}) are decoded, not {shapes}")
+            raise NDICError(f"syndromes must have shape (B, {self.checks}) and priors (B, {self.bits}), not {shapes}")
         blocks = np.arange(blocks)
         to_bits = np.zeros((len(self.bit), len(blocks)), dtype=np.float32)
         for _ in range(iterations + 1):
@@ -118,34 +115,33 @@ class LDPC:
 
     @property
     def short_cycles(self) -> int:
-        """Pairs of bits that share more than one check."""
+        """Number of pairs of bits that share more than one check."""
         return len(_sharing_pairs(self.check, self.bit)[0])
 
 
 def wrong_bits(
     code: LDPC, p: float, blocks: int, exact: bool = True, iterations: int = 100, seed: int = 0
 ) -> np.ndarray:
-    """Send random words by their syndromes to a decoder that has them with flips, and count what is wrong.
+    """Bit errors of random words that are decoded from their syndromes and a flipped copy.
 
     Args:
         code: the code.
         p: probability of a flip, above 0 and below 1/2.
-        blocks: how many words.
-        exact: each block has exactly p n flips, at random places; else every bit flips by itself, and a block has now
-            more, now fewer of them.
-        iterations: of belief propagation, at most.
+        blocks: number of words.
+        exact: whether each block has exactly p n flips, at random positions; otherwise bits flip independently.
+        iterations: maximum number.
         seed: of words and flips.
 
     Returns:
-        Wrong bits of each block before the first and after each iteration, (blocks, iterations + 1). A block is lost
-        where the last is not 0.
+        Wrong bits of each block before the first and after each iteration, (blocks, iterations + 1). A block fails
+        where the last number is not 0.
 
     Example:
         >>> wrong_bits(LDPC(600, 300), p=0.02, blocks=2)[:, [0, -1]].tolist()
         [[12, 0], [12, 0]]
     """
     if not 0 < p < 0.5:
-        raise NDICError(f"a flip has a probability above 0 and below 1/2 here, not {p}")
+        raise NDICError(f"the probability of a flip must be above 0 and below 1/2, not {p}")
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 2, size=(blocks, code.bits), dtype=np.uint8)
     draws = rng.random(x.shape)
@@ -173,8 +169,7 @@ def _sharing_pairs(check: np.ndarray, bit: np.ndarray) -> tuple[np.ndarray, np.n
 def _without_short_cycles(check: np.ndarray, bit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shuffle the checks over the edges; then, round by round, swap an edge of every offending bit with another.
 
-    A bit that is twice in one check must not stay. Bits that share two checks may where checks are few: there are only
-    so many pairs of checks to go round.
+    No bit may be twice in one check. Bits may share two checks where there are too few pairs of checks.
     """
     check = rng.permutation(check)
     checks = check.max() + 1

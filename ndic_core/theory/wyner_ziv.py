@@ -1,4 +1,4 @@
-"""How many bits x needs at a distortion when the decoder has y: the bounds, and what scalar quantisers can reach."""
+"""Wyner–Ziv rate–distortion functions of Gaussian and binary sources, and the rates of scalar quantisers."""
 
 import numpy as np
 from scipy.optimize import brentq
@@ -11,8 +11,8 @@ from ndic_core.theory.entropy import binary_entropy
 def gaussian_rate(distortion, variance: float = 1.0):
     """Rate–distortion function of a Gaussian variable, ½ log2(variance / D), in bits.
 
-    With the variance of x given y it is the Wyner–Ziv function, too: for Gaussian x = y + noise and squared error an
-    encoder that knows y needs no fewer bits than one that does not.
+    With the variance of x given y it is also the Wyner–Ziv function: for Gaussian x = y + noise and squared error an
+    encoder without y needs no more bits than one with y.
 
     Source: A. Wyner and J. Ziv, "The rate-distortion function for source coding with side information at the decoder",
     IEEE Trans. Inf. Theory 22, 1976; Gaussian case in A. Wyner, Information and Control 38, 1978.
@@ -27,19 +27,18 @@ def gaussian_rate(distortion, variance: float = 1.0):
     """
     distortion = np.asarray(distortion)
     if not ((distortion > 0).all() and np.all(variance > 0)):
-        raise NDICError(f"a distortion and a variance are above 0, not {distortion} and {variance}")
+        raise NDICError(f"distortion and variance must be above 0, not {distortion} and {variance}")
     return np.maximum(0.0, np.log2(variance / distortion) / 2)
 
 
 def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
-    """What an encoder without y reaches if it describes u = x + blur, and its decoder knows u and y.
+    """Rate and distortion of an encoder without y that describes u = x + blur to a decoder with y.
 
-    The description costs I(x; u), of which binning saves I(y; u), since y tells so much of u. Computed from the
-    covariance of (x, y, u).
+    The description needs I(x; u) bits, of which binning saves I(y; u). Computed from the covariance of (x, y, u).
 
     Args:
-        blur: variance of what the description adds to x, above 0.
-        noise: variance of what y adds to x, above 0.
+        blur: variance of u − x, above 0.
+        noise: variance of y − x, above 0.
 
     Returns:
         Bits per sample, and mean squared error of E[x | y, u].
@@ -50,17 +49,17 @@ def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
         True
     """
     if not (blur > 0 and noise > 0):
-        raise NDICError(f"blur and noise have variances above 0, not {blur} and {noise}")
+        raise NDICError(f"blur and noise must be variances above 0, not {blur} and {noise}")
     covariance = np.ones((3, 3)) + np.diag([0, noise, blur])
 
-    def told(i, j) -> float:
+    def information(i, j) -> float:
         pair = covariance[np.ix_([i, j], [i, j])]
         return np.log2(covariance[i, i] * covariance[j, j] / np.linalg.det(pair)) / 2
 
     x, y, u = 0, 1, 2
     known = covariance[np.ix_([y, u], [y, u])]
     distortion = 1 - covariance[x, [y, u]] @ np.linalg.solve(known, covariance[[y, u], x])
-    return told(x, u) - told(y, u), distortion
+    return information(x, u) - information(y, u), distortion
 
 
 def conditional_variance(noise: float) -> float:
@@ -71,7 +70,7 @@ def conditional_variance(noise: float) -> float:
         0.0909
     """
     if not noise > 0:
-        raise NDICError(f"noise has a variance above 0, not {noise}")
+        raise NDICError(f"noise must be a variance above 0, not {noise}")
     return 1 / (1 + 1 / noise)  # 1 where the noise is infinite
 
 
@@ -79,7 +78,7 @@ def binary_rate(distortion, p: float):
     """Wyner–Ziv function of a fair bit, in bits, when y is the bit flipped with probability p.
 
     Up to the critical distortion it is h(p∗D) − h(D), with p∗D = p(1−D) + D(1−p); from there to (p, 0), where nothing
-    is sent and y is taken for x, a straight line: part of the time one does this, part of the time that.
+    is sent and the decoder outputs y, it is a straight line (time sharing).
 
     Source: Wyner and Ziv 1976.
 
@@ -88,7 +87,7 @@ def binary_rate(distortion, p: float):
         p: probability of a flip, above 0 and below 1/2.
 
     Raises:
-        NDICError: another p, or a distortion that is no share.
+        NDICError: another p, or a distortion that is not a share.
 
     Example:
         >>> round(float(binary_rate(0.05, p=0.25)), 4), round(float(binary_conditional_rate(0.05, p=0.25)), 4)
@@ -100,30 +99,30 @@ def binary_rate(distortion, p: float):
 
 
 def binary_conditional_rate(distortion, p: float):
-    """The same if the encoder knows y, too: h(p) − h(D)."""
+    """The conditional rate–distortion function, where the encoder also has y: h(p) − h(D)."""
     return np.maximum(0.0, binary_entropy(p) - binary_entropy(np.minimum(distortion, p)))
 
 
 def critical_distortion(p: float) -> float:
-    """Where the tangent through (p, 0) touches h(p∗D) − h(D).
+    """The distortion at which the tangent through (p, 0) touches h(p∗D) − h(D).
 
     Example:
         >>> round(critical_distortion(0.25), 3)
         0.088
     """
     if not 0 < p <= 0.5 - 1e-6:
-        raise NDICError(f"a flip has a probability above 0 and below 1/2, by a millionth at least, not {p}")
+        raise NDICError(f"the probability of a flip must be above 0 and below 1/2 - 1e-6, not {p}")
 
     def slope(d):
         mixed = p + d - 2 * p * d
         return (1 - 2 * p) * np.log2((1 - mixed) / mixed) - np.log2((1 - d) / d)
 
-    def misses(log_ratio):  # by how much the tangent at d misses (p, 0)
+    def gap(log_ratio):  # of the tangent at d and (p, 0)
         d = p * np.exp(log_ratio)
         return _curve(d, p) + slope(d) * (p - d)
 
-    # On a scale of ratios, since for small p it touches near p² / e; for p near 1/2 near p itself.
-    return float(p * np.exp(brentq(misses, 2 * np.log(p), -1e-6)))
+    # On a logarithmic scale: the solution is near p² / e for small p, near p for p near 1/2.
+    return float(p * np.exp(brentq(gap, 2 * np.log(p), -1e-6)))
 
 
 def _curve(distortion, p: float):
@@ -131,16 +130,16 @@ def _curve(distortion, p: float):
 
 
 def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
-    """Rate and distortion of a uniform quantiser of x if its index were coded in H(index | y) bits, as none quite is.
+    """Rate and distortion of a uniform quantiser of x with ideal coding of its index in H(index | y) bits.
 
-    Computed by summing over the cells, and over a fine grid of y.
+    Computed by sums over the cells and over a fine grid of y.
 
     Args:
         step: width of the cells, in standard deviations of x.
         noise: variance of y's noise; without side information where infinite.
 
     Returns:
-        Bits per sample, and mean squared error when the decoder takes the mean of x given cell and y.
+        Bits per sample, and mean squared error of E[x | cell, y].
 
     Example:
         >>> rate, distortion = ideal_quantiser(step=0.05, noise=0.1)
@@ -148,8 +147,8 @@ def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
         0.2546
     """
     variance = conditional_variance(noise)
-    spread_of_means = np.sqrt(1 - variance)  # E[x | y] is Gaussian with what variance is left
-    count = 1 + int(np.ceil(40 * spread_of_means / np.sqrt(variance)))  # closer than the law of x given y is wide
+    spread_of_means = np.sqrt(1 - variance)  # of E[x | y], which is Gaussian
+    count = 1 + int(np.ceil(40 * spread_of_means / np.sqrt(variance)))  # finer than the standard deviation of x given y
     nodes = np.linspace(-7, 7, 2 * count + 1)
     means, weights = nodes[:, None] * spread_of_means, norm.pdf(nodes)
     share, _, spread = cell_statistics(cells(step, reach=12.0), means, variance, step)
@@ -159,9 +158,9 @@ def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
 
 
 def cells(step: float, reach: float = 7.0) -> np.ndarray:
-    """Indices of all cells of this width within so many standard deviations of x."""
+    """Indices of all cells of width `step` within `reach` standard deviations of x."""
     if not 0 < step < 100:
-        raise NDICError(f"the step of a quantiser is above 0 and below 100 standard deviations, not {step}")
+        raise NDICError(f"the step must be above 0 and below 100 standard deviations, not {step}")
     last = int(np.ceil(reach / step))
     return np.arange(-last, last + 1)
 
@@ -176,12 +175,12 @@ def cell_statistics(index, mean, variance: float, step: float) -> tuple[np.ndarr
         step: width of the cells.
 
     Returns:
-        Three arrays; in cells too far out to have a probability, mean and variance are those of an even law.
+        Three arrays; in cells of negligible probability, mean and variance are those of a uniform distribution.
     """
     deviation = np.sqrt(variance)
     centre = (np.asarray(index) * step - mean) / deviation
     low, high = centre - step / deviation / 2, centre + step / deviation / 2
-    mirror = centre > 0  # the upper tail is computed from below, where the differences keep their digits
+    mirror = centre > 0  # the upper tail is mirrored to the lower one, where differences are precise
     share = np.where(mirror, norm.cdf(-low) - norm.cdf(-high), norm.cdf(high) - norm.cdf(low))
     seen = share > 1e-12
     safe = np.where(seen, share, 1.0)

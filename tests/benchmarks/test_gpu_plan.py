@@ -25,7 +25,7 @@ from filelock import FileLock
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
 from ndic_core.data.street import Street
-from ndic_core.evaluation.evaluate import read_table, write_table
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.training.loader import PairLoader
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe

@@ -7,7 +7,7 @@ import pytest
 
 import ndic_core as ndic
 from ndic_core.checkpoints.checkpoint import stored_fingerprint
-from ndic_core.evaluation.evaluate import read_table, write_table
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.training.recipe import Stage
 from ndic_core.training.train import train
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import where_time_goes
 
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 
 
 @pytest.mark.parametrize(

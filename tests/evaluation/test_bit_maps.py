@@ -1,4 +1,4 @@
-"""Bits place by place: they add up to what the model's likelihoods say, and lie where the image is."""
+"""Bit maps: the model's own likelihoods, position by position, and their place in the image."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from ndic_core.metrics import bits
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
-def test_maps_add_up_to_the_models_own_estimate(name, pair):
+def test_maps_are_the_models_own_likelihoods(name, pair):
     model = lively(name, image_size=(128, 256), lmbda=(1e-5, 1e-3))
     x, y = pair
     lmbda = model.lmbda_at(200)
@@ -20,14 +20,16 @@ def test_maps_add_up_to_the_models_own_estimate(name, pair):
     maps = bit_maps(model, x, lmbda)
     assert tuple(maps) == model.transmitted
     for part, found in maps.items():
-        assert found.shape == likelihoods[part].shape[1:]
         assert tuple(found.shape[1:]) == (128 // STEP[part], 256 // STEP[part])
         torch.testing.assert_close(found, -likelihoods[part][0].log2(), rtol=1e-4, atol=1e-4)
-        assert found.sum().item() == pytest.approx(bits(likelihoods[part]).item(), rel=1e-4)
+        spread = over_image(found.sum(0), STEP[part], 128, 256)
+        assert spread.sum().item() == pytest.approx(bits(likelihoods[part]).item(), rel=1e-4)
+        step = STEP[part]
+        assert spread[step, 2 * step].item() == pytest.approx(found[:, 1, 2].sum().item() / step**2, rel=1e-4)
 
 
 def test_the_rate_level_is_the_one_that_a_file_names(pair):
-    """Between two levels there is no file, so there is no map either."""
+    """A lambda between two levels has the map of the nearest level."""
     model = lively("bls17", lmbda=(1e-5, 1e-3))
     x, _ = pair
     near = model.lmbda_at(100) * 1.001
@@ -36,7 +38,7 @@ def test_the_rate_level_is_the_one_that_a_file_names(pair):
 
 
 @pytest.mark.parametrize("name", ["bls17", "bmshj18", "cross_attention"])
-def test_images_of_any_size_and_tiles_in_their_places(name, pair):
+def test_images_of_any_size_and_tiles(name, pair):
     model = lively(name, image_size=(64, 64), lmbda=(1e-5, 1e-3))
     x = pair[0][:, :100, :150]
     maps = bit_maps(model, x)
@@ -54,16 +56,6 @@ def test_training_mode_stays_and_does_not_matter(pair):
     model.train()
     assert torch.equal(bit_maps(model, pair[0])["z"], expected)
     assert model.training
-
-
-def test_maps_lie_over_the_image(pair):
-    model = lively("bmshj18", lmbda=(1e-5, 1e-3))
-    for part, found in bit_maps(model, pair[0]).items():
-        spread = over_image(found.sum(0), STEP[part], 128, 256)
-        assert spread.shape == (128, 256)
-        assert spread.sum().item() == pytest.approx(found.sum().item(), rel=1e-4)
-        step = STEP[part]
-        assert spread[step, 2 * step].item() == pytest.approx(found[:, 1, 2].sum().item() / step**2, rel=1e-4)
 
 
 def test_bad_arguments_are_named():

@@ -1,4 +1,4 @@
-"""What is measured of w, and drawn from parts."""
+"""Common information: loss terms, capacity, reconstructions from parts."""
 
 import importlib
 import math
@@ -21,7 +21,7 @@ from ndic_core.evaluation.common_information import (
     noise_capacity,
     sent_latent,
 )
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 from ndic_core.metrics import psnr
 from ndic_core.training.losses import rate_distortion_loss
 
@@ -72,7 +72,7 @@ def test_parts_left_out_are_zero(model, views):
     zero = torch.zeros_like(h)
     assert torch.equal(from_parts(model, h, None), from_parts(model, h, zero))
     assert torch.equal(from_parts(model, None, w), from_parts(model, zero, w))
-    with pytest.raises(NDICError, match="nothing to draw from"):
+    with pytest.raises(NDICError, match="nothing to reconstruct from"):
         from_parts(model, None, None)
     for wrong in ((h, w[..., :4]), (h[0], None), (None, w[:, :4])):
         with pytest.raises(NDICError, match=r"must have one shape, \(B, 6, H/16, W/16\), not \("):
@@ -115,7 +115,7 @@ def test_a_levelled_channel_keeps_its_mean_and_all_others():
     assert torch.equal(changed[:, [0, 2]], w[:, [0, 2]])
     assert torch.allclose(changed[:, 1], w[:, 1].mean((1, 2), keepdim=True).expand(2, 4, 5))
     for wrong in (3, -1):
-        with pytest.raises(NDICError, match=f"from 0 to 2, none with number {wrong}"):
+        with pytest.raises(NDICError, match=f"channels 0 to 2, not {wrong}"):
             levelled(w, wrong)
 
 
@@ -128,7 +128,7 @@ def test_a_channel_that_the_decoder_ignores_has_no_effect(model):
     first.weight.data.copy_(kept)
     assert effects[2] == 0
     assert (effects[[0, 1, 3, 4, 5]] > 0).all()
-    with pytest.raises(NDICError, match="one picture"):
+    with pytest.raises(NDICError, match="one image"):
         channel_effects(model, torch.cat([h, h]), torch.cat([w, w]))
 
 

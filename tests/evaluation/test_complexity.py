@@ -1,4 +1,4 @@
-"""What is counted, timed and weighed is what is computed."""
+"""Complexity: MACs, parameters, time and memory are those of what is computed."""
 
 import copy
 import time
@@ -9,7 +9,7 @@ import torch
 from conftest import SIDE_INFO
 
 import ndic_core as ndic
-from ndic_core.evaluation.complexity import PARTS, REST, peak_memory, seconds, work
+from ndic_core.evaluation.complexity import PARTS, REST, count_macs, peak_memory, seconds
 from ndic_core.plots.complexity import cost_bars
 
 
@@ -25,7 +25,7 @@ def conv_macs(in_channels, out_channels, kernel, height, width):
 def test_an_analysis_by_hand():
     """Four convolutions with GDN's matrix product after each of the first three."""
     n, h, w = 8, 64, 128
-    rows = by_part(work(ndic.build_model("bmshj18_factorized", num_filters=n), h, w), "gmac")
+    rows = by_part(count_macs(ndic.build_model("bmshj18_factorized", num_filters=n), h, w), "gmac")
     macs, channels = 0, 3
     for layer in range(4):
         h, w = h // 2, w // 2
@@ -38,7 +38,7 @@ def test_an_analysis_by_hand():
 
 def test_parameters_of_layers_that_run():
     model = ndic.build_model("parallax_attention", num_filters=8)
-    found = by_part(work(model, 64, 64), "parameters")
+    found = by_part(count_macs(model, 64, 64), "parameters")
 
     def size(module):
         return sum(p.numel() for p in module.parameters())
@@ -49,14 +49,14 @@ def test_parameters_of_layers_that_run():
     assert found["receiver", "retouch with y"] == size(model.retouch)
     # The last stage of y's own decoder draws y, which no receiver needs.
     model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
-    found = by_part(work(model, 64, 64), "parameters")
+    found = by_part(count_macs(model, 64, 64), "parameters")
     assert found["receiver", "synthesis of y's features"] == size(model.synthesis_y) - size(model.synthesis_y.stage4)
 
 
 @pytest.mark.parametrize("name", SIDE_INFO)
 def test_side_information_costs_the_sender_nothing(name):
     plain = "bmshj18" if "bmshj18" in name else "bmshj18_factorized"
-    without, within = (work(ndic.build_model(n, num_filters=8), 128, 256) for n in (plain, name))
+    without, within = (count_macs(ndic.build_model(n, num_filters=8), 128, 256) for n in (plain, name))
     senders = [[row | {"model": ""} for row in rows if row["side"] == "sender"] for rows in (without, within)]
     assert senders[0] == senders[1]
     receivers = [sum(row["gmac"] for row in rows if row["side"] == "receiver") for rows in (without, within)]
@@ -65,56 +65,58 @@ def test_side_information_costs_the_sender_nothing(name):
 
 def test_published_alignment():
     """136.9 GMAC for the three modules (benchmarks/attention.py)."""
-    found = by_part(work(ndic.build_model("cross_attention"), 128, 256), "gmac")
+    found = by_part(count_macs(ndic.build_model("cross_attention"), 128, 256), "gmac")
     assert found["receiver", "alignment"] == pytest.approx(136.9, abs=0.1)
 
 
 @pytest.mark.parametrize(("name", "times"), [("cross_attention", 2), ("bls17", 112 * 384 / (128 * 256))])
-def test_larger_pictures_are_tiled_or_padded(name, times):
+def test_larger_images_are_tiled_or_padded(name, times):
     """100 × 380 fills two tiles of 128 × 256, or 112 × 384 pixels."""
     model = ndic.build_model(name, num_filters=4, image_size=(128, 256))
-    one, more = (sum(row["gmac"] for row in work(model, *size)) for size in ((128, 256), (100, 380)))
+    one, more = (sum(row["gmac"] for row in count_macs(model, *size)) for size in ((128, 256), (100, 380)))
     assert more / one == pytest.approx(times)
 
 
 def test_counting_leaves_the_model_alone():
     model = ndic.build_model("ndic_bmshj18", num_filters=4).train()
     before = {name: p.clone() for name, p in model.state_dict().items()}
-    work(model, 64, 64)
+    count_macs(model, 64, 64)
     assert model.training
     assert all(p.requires_grad and p.device.type == "cpu" for p in model.parameters())
     assert all(torch.equal(before[name], p) for name, p in model.state_dict().items())
 
 
-def test_a_picture_without_pixels_is_refused():
-    with pytest.raises(ndic.NDICError, match="0 × 5 has no pixels"):
-        work(ndic.build_model("bls17", num_filters=4), 0, 5)
+@pytest.mark.parametrize(
+    ("size", "sentence"),
+    [
+        ((0, 5), "positive whole numbers"),
+        ((64.0, 64), "positive"),
+        ((4096, 4097), "4096 × 4112 pixels; from 1 to"),
+    ],
+)
+def test_impossible_sizes_are_refused(size, sentence):
+    with pytest.raises(ndic.NDICError, match=sentence):
+        count_macs(ndic.build_model("bls17", num_filters=4), *size)
 
 
-def test_a_picture_that_encode_would_refuse_is_refused():
-    model = ndic.build_model("bls17", num_filters=4)
-    with pytest.raises(ndic.NDICError, match="4096 × 4112 pixels; from 1 to"):
-        work(model, 4096, 4097)
-    with pytest.raises(ndic.NDICError, match="whole numbers of pixels"):
-        work(model, 64.0, 64)
-
-
-def test_half_precision_is_the_same_work():
+def test_half_precision_has_the_same_macs():
     model = ndic.build_model("ndic_bmshj18", num_filters=4)
-    assert work(model, 64, 64) == work(copy.deepcopy(model).half(), 64, 64)
+    assert count_macs(model, 64, 64) == count_macs(copy.deepcopy(model).half(), 64, 64)
 
 
 @pytest.mark.parametrize("name", ["bls17", "bmshj18", "parallax_attention"])
-def test_seconds_have_the_parts_that_work_has(name, pair):
+def test_seconds_have_the_parts_of_count_macs(name, pair):
     model = ndic.build_model(name, num_filters=4).eval()
     found = by_part(seconds(model, *pair, repeat=1), "seconds")
-    counted = {key for key in by_part(work(model, 128, 256), "gmac") if key[1] != PARTS["prior_x.hyper_synthesis"]}
+    counted = {
+        key for key in by_part(count_macs(model, 128, 256), "gmac") if key[1] != PARTS["prior_x.hyper_synthesis"]
+    }
     assert found.keys() == counted | {("sender", REST), ("receiver", REST)}  # scales are computed in integers there
     assert all(value > 0 for value in found.values())
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
 
 
-def test_a_layer_that_sleeps_is_found(pair):
+def test_time_is_measured_part_by_part(pair):
     model = ndic.build_model("ndic_bls17", num_filters=4).eval()
     forward, slept = model.analysis_w.conv2.forward, []
 
@@ -127,7 +129,7 @@ def test_a_layer_that_sleeps_is_found(pair):
     model.analysis_w.conv2.forward = sleepy
     found = by_part(seconds(model, *pair, repeat=1), "seconds")
     assert found["receiver", "common information of y"] > 0.9 * slept[-1]
-    with pytest.raises(ndic.NDICError, match="repeat: got 0"):
+    with pytest.raises(ndic.NDICError, match="repeat must be 1 or more"):
         seconds(model, *pair, repeat=0)
 
 

@@ -1,4 +1,4 @@
-"""What is told of the features that alignment modules get and give."""
+"""Linear probe of the features of alignment modules."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_a_model_that_aligns_nothing_is_refused():
         features_at_alignment(model, *torch.rand(2, 1, 3, 32, 32))
 
 
-def test_explained_tells_a_linear_map_from_noise_and_their_mixture():
+def test_r2_of_a_linear_map_of_noise_and_of_their_mixture():
     torch.manual_seed(0)
     source, noise = torch.randn(2, 4, 6, 16, 16)
     mixed = torch.einsum("ij,bjhw->bihw", torch.randn(6, 6), source)
@@ -41,7 +41,7 @@ def test_explained_tells_a_linear_map_from_noise_and_their_mixture():
     assert linear_probe_r2(half, 1e12 * source + 3) == pytest.approx(linear_probe_r2(half, source), abs=1e-6)
 
 
-def test_explained_is_judged_on_images_that_were_not_fitted():
+def test_r2_is_measured_on_images_that_were_not_fitted():
     torch.manual_seed(0)
     t, source = torch.randn(4, 3, 4, 4), torch.randn(4, 3, 4, 4)
     source[:2] = t[:2]  # what holds in the first half only

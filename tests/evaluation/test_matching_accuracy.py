@@ -1,4 +1,4 @@
-"""What is measured of attention, on weights and pictures whose truth is known."""
+"""Matching accuracy, on attention weights whose true match is known."""
 
 import math
 
@@ -10,16 +10,16 @@ from conftest import lively
 from ndic_core.data.ground_truth import patch_shares, true_offsets
 from ndic_core.data.street import Street, StreetPair
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.matching_accuracy import best_match, measure_alignment, patch_hit
+from ndic_core.evaluation.matching_accuracy import best_match, measure_alignment, patch_accuracy
 
 
-class Told:
-    """A model whose attention points where it was told, with "nothing" where it was told."""
+class KnownAttention:
+    """A model with given attention maps."""
 
     def __init__(self, maps):
         self.maps = maps
 
-    def fit(self, images):
+    def to_model(self, images):
         return images
 
     def attention_maps(self, x, y, lmbda):
@@ -33,23 +33,23 @@ def scene() -> StreetPair:
 
 def test_perfect_attention_scores_perfectly(scene):
     maps = [pointing(true_offsets(scene.disparity, scene.occluded, stride)[0], 30) for stride in (8, 4, 2)]
-    for layer in measure_alignment(Told(maps), [scene, scene]):
-        assert layer.accuracy_1px == layer.reachable == 1
+    for layer in measure_alignment(KnownAttention(maps), [scene, scene]):
+        assert layer.accuracy_1px == layer.accuracy_upper_bound == 1
         assert layer.occlusion_auc == 1
-        assert layer.same_place <= layer.one_shift < 1
+        assert layer.accuracy_zero_shift <= layer.accuracy_constant_shift < 1
 
 
-def test_attention_that_is_off_scores_what_it_deserves(scene):
+def test_attention_at_a_wrong_offset(scene):
     truth = [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
     off = [pointing(t + 2, 60) for t in truth]  # to the other side, by two feature pixels
-    assert [layer.accuracy_1px for layer in measure_alignment(Told(off), [scene])] == [0, 0, 0]
+    assert [layer.accuracy_1px for layer in measure_alignment(KnownAttention(off), [scene])] == [0, 0, 0]
     straight = [pointing(torch.zeros_like(t), 5) for t in truth]
-    for layer in measure_alignment(Told(straight), [scene]):
-        assert layer.accuracy_1px == layer.same_place
+    for layer in measure_alignment(KnownAttention(straight), [scene]):
+        assert layer.accuracy_1px == layer.accuracy_zero_shift
         assert layer.occlusion_auc == 0.5
 
 
-def test_patches_look_as_far_as_they_lie_apart():
+def test_offsets_between_patches():
     weights = torch.zeros(1, 2, 4, 4, 4, 4)
     weights[..., 1, 0] = 1  # everything looks at the patch in the second row and first column
     offset, nothing = best_match(weights, (16, 32))
@@ -59,7 +59,7 @@ def test_patches_look_as_far_as_they_lie_apart():
     assert (nothing == 0).all()
 
 
-def test_a_position_is_visible_whole_or_not_at_all():
+def test_a_position_is_visible_if_all_its_pixels_are():
     disparity, occluded = torch.full((2, 8), 4.0), torch.zeros(2, 8, dtype=torch.bool)
     occluded[:, :3] = True
     offset, hidden = true_offsets(disparity, occluded, 2)
@@ -74,23 +74,27 @@ def test_both_attentions_can_be_measured(name, scene):
     layers = measure_alignment(model, [scene])
     assert [layer.stride for layer in layers] == [8, 4, 2]
     assert all(
-        0 <= share <= 1 for layer in layers for share in (layer.accuracy_1px, layer.same_place, layer.occlusion_auc)
+        0 <= share <= 1
+        for layer in layers
+        for share in (layer.accuracy_1px, layer.accuracy_zero_shift, layer.occlusion_auc)
     )
-    assert len({layer.same_place for layer in layers}) == 3
+    assert len({layer.accuracy_zero_shift for layer in layers}) == 3
     if name == "cross_attention":
-        assert all(layer.accuracy_1px <= layer.reachable <= 0.6 for layer in layers)  # whole patches are too far away
+        assert all(
+            layer.accuracy_1px <= layer.accuracy_upper_bound <= 0.6 for layer in layers
+        )  # whole patches are too far away
         assert [layer.occlusion_auc for layer in layers] == [0.5] * 3
 
 
-def test_looking_beyond_the_border_finds_no_occlusion(scene):
-    """What lies outside y's frame is known by the border alone: to tell it from the rest must not count."""
+def test_positions_outside_y_do_not_count_as_occlusion(scene):
+    """They are known by the border alone."""
     maps = []
     for stride in (8, 4, 2):
         truth, _ = true_offsets(scene.disparity, torch.zeros_like(scene.occluded), stride)
         beyond = torch.arange(truth.shape[1]) + truth < 0
         assert beyond.any()
         maps.append(pointing(truth.masked_fill(beyond, torch.nan), 30))
-    assert [layer.occlusion_auc for layer in measure_alignment(Told(maps), [scene])] == [0.5] * 3
+    assert [layer.occlusion_auc for layer in measure_alignment(KnownAttention(maps), [scene])] == [0.5] * 3
 
 
 def test_maps_of_patches_as_small_as_a_position_are_still_maps_of_patches():
@@ -101,9 +105,9 @@ def test_maps_of_patches_as_small_as_a_position_are_still_maps_of_patches():
 def test_what_cannot_be_measured(scene):
     same = Street(baseline=0).pair(1)
     layers = measure_alignment(lively("parallax_attention", image_size=(128, 256)), [same])
-    assert all(math.isnan(layer.occlusion_auc) and layer.same_place == 1 for layer in layers)
+    assert all(math.isnan(layer.occlusion_auc) and layer.accuracy_zero_shift == 1 for layer in layers)
     with pytest.raises(NDICError, match="no visible position"):
-        measure_alignment(Told([]), [])
+        measure_alignment(KnownAttention([]), [])
     with pytest.raises(NDICError, match="ndic_bls17 has no attention to measure"):
         measure_alignment(lively("ndic_bls17"), [scene])
 
@@ -132,7 +136,7 @@ def test_patch_shares_leave_out_what_y_does_not_show():
         patch_shares(disparity, patch_grid=3)
 
 
-def test_patches_hit_where_most_of_them_is():
+def test_a_patch_counts_where_most_of_it_is():
     shares = torch.zeros(2, 2, 4)
     shares[0, 0], shares[0, 1], shares[1, 0] = torch.tensor([[0.7, 0.3, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 1]])
     shares[1, 1] = torch.nan  # hidden
@@ -140,19 +144,19 @@ def test_patches_hit_where_most_of_them_is():
 
     def accuracy_1px(*places):
         weights = torch.nn.functional.one_hot(torch.tensor([*places, 0]), 4).float()
-        return patch_hit(weights.reshape(1, 1, 2, 2, 2, 2).expand(3, 2, -1, -1, -1, -1), shares)
+        return patch_accuracy(weights.reshape(1, 1, 2, 2, 2, 2).expand(3, 2, -1, -1, -1, -1), shares)
 
     assert accuracy_1px(0, 0, 3) == accuracy_1px(0, 1, 3) == 1
     assert accuracy_1px(1, 0, 3) == pytest.approx(2 / 3)
     assert accuracy_1px(2, 2, 2) == 0
-    with pytest.raises(NDICError, match="nothing to find"):
-        patch_hit(torch.zeros(1, 1, 2, 2, 2, 2), shares * torch.nan)
+    with pytest.raises(NDICError, match="no match to measure"):
+        patch_accuracy(torch.zeros(1, 1, 2, 2, 2, 2), shares * torch.nan)
     with pytest.raises(NDICError, match=r"\(B, heads, 2, 2, 2, 2\), not \(1, 2, 16, 32, 1, 13\)"):
-        patch_hit(torch.zeros(1, 2, 16, 32, 1, 13), shares)
+        patch_accuracy(torch.zeros(1, 2, 16, 32, 1, 13), shares)
 
 
 def test_the_mean_of_the_heads_decides():
     weights = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.1, 0.8, 0.1], [0, 0, 0.5, 0.5]]).reshape(1, 3, 1, 1, 4)
     weights = weights.expand(1, 3, 2, 2, 4).unflatten(-1, (2, 2))
     third = torch.tensor([0.0, 0, 1, 0]).expand(2, 2, 4).unflatten(-1, (2, 2))
-    assert patch_hit(weights, third) == 1
+    assert patch_accuracy(weights, third) == 1

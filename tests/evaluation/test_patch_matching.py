@@ -1,11 +1,18 @@
-"""The small task on which a cross-attention module learns to find patches."""
+"""Patch matching: the toy task of a cross-attention module."""
 
 import pytest
 import torch
 
 from ndic_core.data.ground_truth import patch_shares
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.patch_matching import as_feature, learn_to_find, match_of_roll, moved, search_score, textures
+from ndic_core.evaluation.patch_matching import (
+    as_feature,
+    match_of_roll,
+    patch_matching_score,
+    randomly_rolled,
+    textures,
+    train_patch_matching,
+)
 from ndic_core.models.cross_attention import CrossAttentionModule
 
 
@@ -14,7 +21,7 @@ def module(grid: int = 2) -> CrossAttentionModule:
     return CrossAttentionModule((8, 8), width=32, heads=2, head_dim=32, patch_grid=grid, dropout=0.0).eval()
 
 
-def test_textures_are_normalised_smooth_and_without_a_seam():
+def test_textures_are_normalised_smooth_and_periodic():
     torch.manual_seed(0)
     t = textures(64, 2, (16, 32))
     assert t.shape == (64, 2, 16, 32)
@@ -26,24 +33,24 @@ def test_textures_are_normalised_smooth_and_without_a_seam():
     assert inside < 0.5 * 2 * t.var()  # neighbours resemble each other
 
 
-def test_textures_move_by_whole_steps():
+def test_textures_are_rolled_by_whole_steps():
     torch.manual_seed(0)
     t = textures(8, 1, (8, 16))
     rolls = [t.roll((i, j), (-2, -1)) for i in (0, 4) for j in (0, 4, 8, 12)]
-    for one, *candidates in zip(moved(t, (4, 4)), *rolls, strict=True):
+    for one, *candidates in zip(randomly_rolled(t, (4, 4)), *rolls, strict=True):
         assert any(torch.equal(one, candidate) for candidate in candidates)
-    assert not torch.equal(moved(t, (4, 4)), t)
+    assert not torch.equal(randomly_rolled(t, (4, 4)), t)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 5), (4, 8), (7, 15)])
-def test_the_match_of_a_roll_leads_to_the_same_content(shift):
+def test_the_match_of_a_roll_is_the_same_content(shift):
     t = torch.arange(8 * 16.0).reshape(8, 16)
     disparity, drop = match_of_roll((8, 16), shift)
     row, column = torch.meshgrid(torch.arange(8), torch.arange(16), indexing="ij")
     assert torch.equal(t.roll(shift, (0, 1))[(row + drop).long(), (column - disparity).long()], t)
 
 
-def test_whole_patches_lie_in_one_patch():
+def test_patches_rolled_by_whole_patches():
     disparity, drop = match_of_roll((8, 16), (4, 8))
     shares = patch_shares(disparity, patch_grid=2, drop=drop).reshape(4, 4)
     assert torch.equal(shares, torch.eye(4)[[3, 2, 1, 0]])
@@ -51,9 +58,9 @@ def test_whole_patches_lie_in_one_patch():
 
 def test_a_module_learns_to_find_patches_and_uses_y():
     cam = module()
-    before = search_score(cam, (4, 4))
-    losses = learn_to_find(cam, (4, 4), steps=150)
-    after = search_score(cam, (4, 4))
+    before = patch_matching_score(cam, (4, 4))
+    losses = train_patch_matching(cam, (4, 4), steps=150)
+    after = patch_matching_score(cam, (4, 4))
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
     assert not cam.training
     assert after.accuracy > 0.8 > 0.6 > before.accuracy
@@ -61,12 +68,12 @@ def test_a_module_learns_to_find_patches_and_uses_y():
     assert after.error < 0.6 * before.error
 
 
-def test_what_does_not_divide_is_named():
+def test_steps_must_divide_the_features():
     with pytest.raises(NDICError, match=r"steps of \(3, 4\) do not divide features of 8 × 8"):
-        learn_to_find(module(), (3, 4), steps=1)
+        train_patch_matching(module(), (3, 4), steps=1)
 
 
-def test_a_picture_becomes_a_texture():
+def test_an_image_becomes_a_texture():
     feature = as_feature(torch.rand(3, 32, 64))
     assert feature.shape == (1, 1, 8, 16)
     assert feature.mean().abs() < 1e-5

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from ndic_core.data.ground_truth import patch_shares
 from ndic_core.data.street import Street
-from ndic_core.evaluation.patch_matching import Found, match_of_roll
+from ndic_core.evaluation.patch_matching import MatchingScore, match_of_roll
 from ndic_core.plots.attention import aligned_features, patch_attention, search_curves, soft_lookup
 
 
@@ -71,7 +71,7 @@ def test_a_lookup_shows_its_signals_and_weights():
 
 
 def test_search_curves_show_accuracy_in_percent_and_both_errors():
-    found = {0: Found(1.0, 0.2, 0.8), 64: Found(0.5, 0.3, 0.7)}
+    found = {0: MatchingScore(1.0, 0.2, 0.8), 64: MatchingScore(0.5, 0.3, 0.7)}
     accuracy, errors = search_curves({"one": found}, patch=64, usual=(0, 40)).axes
     assert list(accuracy.lines[0].get_ydata()) == [100, 50]
     assert [list(line.get_ydata()) for line in errors.lines] == [[0.2, 0.3], [0.8, 0.7]]

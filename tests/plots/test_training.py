@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.evaluate import read_table, write_table
+from ndic_core.evaluation.tables import read_table, write_table
 from ndic_core.plots.training import learning_curves, loss_terms, memory_needed, throughput_curves, training_cost
 from ndic_core.training.throughput import throughput_table
 

@@ -225,7 +225,7 @@ def test_its_minimum_is_the_match():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     for layer in measure_alignment(model, others):
-        assert layer.accuracy_1px > 1.2 * layer.one_shift
+        assert layer.accuracy_1px > 1.2 * layer.accuracy_constant_shift
 
 
 def test_the_matching_loss_fades_out_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ndic_core as ndic
-from ndic_core.evaluation.evaluate import read_table
+from ndic_core.evaluation.tables import read_table
 from ndic_core.training import throughput as module
 from ndic_core.training.throughput import throughput
 from ndic_core.training.train import train_step

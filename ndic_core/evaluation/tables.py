@@ -1,0 +1,101 @@
+"""Tables of measurements: aligned text for the screen, CSV for files."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ndic_core.errors import NDICError
+from ndic_core.io import read_bytes, write_whole
+
+# Heading and format of each known column; any other key is printed under its own name.
+COLUMNS = {
+    "side_info": ("decoded with", ""),
+    "lmbda": ("lambda", ".2e"),
+    "bytes": ("bytes", ".0f"),
+    "bpp": ("bpp measured", ".4f"),
+    "bpp_estimated": ("estimated", ".4f"),
+    "psnr": ("PSNR dB", ".2f"),
+    "ms_ssim": ("MS-SSIM", ".4f"),
+    "ms_ssim_db": ("MS-SSIM dB", ".2f"),
+    "encode_seconds": ("encode s", ".3f"),
+    "decode_seconds": ("decode s", ".3f"),
+}
+MEASURED = ("bytes", "bpp", "bpp_estimated", "psnr", "ms_ssim", "ms_ssim_db", "encode_seconds", "decode_seconds")
+_DEFAULT = ("model", "side_info", "lmbda", "bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
+
+
+def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
+    """Rows as lines of text with aligned columns: text to the left, numbers to the right.
+
+    Args:
+        rows: mappings, such as those of `roundtrip` or `averages`. A missing value or None leaves an empty cell.
+        columns: keys of the columns. By default model, side information, lambda, rate and quality: those of them that
+            a row has.
+
+    Example:
+        >>> print(format_table([dict(model="bls17", bytes=812, psnr=24.5), dict(model="bmshj18", bytes=99, psnr=7)]))
+        model    bytes  PSNR dB
+        bls17      812    24.50
+        bmshj18     99     7.00
+    """
+    keys = list(columns) or [key for key in _DEFAULT if any(row.get(key) is not None for row in rows)]
+    headings, formats = zip(*(COLUMNS.get(key, (key.replace("_", " "), "")) for key in keys), strict=True)
+    values = [[row.get(key) for key in keys] for row in rows]
+    lines = [headings]
+    lines += [
+        ["" if value is None else f"{value:{how}}" for value, how in zip(row, formats, strict=True)] for row in values
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<" if any(isinstance(value, str) for value in column) else ">" for column in zip(*values, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def results_table(points: Sequence[Mapping]) -> str:
+    """The averages of a test over its images, with measured and estimated rate, quality and time."""
+    return "means over the images\n" + format_table(points, ("model", "lmbda", "side_info", *MEASURED))
+
+
+def write_table(rows: Sequence[Mapping], path: Path) -> None:
+    """Write rows to a CSV file, whole or not at all: a column for every key, empty where a row lacks it or has None.
+
+    Raises:
+        NDICError: the file cannot be written.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, out.getvalue().encode())
+
+
+def read_table(path: Path) -> list[dict]:
+    """The rows of a CSV file from `write_table`: numbers and booleans as such, empty cells left out.
+
+    Raises:
+        NDICError: the file cannot be read, or is no such table.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise NDICError(f"{path} is no CSV file in UTF-8 ({error}): give a table that write_table wrote") from error
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise NDICError(f"{path}: row {number} has more cells than the header: give a table that write_table wrote")
+    return [{key: _value(cell) for key, cell in row.items() if cell} for row in rows]
+
+
+def _value(cell: str) -> bool | float | int | str:
+    if cell in ("True", "False"):
+        return cell == "True"
+    if "_" in cell:  # Python accepts underscores between digits; a name such as 1_000 stays a name
+        return cell
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
