@@ -1,4 +1,4 @@
-"""PSNR, MS-SSIM and bits: against NumPy and the library, and at their edges."""
+"""PSNR, MS-SSIM and bits, against NumPy and the library, and at the ends of their ranges."""
 
 import math
 
@@ -19,17 +19,11 @@ def noisy(pair):
     return x, (x + noise * torch.tensor([0.02, 0.1]).reshape(2, 1, 1, 1)).clamp(0, 1)
 
 
-def test_psnr_is_the_one_of_each_image(noisy):
+def test_psnr_is_computed_image_by_image(noisy):
     x, x_hat = noisy
     expected = [-10 * np.log10(np.mean((x[i] - x_hat[i]).double().numpy() ** 2)) for i in range(2)]
     assert psnr(x, x_hat).tolist() == pytest.approx(expected, abs=1e-4)
-    assert psnr(x, x_hat).shape == (2,)
-
-
-def test_psnr_of_one_grey_level():
-    x = torch.full((1, 3, 16, 16), 100 / 255)
-    assert psnr(x, x + 1 / 255).item() == pytest.approx(20 * math.log10(255), abs=1e-3)
-    assert psnr(x, x).item() == math.inf
+    assert psnr(x, x).tolist() == [math.inf, math.inf]
 
 
 def test_ms_ssim_is_the_librarys_and_symmetric(noisy):
@@ -52,14 +46,6 @@ def test_half_precision_is_raised(noisy):
     assert psnr(x, x_hat).dtype == ms_ssim(x, x_hat).dtype == torch.float32
     assert torch.equal(psnr(x, x_hat), psnr(x.float(), x_hat.float()))
     assert bits(torch.full((1, 100_000), 0.5).half()).item() == 100_000  # more than float16 can hold
-
-
-def test_ms_ssim_has_gradients(noisy):
-    x, x_hat = noisy
-    x_hat = x_hat.clone().requires_grad_()
-    ms_ssim(x, x_hat).sum().backward()
-    assert x_hat.grad.isfinite().all()
-    assert x_hat.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("size", [(96, 256), (256, 96)])
@@ -93,15 +79,11 @@ def test_other_tensors_are_refused(metric, shape, other, dtype, said):
         metric(torch.zeros(shape, dtype=dtype), torch.zeros(other, dtype=dtype))
 
 
-def test_bits_are_counted_image_by_image():
-    likelihoods = torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(0)).clamp(min=1e-9)
-    expected = -np.log2(likelihoods.double().numpy()).reshape(2, -1).sum(1)
+@pytest.mark.parametrize("shape", [(2, 5, 3, 4), (1, 2_000_000)])  # many symbols keep their precision
+def test_bits_are_counted_image_by_image(shape):
+    likelihoods = torch.rand(shape, generator=torch.Generator().manual_seed(0)).clamp(min=1e-9)
+    expected = -np.log2(likelihoods.double().numpy()).reshape(len(likelihoods), -1).sum(1)
     assert bits(likelihoods).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
-
-
-def test_bits_over_many_symbols_keep_their_precision():
-    likelihoods = torch.rand(1, 2_000_000, generator=torch.Generator().manual_seed(0)).clamp(min=1e-9)
-    assert bits(likelihoods).item() == pytest.approx(-likelihoods.double().log2().sum().item(), rel=1e-6)
 
 
 def test_a_rate_counts_only_its_parts():

@@ -22,7 +22,7 @@ def rate_savings(anchor: Mapping, test: Iterable[Mapping]) -> float:
 
     Example:
         >>> anchor = dict(bpp=0.2, ms_ssim_db=11.0)
-        >>> rate_savings(anchor, [dict(bpp=0.1, ms_ssim_db=11.0), dict(bpp=0.4, ms_ssim_db=13.0)])
+        >>> round(rate_savings(anchor, [dict(bpp=0.1, ms_ssim_db=11.0), dict(bpp=0.4, ms_ssim_db=13.0)]), 4)
         0.5
     """
     rates, qualities = [], []

@@ -79,15 +79,11 @@ def test_parts_left_out_are_zero(model, views):
             from_parts(model, *wrong)
 
 
-@pytest.mark.parametrize("lmbda", [99, -1, "much"])
-def test_a_lambda_that_is_not_offered_is_refused(views, lmbda):
-    for model in (lively("ndic_bls17", num_filters=6, lmbda=(1e-3, 1e-2)), lively("bls17", num_filters=6)):
+def test_what_the_model_cannot_code_is_refused(model, views):
+    for other in (lively("ndic_bls17", num_filters=6, lmbda=(1e-3, 1e-2)), lively("bls17", num_filters=6)):
         with pytest.raises(NDICError, match="is not offered"):
-            sent_latent(model, views[0], lmbda)
-
-
-def test_an_image_that_the_model_does_not_take_is_refused(model, views):
-    with pytest.raises(NDICError, match="accepts images whose sides are multiples"):
+            sent_latent(other, views[0], 99)
+    with pytest.raises(NDICError, match="images whose sides are multiples"):
         sent_latent(model, views[0][..., :50])
     with pytest.raises(NDICError, match="float tensor of shape"):
         sent_latent(model, views[0][0])
@@ -114,9 +110,6 @@ def test_a_levelled_channel_keeps_its_mean_and_all_others():
     changed = levelled(w, 1)
     assert torch.equal(changed[:, [0, 2]], w[:, [0, 2]])
     assert torch.allclose(changed[:, 1], w[:, 1].mean((1, 2), keepdim=True).expand(2, 4, 5))
-    for wrong in (3, -1):
-        with pytest.raises(NDICError, match=f"channels 0 to 2, not {wrong}"):
-            levelled(w, wrong)
 
 
 def test_a_channel_that_the_decoder_ignores_has_no_effect(model):
@@ -128,21 +121,16 @@ def test_a_channel_that_the_decoder_ignores_has_no_effect(model):
     first.weight.data.copy_(kept)
     assert effects[2] == 0
     assert (effects[[0, 1, 3, 4, 5]] > 0).all()
-    with pytest.raises(NDICError, match="one image"):
-        channel_effects(model, torch.cat([h, h]), torch.cat([w, w]))
 
 
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 def test_capacity_is_that_of_gaussian_channels(noise):
-    w = (
-        torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        * torch.tensor([0.0, 1.0, 2.0])[:, None, None]
-    )
+    scales = torch.tensor([0.0, 1.0, 2.0])[:, None, None]
+    w = scales * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = sum(0.5 * math.log2(1 + (scale / noise) ** 2) for scale in (1.0, 2.0)) / 256
     assert noise_capacity(w, noise).item() == pytest.approx(expected, rel=0.01)
-    for wrong in (0.0, -1.0, math.nan):
-        with pytest.raises(NDICError, match="above 0"):
-            noise_capacity(w, wrong)
+    with pytest.raises(NDICError, match="above 0"):
+        noise_capacity(w, 0.0)
 
 
 class TestBenchmark:
