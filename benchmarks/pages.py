@@ -22,7 +22,8 @@ from readme import known, markdown, write_between
 from results import BENCHMARKS, REPORTS, reported, summary, tables
 
 from ndic_core.catalogue import CATALOGUE, MODELS
-from ndic_core.config import Config, read_yaml
+from ndic_core.config import Config
+from ndic_core.config_file import read_yaml
 from ndic_core.io import write_whole
 from ndic_core.models.factory import build_model
 

@@ -16,12 +16,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from runs import option_parser
 
-from ndic_core.config import parse_changes
+from ndic_core.config_file import parse_changes
 from ndic_core.errors import NDICError
+from ndic_core.evaluation.tables import format_table
 from ndic_core.io import make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
@@ -74,26 +73,18 @@ def work(stages: Iterable[Stage], minutes: float, report, clock=time.monotonic) 
 
 def status(stages: Iterable[Stage]) -> str:
     """A table of all trainings: images seen, hours, costs at the last validation."""
-    table = Table("training", "starts from", "epochs", "images", "hours", "cost", "whole", "window", "PSNR", "bpp")
-    table.box, table.padding = None, (0, 2, 0, 0)
-    hours = 0.0
+    rows = []
     for stage in stages:
-        progress = progress_of(stage)
-        hours += progress.seconds / 3600
-        best = min(progress.history, key=lambda row: row["val_loss"], default={})
-        numbers = [best.get(key) for key in ("val_loss", "cost_whole", "cost_window", "psnr", "bpp")]
-        table.add_row(
-            str(stage),
-            str(stage.start or "fresh weights"),
-            f"{progress.epoch}/{stage.config.epochs}",
-            f"{progress.images:,}",
-            f"{progress.seconds / 3600:.2f}",
-            *("" if number is None else f"{number:.4f}" for number in numbers),
-        )
-    console = Console(width=140)
-    with console.capture() as capture:
-        console.print(table)
-    return f"{capture.get().rstrip()}\n{hours:.1f} hours in all; costs of the best weights so far, lower is better"
+        state = progress_of(stage)
+        best = min(state.history, key=lambda row: row["val_loss"], default={})
+        row = {"training": str(stage), "starts from": str(stage.start or "fresh weights")}
+        row |= {"epochs": f"{state.epoch}/{stage.config.epochs}", "images": state.images}
+        row |= {"hours": round(state.seconds / 3600, 2)}
+        costs = {"cost": "val_loss", "whole": "cost_whole", "window": "cost_window"}
+        row |= {name: round(best[key], 4) if key in best else None for name, key in costs.items()}
+        rows.append(row | {"psnr": best.get("psnr"), "bpp_estimated": best.get("bpp")})
+    hours = sum(row["hours"] for row in rows)
+    return f"{format_table(rows, rows[0])}\n{hours:.1f} hours in all; costs of the best weights so far, lower is better"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -183,26 +183,20 @@ def decode(
 @app.command(epilog="Example: ndic models")
 def models():
     """List the models: side information, image sizes, shipped weights."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from ndic_core.evaluation.tables import format_table
     from ndic_core.io import shipped_weights
 
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("model", no_wrap=True)
-    table.add_column("y", no_wrap=True)
-    table.add_column("sides", no_wrap=True)
-    table.add_column("weights", no_wrap=True)
-    table.add_column("description", overflow="fold")
-    for name, info in CATALOGUE.items():
-        table.add_row(
-            name,
-            "yes" if info.side_info else "no",
-            f"{info.multiple_of}·n" + (", fixed" if name == "cross_attention" else ""),
-            ", ".join(metric for metric in METRICS if shipped_weights(name, metric)) or "none yet",
-            f"{info.title} ({info.source})",
+    rows = [
+        dict(
+            model=name,
+            y="yes" if info.side_info else "no",
+            sides=f"{info.multiple_of}·n" + (", fixed" if info.fixed_size else ""),
+            weights=", ".join(metric for metric in METRICS if shipped_weights(name, metric)) or "none yet",
+            description=info.title,
         )
-    Console().print(table)
+        for name, info in CATALOGUE.items()
+    ]
+    print(format_table(rows, rows[0]))
     print("y: whether the decoder uses side information. sides: image sizes without padding; encode pads or tiles all")
     print("others. weights: the metrics that shipped weights are trained for (--metric); --weights loads others.")
 
@@ -226,7 +220,8 @@ def _run(config: str, changes: list[str] | None, **fixed):
 
 
 def _config(config: str, changes: list[str] | None, **fixed):
-    from ndic_core.config import load_config, parse_changes
+    from ndic_core.config import load_config
+    from ndic_core.config_file import parse_changes
 
     try:
         given = parse_changes(changes or ())

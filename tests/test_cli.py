@@ -13,7 +13,7 @@ from PIL import Image
 
 import ndic_core as ndic
 from ndic_core import cli
-from ndic_core.config import presets
+from ndic_core.config_file import presets
 from ndic_core.io import read_image, write_image
 
 

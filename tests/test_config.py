@@ -5,7 +5,8 @@ import re
 import pytest
 
 import ndic_core as ndic
-from ndic_core.config import Config, presets
+from ndic_core.config import Config
+from ndic_core.config_file import presets
 
 MATCHING_LOSS = "model: parallax_attention\nmatching_loss_weight: 0.5\n"
 

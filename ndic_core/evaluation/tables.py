@@ -20,6 +20,12 @@ COLUMNS = {
     "ms_ssim_db": ("MS-SSIM dB", ".2f"),
     "encode_seconds": ("encode s", ".3f"),
     "decode_seconds": ("decode s", ".3f"),
+    "num_filters": ("filters", ""),
+    "images_per_second": ("images/s", ".1f"),
+    "step_ms": ("ms per step", ".0f"),
+    "state_mb": ("state MB", ".0f"),
+    "activation_mb": ("activation MB", ".0f"),
+    "peak_mb": ("peak MB", ".0f"),
 }
 MEASURED = ("bytes", "bpp", "bpp_estimated", "psnr", "ms_ssim", "ms_ssim_db", "encode_seconds", "decode_seconds")
 _DEFAULT = ("model", "side_info", "lmbda", "bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db")

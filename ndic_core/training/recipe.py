@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ndic_core.catalogue import CATALOGUE, MODELS
-from ndic_core.config import Config, check, foreign_keys, read_yaml
+from ndic_core.config import Config, check, foreign_keys
+from ndic_core.config_file import read_yaml
 from ndic_core.errors import NDICError
 from ndic_core.training.output_paths import Outputs, default_name
 

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
+from ndic_core.evaluation.tables import format_table
 from ndic_core.training.devices import largest, launch
 from ndic_core.training.loader import Batch
 from ndic_core.training.setup import Setup, set_up
@@ -82,30 +83,23 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
 
 
 def throughput_table(rows: Sequence[Mapping]) -> str:
-    """Measurements as text, to print: a line for each, under the name of the device.
+    """Measurements as text: the name of the device, then a line for each.
 
     Args:
-        rows: from `throughput`, all of one device, or read back with `evaluation.read_table`.
+        rows: from `throughput`, all of one device, or read back with `evaluation.tables.read_table`.
 
     Example:
         >>> sizes = dict(model="bls17", num_filters=64, batch=8, precision="bf16", compile=False)
         >>> speed = dict(device="CPU, threads: 2", images_per_second=25.0, step_ms=320.0)
         >>> print(throughput_table([dict(**sizes, **speed, state_mb=9.0, activation_mb=120.4, peak_mb=None)]))
         CPU, threads: 2
-        model               filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB
-        bls17                    64      8       bf16      25.0        320         9      120        –
+        model  filters  batch  precision  images/s  ms per step  state MB  activation MB
+        bls17       64      8  bf16           25.0          320         9            120
     """
-    lines = dict.fromkeys(row["device"] for row in rows)
-    lines = [*lines, f"{'model':19} filters  batch  precision  images/s  ms a step  state MB  kept MB  peak MB"]
-    for row in rows:
-        megabytes = map(row.get, ("state_mb", "activation_mb", "peak_mb"))  # what is None, a table read back lacks
-        memory = ("–" if value is None else f"{value:.0f}" for value in megabytes)
-        lines.append(
-            f"{row['model']:19} {row['num_filters']:7} {row['batch']:6} {row['precision']:>10} "
-            f"{row['images_per_second']:9.1f} {row['step_ms']:10.0f} {{:>9}} {{:>8}} {{:>8}}".format(*memory)
-            + "  compiled" * row["compile"]
-        )
-    return "\n".join(lines)
+    columns = ("model", "num_filters", "batch", "precision", "compile", "images_per_second", "step_ms")
+    columns += ("state_mb", "activation_mb", "peak_mb")
+    shown = [key for key in columns if any(row.get(key) for row in rows)]
+    return "\n".join([*dict.fromkeys(row["device"] for row in rows), format_table(rows, shown)])
 
 
 def _endless(setup: Setup) -> Iterator[Batch]:

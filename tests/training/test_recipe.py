@@ -3,7 +3,7 @@
 import pytest
 
 import ndic_core as ndic
-from ndic_core.config import read_yaml
+from ndic_core.config_file import read_yaml
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import load_recipe
 
