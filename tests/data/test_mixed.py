@@ -120,7 +120,7 @@ def test_the_recipe_excludes_the_pairs_of_the_results(shared):
 
 
 def test_no_curve_of_random_crops(real_folder, tmp_path):
-    with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: take val"):
+    with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: use val"):
         draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
 
 
