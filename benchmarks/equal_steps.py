@@ -81,7 +81,7 @@ VARIANTS = (
     Variant("without the convolutions of the cost volumes", OURS.model, change=without_volume_convolutions),
     Variant("without those at 1/4 and 1/2", OURS.model, change=without_finer_convolutions),
     Variant("without y at full resolution", OURS.model, change=without_retouch),
-    Variant("without guidance", OURS.model, {"matching_loss_weight": 0.0}),
+    Variant("without the matching loss", OURS.model, {"matching_loss_weight": 0.0}),
     Variant("trained with the right y only (`robust: False`)", OURS.model, {"robust": False}),
     Variant("with a search to both sides", OURS.model, change=search_both_sides),
     Variant("`ndic_bls17`", "ndic_bls17"),
