@@ -10,7 +10,7 @@ from runs import option_parser
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.checkpoints.checkpoint import load_checkpoint
-from ndic_core.data.ground_truth import true_offsets
+from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment

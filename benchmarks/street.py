@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from runs import option_parser
 
-from ndic_core.data.ground_truth import warp
+from ndic_core.data.disparity import warp
 from ndic_core.data.street import Street, StreetPair
 
 

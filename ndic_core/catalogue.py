@@ -201,7 +201,7 @@ _ENTRIES = (
     ),
     ModelInfo(
         "ndic_bls17",
-        "distributed:NDICBls17",
+        "ndic:NDICBls17",
         code=3,
         side_info=True,
         multiple_of=16,
@@ -214,7 +214,7 @@ _ENTRIES = (
     ),
     ModelInfo(
         "ndic_bmshj18",
-        "distributed:NDICBmshj18",
+        "ndic:NDICBmshj18",
         code=4,
         side_info=True,
         multiple_of=64,

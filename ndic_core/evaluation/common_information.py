@@ -12,8 +12,8 @@ from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
 from ndic_core.metrics import estimated_bpp, psnr
 from ndic_core.models.codec import Codec, evaluating
-from ndic_core.models.distributed import NDIC, W_NOISE, join
 from ndic_core.models.gain import scaled
+from ndic_core.models.ndic import NDIC, W_NOISE, join
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from ndic_core.catalogue import STRIDES
-from ndic_core.data.ground_truth import true_offsets
+from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.errors import NDICError
 from ndic_core.models.aligned import AlignedNDIC

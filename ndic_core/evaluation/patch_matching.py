@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ndic_core.data.ground_truth import patch_shares
+from ndic_core.data.disparity import patch_shares
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import patch_accuracy
 from ndic_core.models.cross_attention import CrossAttentionModule

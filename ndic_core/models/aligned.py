@@ -10,9 +10,9 @@ from ndic_core.errors import NDICError
 from ndic_core.models.codec import Lambda, evaluating
 from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.cross_attention import CrossAttentionModule
-from ndic_core.models.distributed import NDIC, join
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
+from ndic_core.models.ndic import NDIC, join
 from ndic_core.models.transforms import channels_last, synthesis_4
 
 

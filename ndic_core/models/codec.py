@@ -1,6 +1,5 @@
 """The base class of all codecs: rates, accepted image sizes, and the state for entropy coding."""
 
-import math
 from contextlib import contextmanager
 
 import torch
@@ -8,15 +7,15 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import CATALOGUE, ModelInfo
 from ndic_core.errors import NDICError
-from ndic_core.models.coding.state import LEVELS, Coding, CodingCache
+from ndic_core.models.coding.state import Coding, CodingCache
 from ndic_core.models.coding.tiling import Tiling
-from ndic_core.models.gain import GainUnits, scaled
+from ndic_core.models.gain import GainUnits, VariableRate, scaled
 from ndic_core.models.transforms import channels_last
 
 Lambda = float | tuple[float, float]  # of single-rate weights, or the lowest and highest of variable-rate ones
 
 
-class Codec(nn.Module):
+class Codec(VariableRate, nn.Module):
     """A learned codec: an analysis and a prior at the sender, a synthesis at the receiver.
 
     Subclasses set `name` and build `analysis_x`, `prior_x` and what `reconstruct` needs.
@@ -59,12 +58,6 @@ class Codec(nn.Module):
         return self.info.multiple_of
 
     @property
-    def lambdas(self) -> tuple[float, float]:
-        """Lowest and highest lambda; one value twice for single-rate weights."""
-        lmbda = self.config["lmbda"]
-        return lmbda if isinstance(lmbda, tuple) else (lmbda, lmbda)
-
-    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
@@ -72,46 +65,6 @@ class Codec(nn.Module):
         """`values` on the device and in the precision of the weights."""
         weight = next(self.parameters())
         return values.to(weight.device, weight.dtype)
-
-    def gains(self, lmbda: float | Tensor | None, batch: int) -> tuple[Tensor | None, Tensor | None]:
-        """Gain and inverse gain at `lmbda`, (batch, N) each; None twice for single-rate weights.
-
-        Args:
-            lmbda: one for all images, or a tensor (batch,), preferably on the CPU: checking one on a GPU waits for the
-                GPU. None is the middle rate (the geometric mean of `lambdas`).
-            batch: number of images.
-
-        Raises:
-            NDICError: `lmbda` is outside the range of these weights.
-        """
-        low, high = self.lambdas
-        if lmbda is not None:
-            numbers = isinstance(lmbda, (int, float, Tensor))
-            wanted = torch.as_tensor(lmbda if numbers else math.nan, dtype=torch.float64)
-            # Rounding to float32 may move the ends of the range.
-            if not bool(((wanted > low * (1 - 1e-6)) & (wanted < high * (1 + 1e-6))).all()):
-                trained = f"one rate, lambda = {low:g}" if self.gain is None else f"lambdas from {low:g} to {high:g}"
-                raise NDICError(f"these weights have {trained}; lmbda = {lmbda} is not offered")
-        if self.gain is None:
-            return None, None
-        if lmbda is None:
-            position = torch.full((batch,), 0.5)
-        else:
-            position = ((wanted / low).log() / math.log(high / low)).clamp(0, 1).expand(batch)
-        return self.gain(position.to(self.device, non_blocking=True))
-
-    def level(self, lmbda: float | None) -> int | None:
-        """The rate level, 0 to 255, of `lmbda` in an `.ndic` file; None for single-rate weights."""
-        if self.gain is None:
-            return None
-        low, high = self.lambdas
-        position = 0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)
-        return round(LEVELS * min(max(position, 0), 1))
-
-    def lmbda_at(self, level: int | None) -> float:
-        """The lambda of a rate level; the only lambda of single-rate weights."""
-        low, high = self.lambdas
-        return low if level is None else low * (high / low) ** (level / LEVELS)
 
     def analyse(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
         """The latent before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""

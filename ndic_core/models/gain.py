@@ -1,9 +1,12 @@
-"""Gain units of variable-rate models: they scale the latent before quantisation and back after it."""
+"""Variable rate: lambdas, rate levels, and gain units that scale the latent before and after quantisation."""
 
 import math
 
 import torch
 from torch import Tensor, nn
+
+from ndic_core.errors import NDICError
+from ndic_core.models.coding.state import LEVELS
 
 ANCHORS = 8  # rates with learned gains; between them logarithms are interpolated
 
@@ -41,6 +44,58 @@ class GainUnits(nn.Module):
         below = anchor.detach().floor().clamp(0, ANCHORS - 2).long()
         weight = (anchor - below)[:, None]
         return tuple(logs[below].lerp(logs[below + 1], weight).exp() for logs in (self.log_gain, self.log_inverse))
+
+
+class VariableRate:
+    """The rates of a `Codec`: one lambda, or a range of lambdas that gain units cover and files name by levels."""
+
+    gain: GainUnits | None
+
+    @property
+    def lambdas(self) -> tuple[float, float]:
+        """Lowest and highest lambda; one value twice for single-rate weights."""
+        lmbda = self.config["lmbda"]
+        return lmbda if isinstance(lmbda, tuple) else (lmbda, lmbda)
+
+    def gains(self, lmbda: float | Tensor | None, batch: int) -> tuple[Tensor | None, Tensor | None]:
+        """Gain and inverse gain at `lmbda`, (batch, N) each; None twice for single-rate weights.
+
+        Args:
+            lmbda: one for all images, or a tensor (batch,), preferably on the CPU: checking one on a GPU waits for the
+                GPU. None is the middle rate (the geometric mean of `lambdas`).
+            batch: number of images.
+
+        Raises:
+            NDICError: `lmbda` is outside the range of these weights.
+        """
+        low, high = self.lambdas
+        if lmbda is not None:
+            numbers = isinstance(lmbda, (int, float, Tensor))
+            wanted = torch.as_tensor(lmbda if numbers else math.nan, dtype=torch.float64)
+            # Rounding to float32 may move the ends of the range.
+            if not bool(((wanted > low * (1 - 1e-6)) & (wanted < high * (1 + 1e-6))).all()):
+                trained = f"one rate, lambda = {low:g}" if self.gain is None else f"lambdas from {low:g} to {high:g}"
+                raise NDICError(f"these weights have {trained}; lmbda = {lmbda} is not offered")
+        if self.gain is None:
+            return None, None
+        if lmbda is None:
+            position = torch.full((batch,), 0.5)
+        else:
+            position = ((wanted / low).log() / math.log(high / low)).clamp(0, 1).expand(batch)
+        return self.gain(position.to(self.device, non_blocking=True))
+
+    def level(self, lmbda: float | None) -> int | None:
+        """The rate level, 0 to 255, of `lmbda` in an `.ndic` file; None for single-rate weights."""
+        if self.gain is None:
+            return None
+        low, high = self.lambdas
+        position = 0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)
+        return round(LEVELS * min(max(position, 0), 1))
+
+    def lmbda_at(self, level: int | None) -> float:
+        """The lambda of a rate level; the only lambda of single-rate weights."""
+        low, high = self.lambdas
+        return low if level is None else low * (high / low) ** (level / LEVELS)
 
 
 def scaled(latent: Tensor, gain: Tensor | None) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndic_core.models.resampling import channels_begin, channels_end, mirrored, read_at, shifted
 from ndic_core.models.transforms import conv
+from ndic_core.models.warping import channels_begin, channels_end, mirrored, read_at, shifted
 
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
 BACKWARD = 3  # the search to the right covers the range to the left divided by this

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.models.codec import Codec, Lambda, evaluating
-from ndic_core.models.distributed import join
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
 from ndic_core.models.matching import BACKWARD, REACH, Match, RowRefinement, RowSearch, inside, zeroed
-from ndic_core.models.resampling import channels_begin, channels_end, chosen, mirrored, read_at
+from ndic_core.models.ndic import join
 from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
+from ndic_core.models.warping import channels_begin, channels_end, chosen, mirrored, read_at
 
 
 class ScaleFeatures(NamedTuple):

@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.data.ground_truth import patch_shares
+from ndic_core.data.disparity import patch_shares
 from ndic_core.evaluation.patch_matching import MatchingScore
 from ndic_core.plots import style
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.data.ground_truth import true_offsets
+from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ndic_core.data.ground_truth import true_offsets
+from ndic_core.data.disparity import true_offsets
 from ndic_core.models.matching import Match
 
 FLOOR = 1e-4  # added to a weight before its logarithm, which bounds the gradient at a weight of 0

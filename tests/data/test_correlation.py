@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ndic_core import NDICError
 from ndic_core.data.correlation import block_matching, conditional_entropy
-from ndic_core.data.ground_truth import warp
+from ndic_core.data.disparity import warp
 from ndic_core.data.street import Street
 
 LEVELS = 20.0  # standard deviation of the noise, in levels of a file

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ndic_core import NDICError
-from ndic_core.data.ground_truth import warp
+from ndic_core.data.disparity import warp
 from ndic_core.data.street import Street
 
 SMALL = Street(size=(64, 128))

@@ -7,7 +7,7 @@ import torch
 from attention_maps import pointing
 from conftest import lively
 
-from ndic_core.data.ground_truth import patch_shares, true_offsets
+from ndic_core.data.disparity import patch_shares, true_offsets
 from ndic_core.data.street import Street, StreetPair
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.matching_accuracy import best_match, measure_alignment, patch_accuracy

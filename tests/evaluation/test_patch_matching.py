@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ndic_core.data.ground_truth import patch_shares
+from ndic_core.data.disparity import patch_shares
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.patch_matching import (
     as_feature,

@@ -9,7 +9,7 @@ from torch import nn
 
 from ndic_core.models import matching
 from ndic_core.models.matching import FAR, REACH, SHARE, Match, RowRefinement, RowSearch
-from ndic_core.models.resampling import read_at, shifted
+from ndic_core.models.warping import read_at, shifted
 
 
 def filled(module: nn.Module, std: float = 0.4) -> nn.Module:

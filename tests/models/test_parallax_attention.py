@@ -5,7 +5,7 @@ import torch
 from conftest import lively
 
 import ndic_core as ndic
-from ndic_core.models.distributed import NDIC
+from ndic_core.models.ndic import NDIC
 
 
 @pytest.mark.parametrize("options", [{}, dict(search_range=20, search_rows=9), dict(search_range=0), dict(robust=True)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from ndic_core.data.ground_truth import patch_shares
+from ndic_core.data.disparity import patch_shares
 from ndic_core.data.street import Street
 from ndic_core.evaluation.patch_matching import MatchingScore, match_of_roll
 from ndic_core.plots.attention import aligned_features, patch_attention, search_curves, soft_lookup

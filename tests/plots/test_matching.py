@@ -6,7 +6,7 @@ from attention_maps import pointing
 from conftest import lively
 from matplotlib.colors import to_rgba
 
-from ndic_core.data.ground_truth import true_offsets
+from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.evaluation.matching_accuracy import Alignment
 from ndic_core.plots.matching import alignment_scores, attention_disparity, row_attention
