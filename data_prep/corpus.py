@@ -262,12 +262,9 @@ def _check(pairs: dict[str, Pair], extracted: Path) -> None:
 
 def _read(name: str, pair: Pair, extracted: Path) -> list[Image.Image]:
     """The left and right image of a pair."""
-    images = []
+    images, png = [], dict(read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
     for side, view in zip(SIDES, (pair.left, pair.right), strict=True):
-        file, label = extracted / name / f"{side}.png", f"{view.name} in {view.archive}"
-        images.append(
-            decode_image(file, name=label, read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
-        )
+        images.append(decode_image(extracted / name / f"{side}.png", name=f"{view.name} in {view.archive}", **png))
     return images
 
 

@@ -20,16 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_FORMATS = {
-    ".png": "PNG",
-    ".bmp": "BMP",
-    ".ppm": "PPM",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-}
+_FORMATS = {f".{kind.lower()}": kind for kind in ("PNG", "BMP", "PPM", "TIFF", "WEBP", "JPEG")}
+_FORMATS |= {".tif": "TIFF", ".jpg": "JPEG"}
 _WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them for all threads
 
 
@@ -54,19 +46,17 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     path = Path(path).resolve()  # a link is followed, not replaced
     if path.exists() and not path.is_file():
         raise NDICError(f"{path} cannot be written: it is not an ordinary file")
-    temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)  # it exists only after an error
     except OSError as error:
         raise NDICError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def make_folder(path: str | os.PathLike) -> None:
@@ -87,23 +77,14 @@ def make_folder(path: str | os.PathLike) -> None:
 def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
     """Decode an image file to RGB, turned upright by its EXIF orientation; transparency is dropped.
 
-    Args:
-        source: path or content of the file.
-        accepted: as for `open_image`.
-
-    Raises:
-        NDICError: as `open_image`.
+    Arguments and errors are those of `open_image`.
     """
     with open_image(source, **accepted) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def image_size(source: bytes | str | os.PathLike, **accepted) -> tuple[int, int]:
-    """Height and width of the image that `decode_image` returns, from the file's header alone.
-
-    Raises:
-        NDICError: as `open_image`.
-    """
+    """Height and width of the image that `decode_image` returns, from the file's header alone."""
     with open_image(source, **accepted) as image:
         # Pillow itself swaps the sides of TIFF images.
         turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)

@@ -33,20 +33,15 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
         [('ulm_0_leftImg8bit.png', 'ulm_0_rightImg8bit.png')]
     """
     check_split(split)
-    root = Path(root)
     left, right = (root / side / split for side in SIDES)
-    absent = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
-    if absent:
+    if absent := [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(f"{root} has no {' and no '.join(absent)}; {REMEDY}")
     found, unpaired = [], []
     for city in sorted({*subfolders(left), *subfolders(right)}):
         xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
-        for shot in sorted(xs | ys):
-            x, y = (root / side / split / city / f"{shot}_{side}.png" for side in SIDES)
-            if shot in xs and shot in ys:
-                found.append((x, y))
-            else:
-                unpaired.append(y if shot in xs else x)
+        x_and_y = {s: [root / side / split / city / f"{s}_{side}.png" for side in SIDES] for s in sorted(xs | ys)}
+        found += [tuple(x_and_y[shot]) for shot in sorted(xs & ys)]
+        unpaired += [x_and_y[shot][shot in xs] for shot in sorted(xs ^ ys)]
     if unpaired:
         missing = by_folder(path.relative_to(root) for path in unpaired)
         raise NDICError(f"{root} lacks these partners: {missing}; {REMEDY}")

@@ -41,8 +41,7 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
     """
     check_split(split)
     if isinstance(root, tuple):
-        return _block(matched(Path(root[0]), Path(root[1])), split, f"{root[0]} and {root[1]}")
-    root = Path(root)
+        return _block(matched(*root), split, f"{root[0]} and {root[1]}")
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
     splits = [name for name in SPLITS if (root / name).is_dir()]
@@ -60,8 +59,7 @@ def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     Raises:
         NDICError: a folder is missing or empty, or an image has no partner (all are named).
     """
-    absent = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
-    if absent:
+    if absent := [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(
             f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
         )
@@ -69,8 +67,7 @@ def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     if not xs and not ys:
         raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)})")
     both = ((xs, ys), (ys, xs))
-    unpaired = [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]
-    if unpaired:
+    if unpaired := [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]:
         raise NDICError(f"images without a partner of the same name: {', '.join(map(str, unpaired))}")
     return [(xs[stem], ys[stem]) for stem in sorted(xs)]
 
@@ -104,30 +101,18 @@ def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple
 
 
 def check_split(split: str) -> None:
-    """Check the name of a split.
-
-    Raises:
-        NDICError: `split` is none of "train", "val", "test".
-    """
+    """Raise `NDICError` unless `split` is "train", "val" or "test"."""
     if split not in SPLITS:
         raise NDICError(f"there is no split {split!r}: choose train, val or test")
 
 
 def visible_files(folder: Path) -> list[str]:
-    """Names of the files in a folder without hidden ones, in one scan, unsorted.
-
-    Raises:
-        NDICError: the folder cannot be read.
-    """
+    """Names of the files in a folder without hidden ones, in one scan, unsorted; `NDICError` if it cannot be read."""
     return _scan(folder, os.DirEntry.is_file)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder without hidden ones, sorted.
-
-    Raises:
-        NDICError: the folder cannot be read.
-    """
+    """Names of the folders in a folder without hidden ones, sorted; `NDICError` if it cannot be read."""
     return sorted(_scan(folder, os.DirEntry.is_dir))
 
 

@@ -40,12 +40,12 @@ REMEDY = "run python -m data_prep.kitti in a clone of the repository"
 
 
 class Scene(NamedTuple):
-    """The images of one scene: frame number to path for both cameras."""
+    """The images of one scene."""
 
     folder: str
     part: str
     number: int
-    left: dict[int, Path]
+    left: dict[int, Path]  # frame number to path
     right: dict[int, Path]
 
 
@@ -62,8 +62,7 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         lists: False ignores list files.
 
     Returns:
-        Paths (x, y) by scene and frame; left first, then the same two swapped. `STEREO_PAIRS` has the
-            numbers of the full collections.
+        Paths (x, y) by scene and frame; left first, then swapped. `STEREO_PAIRS` has the numbers of the full set.
 
     Raises:
         NDICError: there are no images, one has no partner, or a listed file is missing (all are named).
@@ -79,7 +78,6 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         [('image_2', 'image_3'), ('image_3', 'image_2')]
     """
     check_split(split)
-    root = Path(root)
     if lists and (file := list_file(root, f"KITTI_stereo_{split}.txt")):
         return read_list(file, root)
     part, frames = STEREO_FRAMES[split]
@@ -100,20 +98,16 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     pairs is val, at least one and at most 912; the rest is test, at most 3,607. So val and test share scenes, as
     published, and train shares none with them.
 
-    Args:
-        root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
-        split: "train", "val" or "test".
-        lists: False ignores list files.
+    Arguments as for `stereo_pairs`.
 
     Returns:
         Paths (x, y) by scene and frame, x of either camera: 228 of a scene of 21 frames. `GENERAL_PAIRS` has the
             numbers of the full collections.
 
     Raises:
-        NDICError: there are no images or too few, one has no partner, or a listed file is missing (all are named).
+        NDICError: as `stereo_pairs`, or there are too few images.
     """
     check_split(split)
-    root = Path(root)
     if lists and (file := list_file(root, f"KITTI_general_{split}.txt")):
         return read_list(file, root)
     found = scenes(root)
@@ -139,9 +133,9 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
     """The scenes in the folders, with the requested frames; one scan per folder.
 
     Args:
-        root: the folder with `data_stereo_flow_multiview/`, `data_scene_flow_multiview/`, or both.
+        root: as for `stereo_pairs`.
         parts: "training", "testing" or both.
-        frames: which frames, 0 to 20; scenes without any of them are left out.
+        frames: 0 to 20; scenes without any of them are left out.
 
     Returns:
         The scenes, sorted; frames in ascending order, the same of both cameras.
@@ -156,17 +150,15 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
             cameras = next((names for names in CAMERAS if any((base / name).is_dir() for name in names)), None)
             if cameras is None:
                 continue
-            absent = [base / name for name in cameras if not (base / name).is_dir()]
-            if absent:  # name the folder once, not each of its images
-                unpaired += absent
+            if absent := [base / name for name in cameras if not (base / name).is_dir()]:
+                unpaired += absent  # the folder once, not each of its images
                 continue
             left, right = (_frames(base / name, frames) for name in cameras)
             for number in sorted({*left, *right}):
                 ours, theirs = left.get(number, {}), right.get(number, {})
-                for camera, lacking in zip(
-                    cameras, (theirs.keys() - ours.keys(), ours.keys() - theirs.keys()), strict=True
-                ):
-                    unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
+                lacking = [(cameras[0], frame) for frame in theirs.keys() - ours.keys()]
+                lacking += [(cameras[1], frame) for frame in ours.keys() - theirs.keys()]
+                unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for camera, frame in lacking]
                 found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
     if unpaired:
         missing = by_folder(path.relative_to(root) for path in unpaired)
@@ -201,13 +193,6 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     where only `colored_0` and `colored_1` exist, these are used. Where `root` is itself the folder `data_paths`, paths
     are relative to its parent folder if the images are there.
 
-    Args:
-        file: the list.
-        root: the folder that its paths are relative to.
-
-    Returns:
-        Paths (x, y) in the order of the file.
-
     Raises:
         NDICError: the list is unreadable, empty, has an odd number of lines, leaves `root` by `..` or a drive
             letter, or names files that are missing (all are named).
@@ -219,8 +204,7 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     lines = [line.strip().replace("\\", "/").lstrip("/") for line in text.splitlines() if line.strip()]
     if not lines or len(lines) % 2:
         raise NDICError(f"{file} has {len(lines)} lines: a list has two per pair, x and then y")
-    outside = sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)})
-    if outside:
+    if outside := sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)}):
         raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
     if root.resolve().name == "data_paths" and not (root / lines[0]).exists():
         root = root.resolve().parent
@@ -273,6 +257,5 @@ def _held_out(found: list[Scene]) -> set[tuple[str, str, int]]:
     return chosen | set(others[: max(0, size - len(chosen))])
 
 
-def _rank(name: str) -> bytes:
-    """A fixed pseudo-random rank."""
+def _rank(name: str) -> bytes:  # fixed, pseudo-random
     return hashlib.sha256(name.encode()).digest()

@@ -78,14 +78,16 @@ class MixedPairs:
     def to(self, device: torch.device) -> "MixedPairs":
         """As `Pairs.to`; with all pixels on a GPU, the crops of a batch are computed in one pass."""
         self.device = device
-        if device.type == "cuda" and GpuImages.bytes(self._sets()) < torch.cuda.mem_get_info(device)[0] / 4:
+        needed = sum(pairs.images.nbytes for pairs in self._sets())
+        if device.type == "cuda" and needed < torch.cuda.mem_get_info(device)[0] / 4:
             self.preload(device)
         return self
 
     def preload(self, device: torch.device) -> None:
         """Copy the pixels of all pairs to a device."""
-        crops = [_largest_crop(pairs, self.size) for pairs in self._sets()]
-        max_crop = tuple(map(max, zip(*crops, strict=True)))
+        sizes = [pairs.size for pairs in self._sets()]
+        max_width = max(min(width, round(height * self.size[1] / self.size[0])) for height, width in sizes)
+        max_crop = max(height for height, _ in sizes), max_width
         self.device, self._preloaded = device, GpuImages(self._sets(), device, max_crop)
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -128,14 +130,14 @@ class MixedPairs:
     def _sets(self) -> list[Pairs]:
         return [pairs for pairs in (self.real, self.native, self.street) if pairs is not None]
 
-    def _generator(self, i: int) -> np.random.Generator:
-        """The random generator of number `i` of this epoch."""
-        return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: another seed than the batches' mirroring
-
     def _view(self, pairs: Pairs, number: int, box: Box) -> Tensor:
         """A crop of both images of a pair, (2, 3, H, W) of `size`, from 0 to 255."""
         images = pairs.pixels([number])[0].permute(0, 3, 1, 2).to(self.device)
         return resized_crop(images, *box, self.size, antialias=True).float()
+
+    def _generator(self, i: int) -> np.random.Generator:
+        """The random generator of number `i` of this epoch."""
+        return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: another seed than the batches' mirroring
 
     def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, Box]:
         """The pair that is number `i` of this epoch, and its crop."""
@@ -164,12 +166,6 @@ def random_crop(pairs: Pairs, height: int, size: tuple[int, int], rng: np.random
     width = min(pairs.size[1], round(height * size[1] / size[0]))
     top, left = rng.integers(pairs.size[0] - height + 1), rng.integers(pairs.size[1] - width + 1)
     return int(top), int(left), height, width
-
-
-def _largest_crop(pairs: Pairs, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that no crop of `pairs` exceeds."""
-    height, width = pairs.size
-    return height, min(width, round(height * size[1] / size[0]))
 
 
 def _window_height(pairs: Pairs, size: tuple[int, int], rng: np.random.Generator) -> int:

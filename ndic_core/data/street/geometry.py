@@ -44,21 +44,13 @@ _NEAR = 0.3  # near plane, metres
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera in the direction of the street.
+    """A pinhole camera in the direction of the street."""
 
-    Args:
-        size: height and width in pixels.
-        focal: focal length in pixels.
-        horizon: row of the horizon.
-        yaw: direction of view, radians to the right of the street's z axis.
-        place: (3,) metres.
-    """
-
-    size: tuple[int, int]
-    focal: float
-    horizon: float
-    yaw: float
-    place: np.ndarray
+    size: tuple[int, int]  # height and width in pixels
+    focal: float  # focal length in pixels
+    horizon: float  # row of the horizon
+    yaw: float  # direction of view, radians to the right of the street's z axis
+    place: np.ndarray  # (3,) metres
 
     @property
     def axes(self) -> np.ndarray:

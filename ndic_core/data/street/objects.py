@@ -157,13 +157,7 @@ class Builder:
             self.panel((flank, 0, z), (0, 0, length), (0, top, 0), cut=CAR, detail=profile, **shade)
 
     def tree(self, x, z, height, spread, colour):
-        """A tree: a trunk and several layers of leaves, the nearest one lightest.
-
-        Args:
-            x, z: position, metres.
-            height, spread: of the tree and width of the crown, metres.
-            colour: reflectance of its leaves.
-        """
+        """A tree: a trunk and several layers of leaves, the nearest one lightest; `spread` is the crown's width."""
         rng = self.rng
         clear = min(2.6, 0.3 * height) * rng.uniform(0.8, 1.1)
         trunk = 0.06 + 0.014 * height
