@@ -26,11 +26,7 @@ _WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them fo
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The content of a file.
-
-    Raises:
-        NDICError: it is missing or cannot be read.
-    """
+    """The content of a file; raises `NDICError` if it is missing or cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -38,11 +34,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file atomically: under a temporary name, then renamed.
-
-    Raises:
-        NDICError: the folder is missing, full or cannot be written.
-    """
+    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
     path = Path(path).resolve()  # a link is followed, not replaced
     if path.exists() and not path.is_file():
         raise NDICError(f"{path} cannot be written: it is not an ordinary file")
@@ -60,11 +52,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
 
 
 def make_folder(path: str | os.PathLike) -> None:
-    """Create a folder and its parents unless they exist.
-
-    Raises:
-        NDICError: it cannot be created or written to.
-    """
+    """Create a folder and its parents unless they exist; raises `NDICError` if it cannot be written to."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -175,11 +163,7 @@ def write_image(image: "Tensor", path: str | os.PathLike) -> None:
 
 
 def image_format(path: str | os.PathLike) -> str:
-    """Pillow's name of the format that a file's extension stands for.
-
-    Raises:
-        NDICError: the extension is not that of a supported format.
-    """
+    """Pillow's name of the format that a file's extension stands for; raises `NDICError` if there is none."""
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise NDICError(f"{path}: images cannot be saved as {ending or 'a file without extension'}; use .png")

@@ -13,24 +13,11 @@ REMEDY = "run python -m data_prep.cityscape in a clone of the repository"
 def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     """The pairs of one split: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with its `rightImg8bit`.
 
-    Args:
-        root: the folder that holds `leftImg8bit/` and `rightImg8bit/`.
-        split: "train", "val" or "test".
-
     Returns:
         Paths (x, y), x the left view, sorted; `PAIRS` has their number in the full data set.
 
     Raises:
         NDICError: a folder is missing or empty, or an image has no partner (all are named).
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for side in SIDES:
-        ...     (root / side / "val" / "ulm").mkdir(parents=True)
-        ...     (root / side / "val" / "ulm" / f"ulm_0_{side}.png").touch()
-        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
-        [('ulm_0_leftImg8bit.png', 'ulm_0_rightImg8bit.png')]
     """
     check_split(split)
     left, right = (root / side / split for side in SIDES)

@@ -74,11 +74,6 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
 
     Raises:
         NDICError: there is no data set, or images are missing or cannot be used (all are named).
-
-    Example:
-        >>> find_pairs(Path("nowhere"))
-        Traceback (most recent call last):
-        ndic_core.errors.NDICError: there is no folder nowhere: check its name
     """
     if most < 1:
         raise NDICError(f"most={most} must be at least 1")

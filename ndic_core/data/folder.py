@@ -29,15 +29,6 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
     Raises:
         NDICError: a folder is missing or empty, an image has no partner (all are named), or there are fewer than
             three pairs to split.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ("left/a.png", "left/b.png", "left/c.png", "right/a.jpg", "right/b.jpg", "right/c.jpg"):
-        ...     (root / name).parent.mkdir(exist_ok=True)
-        ...     (root / name).touch()
-        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
-        [('b.png', 'b.jpg')]
     """
     check_split(split)
     if isinstance(root, tuple):
@@ -54,11 +45,7 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
 
 
 def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Images of two folders with the same name (without extension), sorted.
-
-    Raises:
-        NDICError: a folder is missing or empty, or an image has no partner (all are named).
-    """
+    """Images of two folders with the same name (without extension), sorted; raises `NDICError` as `pairs` does."""
     if absent := [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(
             f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
@@ -97,9 +84,6 @@ def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple
     return {"train": found[:train], "val": found[train:val], "test": found[val:]}[split]
 
 
-# Shared by the listings of all data sets
-
-
 def check_split(split: str) -> None:
     """Raise `NDICError` unless `split` is "train", "val" or "test"."""
     if split not in SPLITS:
@@ -125,12 +109,7 @@ def _scan(folder: Path, kind) -> list[str]:
 
 
 def by_folder(paths: Iterable[Path]) -> str:
-    """Paths grouped by folder, for messages that name all missing files.
-
-    Example:
-        >>> by_folder([Path("a/1.png"), Path("a/2.png"), Path("b/1.png")])
-        'a: 1.png, 2.png; b: 1.png'
-    """
+    """Paths grouped by folder, for messages that name all missing files: `a: 1.png, 2.png; b: 1.png`."""
     groups: dict[Path, list[str]] = {}
     for path in sorted(set(paths)):
         groups.setdefault(path.parent, []).append(path.name)

@@ -15,13 +15,6 @@ class GpuImages:
         sets: of pairs, images of one size within each.
         device: of the tensor.
         max_crop: height and width that no crop exceeds.
-
-    Example:
-        >>> import numpy as np
-        >>> pairs = Pairs(np.full((2, 8, 16, 3), 7, np.uint8), np.array([[0, 1]]), ["a"])
-        >>> images = GpuImages([pairs], torch.device("cpu"), (8, 16))
-        >>> images.crops(torch.tensor(images.offsets(0, 0))[None], torch.tensor([[2, 3, 4, 8]]), (2, 4)).shape
-        torch.Size([1, 2, 3, 2, 4])
     """
 
     def __init__(self, sets: Sequence[Pairs], device: torch.device, max_crop: tuple[int, int]):

@@ -66,16 +66,6 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
 
     Raises:
         NDICError: there are no images, one has no partner, or a listed file is missing (all are named).
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for camera in ("image_2", "image_3"):
-        ...     folder = root / "data_scene_flow_multiview" / "testing" / camera
-        ...     folder.mkdir(parents=True)
-        ...     (folder / "000000_10.png").touch()
-        >>> [(x.parent.name, y.parent.name) for x, y in stereo_pairs(root, "test")]
-        [('image_2', 'image_3'), ('image_3', 'image_2')]
     """
     check_split(split)
     if lists and (file := list_file(root, f"KITTI_stereo_{split}.txt")):
@@ -122,23 +112,13 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         chosen = {name for name, _ in (drawn[:val] if split == "val" else drawn[val : val + test])}
         pairs = [pair for name, pair in named if name in chosen]
     if not pairs:
-        raise NDICError(
-            f"{root} has too few images for KITTI General ({split}): at least two scenes with several frames are "
-            f"needed; {REMEDY}"
-        )
+        needed = "at least two scenes with several frames are needed"
+        raise NDICError(f"{root} has too few images for KITTI General ({split}): {needed}; {REMEDY}")
     return pairs
 
 
 def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES))) -> list[Scene]:
-    """The scenes in the folders, with the requested frames; one scan per folder.
-
-    Args:
-        root: as for `stereo_pairs`.
-        parts: "training", "testing" or both.
-        frames: 0 to 20; scenes without any of them are left out.
-
-    Returns:
-        The scenes, sorted; frames in ascending order, the same of both cameras.
+    """The scenes in the folders that have any of `frames`, sorted; frames in ascending order, the same of both cameras.
 
     Raises:
         NDICError: there are no such images, or one has no partner of the other camera (all are named).
@@ -183,7 +163,7 @@ def scene_of(image: Path) -> str:
 
 def list_file(root: Path, name: str) -> Path | None:
     """A list file in `root` or else in `root/data_paths`, if it exists."""
-    return next((folder / name for folder in (root, root / "data_paths") if (folder / name).is_file()), None)
+    return next((file for file in (root / name, root / "data_paths" / name) if file.is_file()), None)
 
 
 def read_list(file: Path, root: Path) -> list[Pair]:

@@ -111,13 +111,9 @@ def cast(panels: np.ndarray, camera: Camera) -> View:
 
 
 def inside(panel, s: np.ndarray, t: np.ndarray, size, footprint) -> np.ndarray:
-    """Whether positions on a panel are inside its shape.
+    """Whether positions (s, t), metres from the corner of a panel, are inside its shape.
 
-    Args:
-        panel: a row of `PANEL`.
-        s, t: positions, metres from its corner.
-        size: the lengths of its two edges.
-        footprint: metres of it that one pixel covers.
+    `panel` is a row of `PANEL`, `size` the lengths of its edges; a pixel covers `footprint` metres of it.
     """
     length, height = size
     x, y = s * np.float32(2 / length) - 1, t * np.float32(1 / height)  # -1 to 1, 0 to 1

@@ -45,15 +45,10 @@ class Weather:
 
 
 class Shadows:
-    """Shadow map of the ground, computed once per scene.
+    """Shadow map of the ground, computed once per scene from the panels that cast shadows, combined with `under`.
 
     Panels are projected along the sun's rays onto the ground, which maps their two edges to two vectors there. The
     height of the map's rows grows with the distance from the camera.
-
-    Args:
-        panels: an array of `PANEL`, those that cast shadows.
-        sun: (3,) unit vector towards the sun.
-        under: shadows of other panels to combine with.
     """
 
     _REACH, _STEP = 24.0, 0.1  # metres to both sides; metres per column

@@ -58,13 +58,7 @@ def _places(panels, view: View, size, k, a, b, w, focal) -> Places:
 
 
 class Light:
-    """The illumination of a scene's panels: sun with shadows, and sky.
-
-    Args:
-        panels: an array of `PANEL`.
-        weather: sun and sky.
-        camera: the left one; panels are lit on the side towards it.
-    """
+    """The illumination of a scene's panels: sun with shadows, and sky; lit on the side towards the left camera."""
 
     def __init__(self, panels: np.ndarray, weather: Weather, camera: Camera):
         self.weather = weather
