@@ -93,10 +93,8 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
     elif "test" in below:
         paths = folder.pairs(root, "test")
     else:
-        raise NDICError(
-            f"{root} holds no pairs: expected are image_2 and image_3, {' or '.join(kitti.SCENES)}, "
-            f"{' and '.join(cityscape.SIDES)}, or left and right"
-        )
+        prepared = f"{' or '.join(kitti.SCENES)}, {' and '.join(cityscape.SIDES)}"
+        raise NDICError(f"{root} holds no pairs: expected are image_2 and image_3, {prepared}, or left and right")
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
     return load_pairs(paths, size, crop, progress=False)
 

@@ -75,10 +75,9 @@ def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple
     """The consecutive 80, 10 or 10 % of a split."""
     count = len(found)
     if count < 3:
-        raise NDICError(
-            f"{where}: {count} {'pair' if count == 1 else 'pairs'} cannot be split into train, val and test; "
-            "for testing alone put them under test/left and test/right"
-        )
+        remedy = "for testing alone put them under test/left and test/right"
+        noun = "pair" if count == 1 else "pairs"
+        raise NDICError(f"{where}: {count} {noun} cannot be split into train, val and test; {remedy}")
     train = min(count * 8 // 10, count - 2)
     val = min(max(count * 9 // 10, train + 1), count - 1)
     return {"train": found[:train], "val": found[train:val], "test": found[val:]}[split]

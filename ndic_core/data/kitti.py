@@ -188,7 +188,7 @@ def read_list(file: Path, root: Path) -> list[Pair]:
         raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
     if root.resolve().name == "data_paths" and not (root / lines[0]).exists():
         root = root.resolve().parent
-    paths = {line: _as_found(root, line) for line in set(lines)}
+    paths = {line: _as_found(root / line) for line in set(lines)}
     present = {folder: set(visible_files(folder)) for folder in {p.parent for p in paths.values()} if folder.is_dir()}
     missing = [path for path in paths.values() if path.name not in present.get(path.parent, ())]
     missing = {path if path.parent in present else path.parent for path in missing}
@@ -198,12 +198,10 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     return [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
 
 
-def _as_found(root: Path, line: str) -> Path:
-    path = root / line
+def _as_found(path: Path) -> Path:
     camera = dict(zip(*CAMERAS, strict=True)).get(path.parent.name)
-    if camera and not path.parent.is_dir() and path.parent.with_name(camera).is_dir():
-        return path.parent.with_name(camera) / path.name
-    return path
+    renamed = path.parent.with_name(camera) if camera else path.parent
+    return renamed / path.name if renamed.is_dir() and not path.parent.is_dir() else path
 
 
 def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]:
@@ -237,5 +235,6 @@ def _held_out(found: list[Scene]) -> set[tuple[str, str, int]]:
     return chosen | set(others[: max(0, size - len(chosen))])
 
 
-def _rank(name: str) -> bytes:  # fixed, pseudo-random
+def _rank(name: str) -> bytes:
+    """A fixed pseudo-random rank."""
     return hashlib.sha256(name.encode()).digest()

@@ -112,8 +112,7 @@ class MixedPairs:
 
     def camera(self, indices: Sequence[int]) -> list[str | None]:
         """The camera of x of some pairs, as `Pairs.camera`."""
-        shown = (self._crop(i, self._generator(i))[:2] for i in indices)
-        return [pairs.cameras[number] for pairs, number in shown]
+        return [pairs.cameras[number] for pairs, number, _ in map(self._crop, indices)]
 
     def with_ground_truth(self, indices: Sequence[int]) -> list[int]:
         """The positions in `indices` of pairs with ground-truth disparity: the street's, if it was loaded with it."""
@@ -122,10 +121,9 @@ class MixedPairs:
     def ground_truth(self, indices: Sequence[int]) -> Tensor:
         """Disparities of the crops in `batch`, (B, H, W), for pairs that have them, as `Pairs.ground_truth`; NaN where
         y's crop does not contain the match. On the CPU."""
-        crops = [self._crop(i, self._generator(i)) for i in indices]
-        return torch.stack(
-            [_disparity(pairs.ground_truth([number])[0], box, self.size) for pairs, number, box in crops]
-        )
+        crops = map(self._crop, indices)
+        maps = [_disparity(pairs.ground_truth([number])[0], box, self.size) for pairs, number, box in crops]
+        return torch.stack(maps)
 
     def _sets(self) -> list[Pairs]:
         return [pairs for pairs in (self.real, self.native, self.street) if pairs is not None]
@@ -139,8 +137,9 @@ class MixedPairs:
         """The random generator of number `i` of this epoch."""
         return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: another seed than the batches' mirroring
 
-    def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, Box]:
-        """The pair that is number `i` of this epoch, and its crop."""
+    def _crop(self, i: int, rng: np.random.Generator | None = None) -> tuple[Pairs, int, Box]:
+        """The pair that is number `i` of this epoch, and its crop; `rng` is that of `_generator`."""
+        rng = rng or self._generator(i)
         if i < len(self.real):
             pairs, number = self.real, i
             height = round(pairs.size[0] * rng.uniform(MIN_CROP, 1))
@@ -149,16 +148,12 @@ class MixedPairs:
             pairs, number = self.native, (self.epoch * per_epoch + i - len(self.real)) % len(self.native)
             height = _window_height(pairs, self.size, rng)
         else:
-            pairs, number = self.street, self._scene(i)
+            per_epoch = len(self) - self.first_street
+            pairs, number = self.street, (self.epoch * per_epoch + i - self.first_street) % len(self.street)
             if rng.uniform() >= self.window_fraction:
                 return pairs, number, (0, 0, *pairs.size)
             height = _window_height(pairs, self.size, rng)
         return pairs, number, random_crop(pairs, height, self.size, rng)
-
-    def _scene(self, i: int) -> int:
-        """Which pair of the street is number `i` of this epoch."""
-        per_epoch = len(self) - self.first_street
-        return (self.epoch * per_epoch + i - self.first_street) % len(self.street)
 
 
 def random_crop(pairs: Pairs, height: int, size: tuple[int, int], rng: np.random.Generator) -> Box:

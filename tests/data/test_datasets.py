@@ -69,9 +69,6 @@ def frame(path: Path) -> int:
     return int(path.stem[-2:])
 
 
-# KITTI Stereo
-
-
 def test_stereo_has_the_published_sizes_and_frames(full):
     for split in SPLITS:
         pairs = kitti.stereo_pairs(full, split)
@@ -107,9 +104,6 @@ def test_an_empty_or_missing_folder(pairs, tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
         assert "contains no KITTI images: expected are" in refusal(pairs, root, "train")
     assert "no split 'validation': choose train, val or test" in refusal(pairs, tmp_path, "validation")
-
-
-# KITTI General
 
 
 def test_general_has_the_published_sizes_and_scenes(full):
@@ -151,8 +145,6 @@ def test_the_draw_does_not_depend_on_the_order_of_the_files(small, monkeypatch):
     monkeypatch.setattr(kitti, "visible_files", lambda place: random.sample(found := scan(place), len(found)))
     assert [kitti.general_pairs(small, split) for split in SPLITS] == pairs
 
-
-# Lists
 
 LINES = [
     "data_scene_flow_multiview/training/image_3/000001_10.png",
@@ -204,9 +196,6 @@ def test_wrong_lists(content, messages, small):
     assert all(part in message for part in ["KITTI_stereo_train.txt", *messages])
 
 
-# Cityscapes
-
-
 def test_cityscape_has_the_official_sizes(tmp_path, monkeypatch):
     def listing(place: Path) -> list[str]:
         numbers = range(int(place.name[-1]), cityscape.PAIRS[place.parts[-2]], 3)
@@ -237,9 +226,6 @@ def test_incomplete_cityscape(tmp_path):
     message = refusal(cityscape.pairs, tmp_path, "val")
     assert "leftImg8bit/val/city0: city0_2_leftImg8bit.png; " in message
     assert "rightImg8bit/val/city1: city1_1_rightImg8bit.png; " in message
-
-
-# Own folders
 
 
 def names(pairs) -> list[str]:

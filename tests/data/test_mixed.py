@@ -70,7 +70,7 @@ def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street
     assert (len(pairs.real), len(pairs)) == (8, 11)
     sides = ("image_2", "image_3"), ("image_3", "image_2")
     assert set(pairs.real.names) == {f"{a}/{i:03d}.png with {b}/{i:03d}.png" for a, b in sides for i in range(4)}
-    seen = [pairs.in_epoch(epoch)._scene(i) for epoch in range(5) for i in range(8, 11)]
+    seen = [pairs.in_epoch(epoch)._crop(i)[1] for epoch in range(5) for i in range(8, 11)]
     assert seen == [0, 1, 2, 3, 4] * 3  # every scene of the street in turn
     assert pairs.epoch == 0
 
@@ -78,16 +78,14 @@ def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street
 def test_validation_is_the_pairs_held_out_whole_and_unchanged(real_folder, tmp_path):
     pairs = loaded(mixed(real_folder, tmp_path), "val")
     assert isinstance(pairs, Pairs)
-    assert len(pairs) == 60
-    assert pairs.size == SIZE
-    numbers = {round(255 * pairs[i][0][2].mean().item()) for i in range(60)}
-    assert numbers == set(range(4, 34))
+    assert (len(pairs), pairs.size) == (60, SIZE)
+    assert {round(255 * x[2].mean().item()) for x in pairs.batch(range(60))[0]} == set(range(4, 34))
 
 
 def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
     write_pairs(tmp_path, 6, (1, 1), shift=0, step=0, extra_row=False)
     assert held_out(tmp_path, 2) == {"004", "005"}
-    rows = [f"{i:03d}\t{'kitti2015_a/1' if i < 4 else 'kitti_road/1'}\t" for i in range(6)]
+    rows = [f"{i:03d}\t{'kitti2015/000007' if i < 4 else 'kitti_road/1'}\t" for i in range(6)]
     (tmp_path / "index.tsv").write_text("\n".join(["id\tset\tpath", *rows]))
     assert held_out(tmp_path, 2) == {"002", "003"}
     with pytest.raises(ndic.NDICError, match=r"6 pairs, 4 of them from KITTI 2015 by index.tsv; 6 are held out"):
@@ -116,8 +114,6 @@ def test_there_is_no_test_split_and_no_curve_of_random_crops(real_folder, tmp_pa
         draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
     with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
         loaded(mixed(real_folder, tmp_path), "test")
-    with pytest.raises(ndic.NDICError, match="test: dataset_name: Mixed has no pairs to test on; set test: False"):
-        mixed(real_folder, tmp_path, test=True)
 
 
 def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
@@ -135,7 +131,7 @@ def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
             top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
             views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True) / 255
         else:
-            views = torch.stack(pairs.street[pairs._scene(i)])
+            views = torch.stack(pairs.street[pairs._crop(i)[1]])
             rng.uniform()  # whether it is a window
         brightness, contrast, saturation = rng.uniform(0.8, 1.2, 3)
         views = transforms.adjust_brightness(views, brightness)
@@ -150,8 +146,6 @@ def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
     sets = [loaded(mixed(real_folder, tmp_path, synthetic_fraction=share)) for share in (0, 0.25, 0.5)]
     assert list(map(len, sets)) == [8, 11, 16]
     assert sets[0].batch([0, 7])[0].shape == (2, 3, *SIZE)
-    with pytest.raises(ndic.NDICError, match="synthetic_fraction: got 1; accepted is a number from 0 to below 1"):
-        mixed(real_folder, tmp_path, synthetic_fraction=1)
 
 
 def test_only_the_streets_pairs_have_a_disparity(real_folder, tmp_path):
@@ -177,19 +171,12 @@ def test_half_of_an_epoch_may_be_windows(real_folder, native_folder, tmp_path):
     assert (len(pairs.real), pairs.first_street, len(pairs)) == (8, 16, 21)
     assert pairs.native.size == NATIVE  # the smallest of all: some have a row more
     assert pairs.street.size == (64, 128)
-    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._generator(i))[1] for epoch in range(2) for i in range(8, 16)]
+    numbers = [pairs.in_epoch(epoch)._crop(i)[1] for epoch in range(2) for i in range(8, 16)]
     assert numbers == [*range(8)] * 2  # every native pair in turn
-    shown = {"whole": 0, "window": 0}
-    for epoch in range(40):
-        of_epoch = pairs.in_epoch(epoch)
-        for i in range(16, 21):
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
-            assert width == 2 * height
-            assert 32 <= height <= 64
-            assert 0 <= top <= 64 - height
-            assert 0 <= left <= 128 - width
-            shown["whole" if (top, left, height, width) == (0, 0, 64, 128) else "window"] += 1
-    assert 70 < shown["window"] < 130  # of 200
+    boxes = [pairs.in_epoch(epoch)._crop(i)[2] for epoch in range(40) for i in range(16, 21)]
+    assert all(width == 2 * height and 32 <= height <= 64 for _, _, height, width in boxes)
+    assert all(0 <= top <= 64 - height and 0 <= left <= 128 - width for top, left, height, width in boxes)
+    assert 70 < boxes.count((0, 0, 64, 128)) < 130  # of 200
 
 
 def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_folder, native_folder, tmp_path):
@@ -200,7 +187,7 @@ def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_fo
         x, y = of_epoch.batch(range(8, 16))
         assert x.shape == y.shape == (8, 3, *SIZE)
         for place, i in enumerate(range(8, 16)):
-            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._generator(i))
+            _, number, (_, _, height, width) = of_epoch._crop(i)
             heights.append(height)
             assert (y[place] - x[place])[0].mean().sign() == (1 if number % 2 == 0 else -1)  # the second is swapped
             assert width == min(NATIVE[1], 2 * height)
@@ -221,8 +208,7 @@ def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
         steps = 255 * (x[i, 0, 0, 1:] - x[i, 0, 0, :-1])
         assert steps.mean().item() == pytest.approx(0.9, abs=0.02)  # a column of the file is a column here
         assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(18 if i % 2 == 0 else -18, abs=1)
-    again = loaded(config, "val").batch(range(60, 72))[0]
-    assert torch.equal(x, again)
+    assert torch.equal(x, loaded(config, "val").batch(range(60, 72))[0])
     row = quiet(config).history[-1]
     assert row["cost_low"] < row["cost_middle"] < row["cost_high"]
     assert row["val_loss"] == pytest.approx((row["cost_low"] * row["cost_middle"] * row["cost_high"]) ** (1 / 3))
@@ -245,9 +231,8 @@ def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tm
             found = y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
             errors = [(view - x[place]).abs().mean(0)[near].mean() for view in (found, y[place])]
             better.append(errors[0] < errors[1])
-            whole = pairs.street.ground_truth([of_epoch._scene(i)])[0]
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
-            seen = whole[top : top + height, left : left + width]
+            _, number, (top, left, height, width) = of_epoch._crop(i)
+            seen = pairs.street.ground_truth([number])[0][top : top + height, left : left + width]
             larger.append((truth[place].nanmedian() * width / 64 - seen.nanmedian()).abs().item())
     assert sum(better) >= 28  # of 30
     assert np.median(larger) < 0.5
@@ -258,9 +243,11 @@ def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tm
     [
         (dict(native_path="somewhere"), "window_fraction and native_path: they are for dataset_name: Mixed, both or"),
         (dict(window_fraction=1), "window_fraction: got 1; accepted is a number from 0 to below 1"),
+        (dict(synthetic_fraction=1), "synthetic_fraction: got 1; accepted is a number from 0 to below 1"),
+        (dict(test=True), "test: dataset_name: Mixed has no pairs to test on; set test: False"),
     ],
 )
-def test_contradictory_window_keys_are_refused(changes, sentence, real_folder, tmp_path):
+def test_wrong_keys_are_refused(changes, sentence, real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match=sentence):
         mixed(real_folder, tmp_path, **changes)
 

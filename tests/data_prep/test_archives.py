@@ -45,15 +45,9 @@ def test_links_and_other_unsafe_entries_are_all_named(tmp_path):
     patched(tmp_path / "x.zip", "nul-name", 49, b"\0")
     with pytest.raises(NDICError) as error:
         archives.contents(tmp_path / "x.zip")
-    for name, reason in dict(
-        link="is a link or device",
-        device="is a link or device",
-        packed="has an unsupported compression method",
-        encrypted="is encrypted",
-        nul="has a path outside the target folder",
-        twice="occurs twice",
-    ).items():
-        assert f"{name!r} {reason}" in str(error.value)
+    named = "'link' is a link or device, 'device' is a link or device, 'packed' has an unsupported compression method, "
+    named += "'encrypted' is encrypted, 'nul' has a path outside the target folder, 'twice' occurs twice"
+    assert named in str(error.value)
 
 
 def patched(path: Path, name: str, offset: int, value: bytes) -> Path:
@@ -103,10 +97,6 @@ def test_damaged_files_are_all_named_and_the_others_extracted(fail, tmp_path):
     assert said.startswith(f"kitti: damaged: {named}; download that archive again, then run the same command again")
     assert len(tree(tmp_path / "out")) == len(files) - 2
     assert not list((tmp_path / "out").glob("*.txt"))
-    deflated = make_zip(tmp_path / "b.zip", {"a": os.urandom(500)})
-    deflated.write_bytes(deflated.read_bytes().replace(b"PK\x03\x04", b"PK\x03\x09"))
-    with pytest.raises(NDICError, match="damaged: a in"):
-        archives.extract([(deflated, {"a": "a"})], tmp_path / "b")
 
 
 def test_archives_with_random_bytes_changed(tmp_path):

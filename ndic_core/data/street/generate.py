@@ -118,7 +118,9 @@ class Street:
         streams = np.random.SeedSequence([self.seed, index]).spawn(3)
         layout, gains, sensors = (np.random.Generator(np.random.PCG64(stream)) for stream in streams)
         scene = build(layout)
-        left = self._camera(scene.place, scene.yaw, scene.pitch)
+        height, width = self.size
+        focal = width * _FOCAL
+        left = Camera(self.size, focal, _HORIZON * height - 0.5 + focal * scene.pitch, scene.yaw, scene.place)
         light = Light(scene.panels, scene.weather, left)
         x, seen_left = render(scene.panels, light, left)
         metered = np.float32(np.clip((_METER / np.median(x)) ** 0.5, 0.7, 2))  # one exposure for both cameras
@@ -136,11 +138,6 @@ class Street:
         gain = 1 + self.exposure * gains.uniform(-1, 1)
         x, y = (self._develop(radiance, sensors) for radiance in (x * metered, y * metered * np.float32(gain)))
         return StreetPair(from_numpy(x), from_numpy(y), from_numpy(disparity), from_numpy(occluded))
-
-    def _camera(self, place: np.ndarray, yaw: float, pitch: float) -> Camera:
-        height, width = self.size
-        focal = width * _FOCAL
-        return Camera(self.size, focal, _HORIZON * height - 0.5 + focal * pitch, yaw, place)
 
     def _beside(self, left: Camera) -> Camera:
         return replace(left, place=left.place + np.float32(self.baseline) * left.axes[1])
