@@ -123,6 +123,12 @@ def conditional_entropy(
 
     Raises:
         NDICError: a view is not (H, W) in [0, 1], or there are too few samples for so many groups.
+
+    Example:
+        >>> noise = torch.randn(128, 256, generator=torch.Generator().manual_seed(0))
+        >>> bits = conditional_entropy(0.5 + 20 / 255 * noise)  # a Gaussian of 20 levels has 6.37 bits
+        >>> round(bits.gaussian, 1), round(bits.histogram, 1)
+        (6.4, 6.4)
     """
     if x.ndim != 2:
         raise NDICError(f"the entropy is that of one channel, (H, W), not of {tuple(x.shape)}")

@@ -18,6 +18,10 @@ def embedded_pair(width: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
 
     Raises:
         NDICError: another width, or scikit-image is not installed.
+
+    Example:
+        >>> [view.shape for view in embedded_pair(128)]
+        [torch.Size([3, 64, 128]), torch.Size([3, 64, 128])]
     """
     if width < 2 or width % 2:
         raise NDICError(f"the photographs are twice as wide as high: choose an even width of 2 or more, not {width}")
