@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import zipfile
 import zlib
@@ -14,8 +15,6 @@ from tqdm import tqdm
 
 from data_prep.common import need_space
 from ndic_core.errors import NDICError
-
-CHUNK = 2**20
 
 
 def contents(archive: Path) -> list[str]:
@@ -109,13 +108,7 @@ def _has_size(target: Path, entry: zipfile.ZipInfo) -> bool:
 
 
 def _is_extracted(target: Path, entry: zipfile.ZipInfo) -> bool:
-    if not _has_size(target, entry):
-        return False
-    checksum = 0
-    with open(target, "rb") as file:
-        while chunk := file.read(CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum == entry.CRC
+    return _has_size(target, entry) and zlib.crc32(target.read_bytes()) == entry.CRC
 
 
 def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
@@ -123,8 +116,7 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with file.open(entry) as source, open(temporary, "wb") as sink:
-            while chunk := source.read(CHUNK):
-                sink.write(chunk)
+            shutil.copyfileobj(source, sink)
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or error

@@ -52,32 +52,29 @@ def kitti_report(root: Path) -> tuple[list[str], list[str]]:
         for part, expected in parts.items():
             here = [scene for scene in scenes if scene[:2] == (name, part)]
             frames = sum(len(scene.left) for scene in here)
-            found.append(
-                f"{name}/{part}: {len(here)} of {expected} scenes, {frames:,} of {expected * kitti.FRAMES:,} frames"
-            )
+            of_frames = f"{frames:,} of {expected * kitti.FRAMES:,} frames"
+            found.append(f"{name}/{part}: {len(here)} of {expected} scenes, {of_frames}")
             whole = {scene.number for scene in here if {10, 11} <= scene.left.keys()}
             lacking = [number for number in range(expected) if number not in whole]
             if len(lacking) == expected:
                 missing.append(f"{name}/{part}: all scenes")
             elif lacking:
                 missing.append(f"{name}/{part}: frames 10 and 11 of {', '.join(f'{n:06d}' for n in lacking)}")
-    more, less = _count("KITTI Stereo", lambda split: kitti.stereo_pairs(root, split), kitti.STEREO_PAIRS)
-    found, missing = found + more, missing + less
-    tolerated = {split: round(count * (1 - GENERAL_TOLERANCE)) for split, count in kitti.GENERAL_PAIRS.items()}
-    more, less = _count("KITTI General", lambda split: kitti.general_pairs(root, split), kitti.GENERAL_PAIRS, tolerated)
-    return [f"KITTI in {root}:", *found, *more], missing + less
+    stereo, less = _count("KITTI Stereo", kitti.stereo_pairs, root, kitti.STEREO_PAIRS)
+    general, least = _count("KITTI General", kitti.general_pairs, root, kitti.GENERAL_PAIRS, GENERAL_TOLERANCE)
+    return [f"KITTI in {root}:", *found, *stereo, *general], missing + less + least
 
 
 def cityscape_report(root: Path) -> tuple[list[str], list[str]]:
     """The same for Cityscapes."""
-    found, missing = _count("Cityscape", lambda split: cityscape.pairs(root, split), cityscape.PAIRS)
+    found, missing = _count("Cityscape", cityscape.pairs, root, cityscape.PAIRS)
     return [f"Cityscapes in {root}:", *found], missing
 
 
 def folder_report(root: Path) -> tuple[list[str], list[str]]:
     """The same for own images."""
     splits = [split for split in folder.SPLITS if (root / split).is_dir()] or folder.SPLITS
-    found, missing = _count("own images", lambda split: folder.pairs(root, split), dict.fromkeys(splits, 0))
+    found, missing = _count("own images", folder.pairs, root, dict.fromkeys(splits, 0))
     return [f"Own images in {root}:", *found], missing
 
 
@@ -88,18 +85,18 @@ def print_report(found: list[str], missing: list[str]) -> None:
 
 
 def _count(
-    name: str, pairs: Callable[[str], list], expected: dict[str, int], enough: dict[str, int] | None = None
+    name: str, pairs: Callable, root: Path, expected: dict[str, int], tolerance: float = 0
 ) -> tuple[list[str], list[str]]:
     """Pairs of each split compared with the full data set; 0 expects nothing."""
     found, missing = [], []
     for split, full in expected.items():
         try:
-            count = len(pairs(split))
+            count = len(pairs(root, split))
         except NDICError as error:
             missing.append(f"{name} {split}: {error}")
             continue
         found.append(f"{name} {split}: {count:,} {f'of {full:,} ' if full else ''}{'pair' if count == 1 else 'pairs'}")
-        if count < (enough or expected)[split]:
+        if count < round(full * (1 - tolerance)):
             missing.append(f"{name} {split}: {full - count:,} pairs")
     return found, missing
 

@@ -45,15 +45,7 @@ def run(app: typer.Typer, name: str) -> None:
 
 
 def need_space(folder: Path, needed: int) -> None:
-    """Check that the disk has enough free space.
-
-    Args:
-        folder: to write to; it need not exist yet.
-        needed: bytes.
-
-    Raises:
-        NDICError: there is less free space.
-    """
+    """Raise `NDICError` if the disk of `folder`, which need not exist yet, has less than `needed` bytes free."""
     place = folder.resolve()
     while not place.exists():
         place = place.parent

@@ -194,23 +194,13 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
 
 
 def numbered(pairs: list[Pair]) -> dict[str, Pair]:
-    """Ids and their pairs: numbers from 0 with at least three digits, all with the same number of digits.
-
-    Example:
-        >>> list(numbered(["first", "second"]))
-        ['000', '001']
-    """
+    """Ids and their pairs: numbers from 0 with at least three digits, all with the same number of digits."""
     digits = max(3, len(str(len(pairs) - 1)))
     return {f"{number:0{digits}d}": pair for number, pair in enumerate(pairs)}
 
 
 def is_test_drive(name: str) -> bool:
-    """Whether a raw drive may show scenes on which results are reported.
-
-    Example:
-        >>> is_test_drive("2011_09_26_drive_0059"), is_test_drive("2011_09_26_drive_0001")
-        (True, False)
-    """
+    """Whether a raw drive may show scenes on which results are reported."""
     return name in TEST_DRIVES or name.startswith(TEST_DAY)
 
 
@@ -262,12 +252,9 @@ def _check(pairs: dict[str, Pair], extracted: Path) -> None:
 
 def _read(name: str, pair: Pair, extracted: Path) -> list[Image.Image]:
     """The left and right image of a pair."""
-    images = []
+    images, png = [], dict(read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
     for side, view in zip(SIDES, (pair.left, pair.right), strict=True):
-        file, label = extracted / name / f"{side}.png", f"{view.name} in {view.archive}"
-        images.append(
-            decode_image(file, name=label, read_header=partial(Image.open, formats=["PNG"]), kind="a PNG image")
-        )
+        images.append(decode_image(extracted / name / f"{side}.png", name=f"{view.name} in {view.archive}", **png))
     return images
 
 

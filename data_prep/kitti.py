@@ -78,10 +78,6 @@ def which_year(archive: Path, names: list[str]) -> str:
 
     Raises:
         NDICError: it contains no KITTI images, or may be of either year.
-
-    Example:
-        >>> which_year(Path("a.zip"), ["training/colored_0/000000_10.png"])
-        'data_stereo_flow_multiview'
     """
     found = [match for name in names if (match := _IMAGE.fullmatch(name))]
     if not found:
@@ -122,10 +118,7 @@ def _wanted(archive: Path, names: list[str], folder: str) -> dict[str, str]:
 def write_lists(out: Path) -> list[str]:
     """Write `KITTI_{stereo,general}_{train,val,test}.txt` from the images below `out`.
 
-    Lists of other origin in `out` or `out/data_paths` are not changed.
-
-    Returns:
-        A sentence for each list that was not written.
+    Lists of other origin in `out` or `out/data_paths` are not changed. Returns a sentence for each list not written.
 
     Raises:
         NDICError: images have no partner (all are named), or a list cannot be written.

@@ -20,25 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_FORMATS = {
-    ".png": "PNG",
-    ".bmp": "BMP",
-    ".ppm": "PPM",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-}
+_FORMATS = {f".{kind.lower()}": kind for kind in ("PNG", "BMP", "PPM", "TIFF", "WEBP", "JPEG")}
+_FORMATS |= {".tif": "TIFF", ".jpg": "JPEG"}
 _WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them for all threads
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The content of a file.
-
-    Raises:
-        NDICError: it is missing or cannot be read.
-    """
+    """The content of a file; raises `NDICError` if it is missing or cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -46,35 +34,25 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file atomically: under a temporary name, then renamed.
-
-    Raises:
-        NDICError: the folder is missing, full or cannot be written.
-    """
+    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
     path = Path(path).resolve()  # a link is followed, not replaced
     if path.exists() and not path.is_file():
         raise NDICError(f"{path} cannot be written: it is not an ordinary file")
-    temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)  # it exists only after an error
     except OSError as error:
         raise NDICError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def make_folder(path: str | os.PathLike) -> None:
-    """Create a folder and its parents unless they exist.
-
-    Raises:
-        NDICError: it cannot be created or written to.
-    """
+    """Create a folder and its parents unless they exist; raises `NDICError` if it cannot be written to."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -87,23 +65,14 @@ def make_folder(path: str | os.PathLike) -> None:
 def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
     """Decode an image file to RGB, turned upright by its EXIF orientation; transparency is dropped.
 
-    Args:
-        source: path or content of the file.
-        accepted: as for `open_image`.
-
-    Raises:
-        NDICError: as `open_image`.
+    Arguments and errors are those of `open_image`.
     """
     with open_image(source, **accepted) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def image_size(source: bytes | str | os.PathLike, **accepted) -> tuple[int, int]:
-    """Height and width of the image that `decode_image` returns, from the file's header alone.
-
-    Raises:
-        NDICError: as `open_image`.
-    """
+    """Height and width of the image that `decode_image` returns, from the file's header alone."""
     with open_image(source, **accepted) as image:
         # Pillow itself swaps the sides of TIFF images.
         turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
@@ -194,11 +163,7 @@ def write_image(image: "Tensor", path: str | os.PathLike) -> None:
 
 
 def image_format(path: str | os.PathLike) -> str:
-    """Pillow's name of the format that a file's extension stands for.
-
-    Raises:
-        NDICError: the extension is not that of a supported format.
-    """
+    """Pillow's name of the format that a file's extension stands for; raises `NDICError` if there is none."""
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise NDICError(f"{path}: images cannot be saved as {ending or 'a file without extension'}; use .png")

@@ -36,33 +36,35 @@ def test_images_are_turned_upright(extension, orientation, tmp_path):
     """The size in the header is that of the decoded image; an orientation that does not exist is ignored."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.new("RGB", (8, 4)).save(tmp_path / f"a.{extension}", exif=exif)
-    size = (8, 4) if orientation == 6 else (4, 8)
-    assert read_image(tmp_path / f"a.{extension}").shape == (3, *size)
+    stored = Image.new("RGB", (64, 32), "red")
+    stored.paste("blue", (0, 0, 32, 32))  # the left half; the upper half after a rotation by 90° clockwise
+    stored.save(tmp_path / f"a.{extension}", exif=exif)
+    size = (64, 32) if orientation == 6 else (32, 64)
+    image = read_image(tmp_path / f"a.{extension}")
+    assert image.shape == (3, *size)
     assert image_size(tmp_path / f"a.{extension}") == size
+    assert image[2, 0, 0].round() == (orientation != 3)
+    assert image[2, -1, 0].round() == (orientation not in (3, 6))
 
 
-def deep_rgb_png() -> bytes:
+def deep_rgb_png(side: int = 2) -> bytes:
     """A PNG file with 16 bits per channel, which Pillow cannot write and reads as 8-bit RGB without a warning."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(bytes(2 * (1 + 2 * 6))))
     return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_sixteen_bits_are_refused(colour, tmp_path):
-    file = tmp_path / "a.png"
-    if colour:
-        file.write_bytes(deep_rgb_png())
-    else:
-        Image.fromarray(np.zeros((4, 4), np.uint16)).save(file)
-    for decode in (read_image, image_size):
-        with pytest.raises(NDICError, match=r"a\.png has more than 8 bits per channel: convert it"):
-            decode(file)
+@pytest.mark.parametrize("decode", [read_image, image_size])
+def test_sixteen_bits_are_refused(decode, tmp_path):
+    (tmp_path / "colour.png").write_bytes(deep_rgb_png())
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "grey.png")
+    for name in ("colour", "grey"):
+        with pytest.raises(NDICError, match=rf"{name}\.png has more than 8 bits per channel: convert it"):
+            decode(tmp_path / f"{name}.png")
 
 
 def test_files_that_cannot_be_decoded(tmp_path):
@@ -70,23 +72,16 @@ def test_files_that_cannot_be_decoded(tmp_path):
     content = (tmp_path / "a.png").read_bytes()
     with pytest.raises(NDICError, match=r"a\.png has more than 4095 pixels: reduce its size"):
         decode_image(tmp_path / "a.png", max_pixels=4095)
-    for broken in (content[:100], content[: len(content) // 2]):
-        with pytest.raises(NDICError, match="this image is truncated or damaged"):
-            decode_image(broken, name="this image")
-    for broken in (b"", b"no image", content[:10]):
+    with pytest.raises(NDICError, match="this image has more than 16777216 pixels"):
+        decode_image(deep_rgb_png(20_000), name="this image")  # more than Pillow accepts
+    with pytest.raises(NDICError, match="this image is truncated or damaged"):
+        decode_image(content[: len(content) // 2], name="this image")
+    for broken in (b"", content[:10]):
         with pytest.raises(NDICError, match="this image is not an image that Pillow can read"):
             decode_image(broken, name="this image")
     for missing in (tmp_path / "b.png", tmp_path):
         with pytest.raises(NDICError, match=f"{missing} cannot be read: .*; check its name"):
             image_size(missing)
-
-
-def test_more_pixels_than_pillow_accepts():
-    header = bytearray(deep_rgb_png())
-    header[16:24] = struct.pack(">II", 20_000, 20_000)
-    header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
-    with pytest.raises(NDICError, match="this image has more than 16777216 pixels"):
-        decode_image(bytes(header), name="this image")
 
 
 @pytest.mark.parametrize("extension", [".xbm", ".msp", ".grib", ""])

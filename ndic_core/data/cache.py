@@ -48,8 +48,7 @@ def cached_arrays(
         layouts: shape and dtype of each array, all of one length. All callers use the same order, so that no two of
             them wait for each other.
         rows: called only if an array must be built; yields for each index a tuple with the row of every array.
-        what: label of the progress bar.
-        progress: show a bar on stderr.
+        what: label of the progress bar, which `progress` shows on stderr.
 
     Returns:
         The arrays, read-only, memory-mapped.
@@ -57,19 +56,18 @@ def cached_arrays(
     Raises:
         NDICError: the folder cannot be written to, the disk is full, or `rows` raises it.
     """
-    folder = cache_folder()
-    arrays = []
+    folder, arrays = cache_folder(), []
     for column, (shape, dtype) in enumerate(layouts):
         key = [*depends_on, list(shape), *([dtype] if dtype != "uint8" else [])]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
         arrays.append(_Array(folder / f"{digest}.npy", column, shape, np.dtype(dtype)))
-    if missing := [array for array in arrays if not array.complete()]:
+    if missing := [array for array in arrays if array.load() is None]:
         make_folder(folder)
         with ExitStack() as locks:
             for array in missing:
                 locks.enter_context(FileLock(array.file.with_suffix(".lock")))
             # Another process may have built it in the meantime.
-            if missing := [array for array in missing if not array.complete()]:
+            if missing := [array for array in missing if array.load() is None]:
                 _build(folder, missing, rows, what, progress)
     return [np.load(array.file, mmap_mode="r") for array in arrays]
 
@@ -82,13 +80,11 @@ class _Array(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def complete(self) -> bool:
-        """Whether the file exists and is undamaged."""
-        try:
+    def load(self) -> np.ndarray | None:
+        """The array, unless the file is missing or damaged."""
+        with suppress(OSError, ValueError, EOFError):
             array = np.load(self.file, mmap_mode="r")
-        except (OSError, ValueError, EOFError):
-            return False
-        return array.shape == self.shape and array.dtype == self.dtype
+            return array if (array.shape, array.dtype) == (self.shape, self.dtype) else None
 
 
 def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progress: bool) -> None:
@@ -131,18 +127,16 @@ def content_digests(files: Sequence[Path]) -> list[str]:
     """A hash of every file's content, cached by path, size, times and inode, so that an unchanged file is read once."""
     index = cache_folder() / "digests.json"
     try:
-        known = json.loads(index.read_text(encoding="utf-8"))
-        known = known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
+        known = dict(json.loads(index.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         known = {}
     keys = []
     for file in files:
         stat = file.stat()
         keys.append(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}")
-    new = [(key, file) for key, file in zip(keys, files, strict=True) if key not in known]
-    if new:
+    if new := {key: file for key, file in zip(keys, files, strict=True) if key not in known}:
         with ThreadPoolExecutor() as pool:
-            known.update(zip([key for key, _ in new], pool.map(_digest, [file for _, file in new]), strict=True))
+            known.update(zip(new, pool.map(_digest, new.values()), strict=True))
         with suppress(NDICError):  # without write permission it only takes longer
             make_folder(index.parent)
             write_whole(index, json.dumps(known).encode())

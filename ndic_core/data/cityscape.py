@@ -13,40 +13,22 @@ REMEDY = "run python -m data_prep.cityscape in a clone of the repository"
 def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     """The pairs of one split: `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with its `rightImg8bit`.
 
-    Args:
-        root: the folder that holds `leftImg8bit/` and `rightImg8bit/`.
-        split: "train", "val" or "test".
-
     Returns:
         Paths (x, y), x the left view, sorted; `PAIRS` has their number in the full data set.
 
     Raises:
         NDICError: a folder is missing or empty, or an image has no partner (all are named).
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for side in SIDES:
-        ...     (root / side / "val" / "ulm").mkdir(parents=True)
-        ...     (root / side / "val" / "ulm" / f"ulm_0_{side}.png").touch()
-        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
-        [('ulm_0_leftImg8bit.png', 'ulm_0_rightImg8bit.png')]
     """
     check_split(split)
-    root = Path(root)
     left, right = (root / side / split for side in SIDES)
-    absent = [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]
-    if absent:
+    if absent := [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(f"{root} has no {' and no '.join(absent)}; {REMEDY}")
     found, unpaired = [], []
     for city in sorted({*subfolders(left), *subfolders(right)}):
         xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
-        for shot in sorted(xs | ys):
-            x, y = (root / side / split / city / f"{shot}_{side}.png" for side in SIDES)
-            if shot in xs and shot in ys:
-                found.append((x, y))
-            else:
-                unpaired.append(y if shot in xs else x)
+        x_and_y = {s: [root / side / split / city / f"{s}_{side}.png" for side in SIDES] for s in sorted(xs | ys)}
+        found += [tuple(x_and_y[shot]) for shot in sorted(xs & ys)]
+        unpaired += [x_and_y[shot][shot in xs] for shot in sorted(xs ^ ys)]
     if unpaired:
         missing = by_folder(path.relative_to(root) for path in unpaired)
         raise NDICError(f"{root} lacks these partners: {missing}; {REMEDY}")

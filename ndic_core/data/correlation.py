@@ -20,29 +20,18 @@ _DECODED = ((0, -1), (0, -2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -1),
 
 
 class BlockMatch(NamedTuple):
-    """The match of each position of x in y; each (H, W).
+    """The match of each position of x in y; each (H, W)."""
 
-    Args:
-        disparity: whole pixels: the match of column u is column u − disparity.
-        drop: vertical offset of the match, whole pixels downwards.
-        error: mean squared difference of the two blocks.
-    """
-
-    disparity: Tensor
-    drop: Tensor
-    error: Tensor
+    disparity: Tensor  # whole pixels: the match of column u is column u − disparity
+    drop: Tensor  # vertical offset of the match, whole pixels downwards
+    error: Tensor  # mean squared difference of the two blocks
 
 
 class Bits(NamedTuple):
-    """Two estimates of one entropy, in bits per sample.
+    """Two estimates of one entropy, in bits per sample."""
 
-    Args:
-        gaussian: of a Gaussian residual with the measured variance.
-        histogram: of the frequencies of the rounded residual.
-    """
-
-    gaussian: float
-    histogram: float
+    gaussian: float  # of a Gaussian residual with the measured variance
+    histogram: float  # of the frequencies of the rounded residual
 
 
 def block_matching(
@@ -73,9 +62,9 @@ def block_matching(
     """
     if x.ndim != 3 or x.shape != y.shape:
         raise NDICError(f"two views are (C, H, W) of one shape, not {tuple(x.shape)} and {tuple(y.shape)}")
-    low, high = columns
     if not x.numel():
         raise NDICError(f"views of {tuple(x.shape)} have no pixel to match")
+    low, high = columns
     if low > high or rows < 0 or patch < 3 or patch % 2 == 0:
         raise NDICError(
             f"columns={columns}, rows={rows}, patch={patch}: expected are a range, 0 or more, and an odd number from 3"
@@ -90,7 +79,11 @@ def block_matching(
         beyond = "constant" if causal else "replicate"
         # Summed-area table: sums over all rectangles at once, exact enough in double precision.
         corner = F.pad(F.pad(values[None, None], [half] * 4, beyond)[0, 0], (1, 0, 1, 0)).cumsum(0).cumsum(1)
-        return sum(_sums(corner, *area, (height, width)) for area in areas)
+        total = 0
+        for top, bottom, start, end in areas:
+            down = corner[bottom : bottom + height] - corner[top : top + height]
+            total = total + (down[:, end : end + width] - down[:, start : start + width])
+        return total
 
     least = torch.full((height, width), torch.inf, dtype=torch.double, device=x.device)
     samples = over_areas(torch.ones_like(least)).clamp(min=1)
@@ -108,12 +101,7 @@ def block_matching(
 
 
 def conditional_entropy(
-    x: Tensor,
-    y: Tensor | None = None,
-    columns: tuple[int, int] = (0, 64),
-    rows: int = 0,
-    patch: int = 11,
-    groups: int = 4,
+    x: Tensor, y: Tensor | None = None, columns: tuple[int, int] = (0, 64), groups: int = 4
 ) -> Bits:
     """Bits per sample of x, as an upper bound: those of a lossless coder in raster order, with or without y.
 
@@ -131,12 +119,7 @@ def conditional_entropy(
             neighbourhood, are not counted.
         y: likewise, the side information; None estimates the entropy of x alone.
         columns: range of disparities, see `block_matching`.
-        rows: likewise.
-        patch: likewise.
         groups: square root of the number of groups; 1 keeps all samples together.
-
-    Returns:
-        Bits per sample, estimated in two ways.
 
     Raises:
         NDICError: a view is not (H, W) in [0, 1], or there are too few samples for so many groups.
@@ -159,7 +142,7 @@ def conditional_entropy(
         group = _ranked(rough, groups**2)
     else:
         y = _levels(y)
-        match = block_matching(x[None], y[None], columns, rows, patch, causal=True)
+        match = block_matching(x[None], y[None], columns, patch=11, causal=True)
         known = torch.cat([known, _around(y, match)])
         group = groups * _ranked(rough, groups) + _ranked(match.error, groups)
 
@@ -185,13 +168,6 @@ def _levels(view: Tensor) -> Tensor:
     if not (view.is_floating_point() and ((view >= 0) & (view <= 1)).all()):
         raise NDICError("a view has numbers in [0, 1]: divide 8-bit values by 255 first")
     return (view * 255).round().cpu().double()
-
-
-def _sums(corner: Tensor, top: int, bottom: int, start: int, end: int, size: tuple[int, int]) -> Tensor:
-    """Sums over a rectangle at every position, from the summed-area table."""
-    height, width = size
-    down = corner[bottom : bottom + height] - corner[top : top + height]
-    return down[:, end : end + width] - down[:, start : start + width]
 
 
 def _neighbours(x: Tensor) -> Tensor:

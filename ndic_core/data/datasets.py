@@ -14,16 +14,13 @@ from ndic_core.errors import NDICError
 
 
 def load_split(config: Config, split: str, progress: bool = True) -> Pairs | MixedPairs:
-    """The pairs that a configuration names, decoded, cropped and resized (or rendered), from the cache where possible.
+    """The pairs that a configuration names, cropped and resized (or rendered) to `resize`, from the cache if possible.
 
     Args:
         config: of the experiment; `dataset_name`, `dataset_path`, `resize` and the street's keys are used. With
             `matching_loss_weight`, the street's training pairs have their disparity.
         split: "train", "val" or "test".
         progress: show a bar on stderr while images are decoded or rendered for the first time.
-
-    Returns:
-        The pairs, images of size `resize`.
 
     Raises:
         NDICError: the data set is not found, or images are missing or cannot be used (all are named).
@@ -36,8 +33,7 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     """
     folder.check_split(split)
     size = tuple(config.resize)
-    name = config.dataset_name
-    path = config.dataset_path
+    name, path = config.dataset_name, config.dataset_path
     root = tuple(map(Path, path)) if isinstance(path, list) else Path(path)
     counts = dict(zip(("train", "val", "test"), config.street_pairs, strict=True))
     with_disparity = config.matching_loss_weight > 0 and split == "train"
@@ -59,10 +55,12 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "Cityscape":  # the whole image, as published: its aspect is 1:2
         return load_pairs(cityscape.pairs(root, split), size, progress=progress)
-    return load_pairs(folder.pairs(root, split), size, progress=progress, camera_of=lambda x: "left")
+    pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+    pairs.cameras = ["left"] * len(pairs)
+    return pairs
 
 
-def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, progress: bool = False) -> Pairs:
+def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) -> Pairs:
     """Some pairs of the data set in a folder, recognised by its layout: the left view is x, the right one y.
 
     Of a KITTI or Cityscapes folder made by `data_prep` these are test pairs (of Cityscapes val, if there is no test
@@ -73,18 +71,9 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
         root: the folder.
         size: height and width to resize to.
         most: maximum number of pairs, evenly spread over all; 1 or more.
-        progress: show a bar on stderr while images are decoded or rendered for the first time.
-
-    Returns:
-        The pairs.
 
     Raises:
         NDICError: there is no data set, or images are missing or cannot be used (all are named).
-
-    Example:
-        >>> find_pairs(Path("nowhere"))
-        Traceback (most recent call last):
-        ndic_core.errors.NDICError: there is no folder nowhere: check its name
     """
     if most < 1:
         raise NDICError(f"most={most} must be at least 1")
@@ -104,17 +93,14 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8, pr
     elif "test" in below:
         paths = folder.pairs(root, "test")
     else:
-        raise NDICError(
-            f"{root} holds no pairs: expected are image_2 and image_3, {' or '.join(kitti.SCENES)}, "
-            f"{' and '.join(cityscape.SIDES)}, or left and right"
-        )
+        prepared = f"{' or '.join(kitti.SCENES)}, {' and '.join(cityscape.SIDES)}"
+        raise NDICError(f"{root} holds no pairs: expected are image_2 and image_3, {prepared}, or left and right")
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
-    return load_pairs(paths, size, crop, progress=progress)
+    return load_pairs(paths, size, crop, progress=False)
 
 
 def _street(size: tuple[int, int], parameters: dict) -> Street:
     known = [field.name for field in fields(Street) if field.name != "size"]
-    for name in parameters:
-        if name not in known:
-            raise NDICError(f"street: unknown parameter {name!r}; choose from {', '.join(known)}")
+    if unknown := [name for name in parameters if name not in known]:
+        raise NDICError(f"street: unknown parameter {unknown[0]!r}; choose from {', '.join(known)}")
     return Street(size=size, **parameters)

@@ -29,20 +29,10 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
     Raises:
         NDICError: a folder is missing or empty, an image has no partner (all are named), or there are fewer than
             three pairs to split.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ("left/a.png", "left/b.png", "left/c.png", "right/a.jpg", "right/b.jpg", "right/c.jpg"):
-        ...     (root / name).parent.mkdir(exist_ok=True)
-        ...     (root / name).touch()
-        >>> [(x.name, y.name) for x, y in pairs(root, "val")]
-        [('b.png', 'b.jpg')]
     """
     check_split(split)
     if isinstance(root, tuple):
-        return _block(matched(Path(root[0]), Path(root[1])), split, f"{root[0]} and {root[1]}")
-    root = Path(root)
+        return _block(matched(*root), split, f"{root[0]} and {root[1]}")
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
     splits = [name for name in SPLITS if (root / name).is_dir()]
@@ -55,13 +45,8 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
 
 
 def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Images of two folders with the same name (without extension), sorted.
-
-    Raises:
-        NDICError: a folder is missing or empty, or an image has no partner (all are named).
-    """
-    absent = [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]
-    if absent:
+    """Images of two folders with the same name (without extension), sorted; raises `NDICError` as `pairs` does."""
+    if absent := [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(
             f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
         )
@@ -69,8 +54,7 @@ def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
     if not xs and not ys:
         raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)})")
     both = ((xs, ys), (ys, xs))
-    unpaired = [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]
-    if unpaired:
+    if unpaired := [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]:
         raise NDICError(f"images without a partner of the same name: {', '.join(map(str, unpaired))}")
     return [(xs[stem], ys[stem]) for stem in sorted(xs)]
 
@@ -91,43 +75,27 @@ def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple
     """The consecutive 80, 10 or 10 % of a split."""
     count = len(found)
     if count < 3:
-        raise NDICError(
-            f"{where}: {count} {'pair' if count == 1 else 'pairs'} cannot be split into train, val and test; "
-            "for testing alone put them under test/left and test/right"
-        )
+        remedy = "for testing alone put them under test/left and test/right"
+        noun = "pair" if count == 1 else "pairs"
+        raise NDICError(f"{where}: {count} {noun} cannot be split into train, val and test; {remedy}")
     train = min(count * 8 // 10, count - 2)
     val = min(max(count * 9 // 10, train + 1), count - 1)
     return {"train": found[:train], "val": found[train:val], "test": found[val:]}[split]
 
 
-# Shared by the listings of all data sets
-
-
 def check_split(split: str) -> None:
-    """Check the name of a split.
-
-    Raises:
-        NDICError: `split` is none of "train", "val", "test".
-    """
+    """Raise `NDICError` unless `split` is "train", "val" or "test"."""
     if split not in SPLITS:
         raise NDICError(f"there is no split {split!r}: choose train, val or test")
 
 
 def visible_files(folder: Path) -> list[str]:
-    """Names of the files in a folder without hidden ones, in one scan, unsorted.
-
-    Raises:
-        NDICError: the folder cannot be read.
-    """
+    """Names of the files in a folder without hidden ones, in one scan, unsorted; `NDICError` if it cannot be read."""
     return _scan(folder, os.DirEntry.is_file)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder without hidden ones, sorted.
-
-    Raises:
-        NDICError: the folder cannot be read.
-    """
+    """Names of the folders in a folder without hidden ones, sorted; `NDICError` if it cannot be read."""
     return sorted(_scan(folder, os.DirEntry.is_dir))
 
 
@@ -140,12 +108,7 @@ def _scan(folder: Path, kind) -> list[str]:
 
 
 def by_folder(paths: Iterable[Path]) -> str:
-    """Paths grouped by folder, for messages that name all missing files.
-
-    Example:
-        >>> by_folder([Path("a/1.png"), Path("a/2.png"), Path("b/1.png")])
-        'a: 1.png, 2.png; b: 1.png'
-    """
+    """Paths grouped by folder, for messages that name all missing files: `a: 1.png, 2.png; b: 1.png`."""
     groups: dict[Path, list[str]] = {}
     for path in sorted(set(paths)):
         groups.setdefault(path.parent, []).append(path.name)

@@ -15,17 +15,6 @@ class GpuImages:
         sets: of pairs, images of one size within each.
         device: of the tensor.
         max_crop: height and width that no crop exceeds.
-
-    Example:
-        >>> import numpy as np
-        >>> pairs = Pairs(np.full((2, 8, 16, 3), 7, np.uint8), np.array([[0, 1]]), ["a"])
-        >>> images = GpuImages([pairs], torch.device("cpu"), (8, 16))
-        >>> images.crops(torch.tensor(images.offsets(0, 0))[None], torch.tensor([[2, 3, 4, 8]]), (2, 4))[0, :, 0]
-        tensor([[[7., 7., 7., 7.],
-                 [7., 7., 7., 7.]],
-        <BLANKLINE>
-                [[7., 7., 7., 7.],
-                 [7., 7., 7., 7.]]])
     """
 
     def __init__(self, sets: Sequence[Pairs], device: torch.device, max_crop: tuple[int, int]):
@@ -35,11 +24,6 @@ class GpuImages:
         self._pixels = torch.empty(sum(sizes), 3, dtype=torch.uint8, device=device)
         for pairs, first, size in zip(self.sets, self._first, sizes, strict=True):
             self._pixels[first : first + size] = torch.tensor(pairs.images.reshape(-1, 3), device=device)
-
-    @staticmethod
-    def bytes(sets: Sequence[Pairs]) -> int:
-        """Memory that the images of `sets` need."""
-        return sum(pairs.images.nbytes for pairs in sets)
 
     def offsets(self, which: int, number: int) -> list[int]:
         """Index of the first pixel of x and of y of pair `number` in set `which`, and the width of an image."""

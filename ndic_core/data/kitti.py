@@ -40,12 +40,12 @@ REMEDY = "run python -m data_prep.kitti in a clone of the repository"
 
 
 class Scene(NamedTuple):
-    """The images of one scene: frame number to path for both cameras."""
+    """The images of one scene."""
 
     folder: str
     part: str
     number: int
-    left: dict[int, Path]
+    left: dict[int, Path]  # frame number to path
     right: dict[int, Path]
 
 
@@ -62,24 +62,12 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         lists: False ignores list files.
 
     Returns:
-        Paths (x, y) by scene and frame; left first, then the same two swapped. `STEREO_PAIRS` has the
-            numbers of the full collections.
+        Paths (x, y) by scene and frame; left first, then swapped. `STEREO_PAIRS` has the numbers of the full set.
 
     Raises:
         NDICError: there are no images, one has no partner, or a listed file is missing (all are named).
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for camera in ("image_2", "image_3"):
-        ...     folder = root / "data_scene_flow_multiview" / "testing" / camera
-        ...     folder.mkdir(parents=True)
-        ...     (folder / "000000_10.png").touch()
-        >>> [(x.parent.name, y.parent.name) for x, y in stereo_pairs(root, "test")]
-        [('image_2', 'image_3'), ('image_3', 'image_2')]
     """
     check_split(split)
-    root = Path(root)
     if lists and (file := list_file(root, f"KITTI_stereo_{split}.txt")):
         return read_list(file, root)
     part, frames = STEREO_FRAMES[split]
@@ -100,20 +88,16 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     pairs is val, at least one and at most 912; the rest is test, at most 3,607. So val and test share scenes, as
     published, and train shares none with them.
 
-    Args:
-        root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
-        split: "train", "val" or "test".
-        lists: False ignores list files.
+    Arguments as for `stereo_pairs`.
 
     Returns:
         Paths (x, y) by scene and frame, x of either camera: 228 of a scene of 21 frames. `GENERAL_PAIRS` has the
             numbers of the full collections.
 
     Raises:
-        NDICError: there are no images or too few, one has no partner, or a listed file is missing (all are named).
+        NDICError: as `stereo_pairs`, or there are too few images.
     """
     check_split(split)
-    root = Path(root)
     if lists and (file := list_file(root, f"KITTI_general_{split}.txt")):
         return read_list(file, root)
     found = scenes(root)
@@ -128,23 +112,13 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         chosen = {name for name, _ in (drawn[:val] if split == "val" else drawn[val : val + test])}
         pairs = [pair for name, pair in named if name in chosen]
     if not pairs:
-        raise NDICError(
-            f"{root} has too few images for KITTI General ({split}): at least two scenes with several frames are "
-            f"needed; {REMEDY}"
-        )
+        needed = "at least two scenes with several frames are needed"
+        raise NDICError(f"{root} has too few images for KITTI General ({split}): {needed}; {REMEDY}")
     return pairs
 
 
 def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES))) -> list[Scene]:
-    """The scenes in the folders, with the requested frames; one scan per folder.
-
-    Args:
-        root: the folder with `data_stereo_flow_multiview/`, `data_scene_flow_multiview/`, or both.
-        parts: "training", "testing" or both.
-        frames: which frames, 0 to 20; scenes without any of them are left out.
-
-    Returns:
-        The scenes, sorted; frames in ascending order, the same of both cameras.
+    """The scenes in the folders that have any of `frames`, sorted; frames in ascending order, the same of both cameras.
 
     Raises:
         NDICError: there are no such images, or one has no partner of the other camera (all are named).
@@ -156,17 +130,15 @@ def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] =
             cameras = next((names for names in CAMERAS if any((base / name).is_dir() for name in names)), None)
             if cameras is None:
                 continue
-            absent = [base / name for name in cameras if not (base / name).is_dir()]
-            if absent:  # name the folder once, not each of its images
-                unpaired += absent
+            if absent := [base / name for name in cameras if not (base / name).is_dir()]:
+                unpaired += absent  # the folder once, not each of its images
                 continue
             left, right = (_frames(base / name, frames) for name in cameras)
             for number in sorted({*left, *right}):
                 ours, theirs = left.get(number, {}), right.get(number, {})
-                for camera, lacking in zip(
-                    cameras, (theirs.keys() - ours.keys(), ours.keys() - theirs.keys()), strict=True
-                ):
-                    unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for frame in lacking]
+                lacking = [(cameras[0], frame) for frame in theirs.keys() - ours.keys()]
+                lacking += [(cameras[1], frame) for frame in ours.keys() - theirs.keys()]
+                unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for camera, frame in lacking]
                 found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
     if unpaired:
         missing = by_folder(path.relative_to(root) for path in unpaired)
@@ -191,7 +163,7 @@ def scene_of(image: Path) -> str:
 
 def list_file(root: Path, name: str) -> Path | None:
     """A list file in `root` or else in `root/data_paths`, if it exists."""
-    return next((folder / name for folder in (root, root / "data_paths") if (folder / name).is_file()), None)
+    return next((file for file in (root / name, root / "data_paths" / name) if file.is_file()), None)
 
 
 def read_list(file: Path, root: Path) -> list[Pair]:
@@ -200,13 +172,6 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     Backslashes are read as slashes; a leading slash and blank lines are ignored. Lists name `image_2` and `image_3`;
     where only `colored_0` and `colored_1` exist, these are used. Where `root` is itself the folder `data_paths`, paths
     are relative to its parent folder if the images are there.
-
-    Args:
-        file: the list.
-        root: the folder that its paths are relative to.
-
-    Returns:
-        Paths (x, y) in the order of the file.
 
     Raises:
         NDICError: the list is unreadable, empty, has an odd number of lines, leaves `root` by `..` or a drive
@@ -219,12 +184,11 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     lines = [line.strip().replace("\\", "/").lstrip("/") for line in text.splitlines() if line.strip()]
     if not lines or len(lines) % 2:
         raise NDICError(f"{file} has {len(lines)} lines: a list has two per pair, x and then y")
-    outside = sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)})
-    if outside:
+    if outside := sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)}):
         raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
     if root.resolve().name == "data_paths" and not (root / lines[0]).exists():
         root = root.resolve().parent
-    paths = {line: _as_found(root, line) for line in set(lines)}
+    paths = {line: _as_found(root / line) for line in set(lines)}
     present = {folder: set(visible_files(folder)) for folder in {p.parent for p in paths.values()} if folder.is_dir()}
     missing = [path for path in paths.values() if path.name not in present.get(path.parent, ())]
     missing = {path if path.parent in present else path.parent for path in missing}
@@ -234,12 +198,10 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     return [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
 
 
-def _as_found(root: Path, line: str) -> Path:
-    path = root / line
+def _as_found(path: Path) -> Path:
     camera = dict(zip(*CAMERAS, strict=True)).get(path.parent.name)
-    if camera and not path.parent.is_dir() and path.parent.with_name(camera).is_dir():
-        return path.parent.with_name(camera) / path.name
-    return path
+    renamed = path.parent.with_name(camera) if camera else path.parent
+    return renamed / path.name if renamed.is_dir() and not path.parent.is_dir() else path
 
 
 def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]:

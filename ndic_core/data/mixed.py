@@ -78,14 +78,16 @@ class MixedPairs:
     def to(self, device: torch.device) -> "MixedPairs":
         """As `Pairs.to`; with all pixels on a GPU, the crops of a batch are computed in one pass."""
         self.device = device
-        if device.type == "cuda" and GpuImages.bytes(self._sets()) < torch.cuda.mem_get_info(device)[0] / 4:
+        needed = sum(pairs.images.nbytes for pairs in self._sets())
+        if device.type == "cuda" and needed < torch.cuda.mem_get_info(device)[0] / 4:
             self.preload(device)
         return self
 
     def preload(self, device: torch.device) -> None:
         """Copy the pixels of all pairs to a device."""
-        crops = [_largest_crop(pairs, self.size) for pairs in self._sets()]
-        max_crop = tuple(map(max, zip(*crops, strict=True)))
+        sizes = [pairs.size for pairs in self._sets()]
+        max_width = max(min(width, round(height * self.size[1] / self.size[0])) for height, width in sizes)
+        max_crop = max(height for height, _ in sizes), max_width
         self.device, self._preloaded = device, GpuImages(self._sets(), device, max_crop)
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -110,8 +112,7 @@ class MixedPairs:
 
     def camera(self, indices: Sequence[int]) -> list[str | None]:
         """The camera of x of some pairs, as `Pairs.camera`."""
-        shown = (self._crop(i, self._generator(i))[:2] for i in indices)
-        return [pairs.cameras[number] for pairs, number in shown]
+        return [pairs.cameras[number] for pairs, number, _ in map(self._crop, indices)]
 
     def with_ground_truth(self, indices: Sequence[int]) -> list[int]:
         """The positions in `indices` of pairs with ground-truth disparity: the street's, if it was loaded with it."""
@@ -120,25 +121,25 @@ class MixedPairs:
     def ground_truth(self, indices: Sequence[int]) -> Tensor:
         """Disparities of the crops in `batch`, (B, H, W), for pairs that have them, as `Pairs.ground_truth`; NaN where
         y's crop does not contain the match. On the CPU."""
-        crops = [self._crop(i, self._generator(i)) for i in indices]
-        return torch.stack(
-            [_disparity(pairs.ground_truth([number])[0], box, self.size) for pairs, number, box in crops]
-        )
+        crops = map(self._crop, indices)
+        maps = [_disparity(pairs.ground_truth([number])[0], box, self.size) for pairs, number, box in crops]
+        return torch.stack(maps)
 
     def _sets(self) -> list[Pairs]:
         return [pairs for pairs in (self.real, self.native, self.street) if pairs is not None]
-
-    def _generator(self, i: int) -> np.random.Generator:
-        """The random generator of number `i` of this epoch."""
-        return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: another seed than the batches' mirroring
 
     def _view(self, pairs: Pairs, number: int, box: Box) -> Tensor:
         """A crop of both images of a pair, (2, 3, H, W) of `size`, from 0 to 255."""
         images = pairs.pixels([number])[0].permute(0, 3, 1, 2).to(self.device)
         return resized_crop(images, *box, self.size, antialias=True).float()
 
-    def _crop(self, i: int, rng: np.random.Generator) -> tuple[Pairs, int, Box]:
-        """The pair that is number `i` of this epoch, and its crop."""
+    def _generator(self, i: int) -> np.random.Generator:
+        """The random generator of number `i` of this epoch."""
+        return np.random.default_rng([self.seed, self.epoch, i + 1])  # + 1: another seed than the batches' mirroring
+
+    def _crop(self, i: int, rng: np.random.Generator | None = None) -> tuple[Pairs, int, Box]:
+        """The pair that is number `i` of this epoch, and its crop; `rng` is that of `_generator`."""
+        rng = rng or self._generator(i)
         if i < len(self.real):
             pairs, number = self.real, i
             height = round(pairs.size[0] * rng.uniform(MIN_CROP, 1))
@@ -147,16 +148,12 @@ class MixedPairs:
             pairs, number = self.native, (self.epoch * per_epoch + i - len(self.real)) % len(self.native)
             height = _window_height(pairs, self.size, rng)
         else:
-            pairs, number = self.street, self._scene(i)
+            per_epoch = len(self) - self.first_street
+            pairs, number = self.street, (self.epoch * per_epoch + i - self.first_street) % len(self.street)
             if rng.uniform() >= self.window_fraction:
                 return pairs, number, (0, 0, *pairs.size)
             height = _window_height(pairs, self.size, rng)
         return pairs, number, random_crop(pairs, height, self.size, rng)
-
-    def _scene(self, i: int) -> int:
-        """Which pair of the street is number `i` of this epoch."""
-        per_epoch = len(self) - self.first_street
-        return (self.epoch * per_epoch + i - self.first_street) % len(self.street)
 
 
 def random_crop(pairs: Pairs, height: int, size: tuple[int, int], rng: np.random.Generator) -> Box:
@@ -164,12 +161,6 @@ def random_crop(pairs: Pairs, height: int, size: tuple[int, int], rng: np.random
     width = min(pairs.size[1], round(height * size[1] / size[0]))
     top, left = rng.integers(pairs.size[0] - height + 1), rng.integers(pairs.size[1] - width + 1)
     return int(top), int(left), height, width
-
-
-def _largest_crop(pairs: Pairs, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that no crop of `pairs` exceeds."""
-    height, width = pairs.size
-    return height, min(width, round(height * size[1] / size[0]))
 
 
 def _window_height(pairs: Pairs, size: tuple[int, int], rng: np.random.Generator) -> int:

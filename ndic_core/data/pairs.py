@@ -129,7 +129,6 @@ def load_pairs(
     crop: tuple[int, int] | None = None,
     scene_of: Callable[[Path], str] = str,
     progress: bool = True,
-    camera_of: Callable[[Path], str | None] | None = None,
 ) -> Pairs:
     """Pairs from image files: centre crop, resize, cached on disk.
 
@@ -139,10 +138,9 @@ def load_pairs(
         crop: height and width of the centre crop that is resized; None takes the largest one of the aspect of `size`.
         scene_of: the scene of an image file; the file itself where left out.
         progress: show a bar on stderr while images are decoded for the first time.
-        camera_of: the camera of an image file, "left", "right" or None; by the names of its folders where left out.
 
     Returns:
-        The pairs, in the order of `paths`.
+        The pairs, in the order of `paths`; their cameras by the names of the files' folders.
 
     Raises:
         NDICError: images are missing, damaged, grey, of more than 8 bits per channel, smaller than the crop, or of
@@ -183,16 +181,11 @@ def load_pairs(
     root = os.path.commonpath([file.parent for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
-    cameras = [(camera_of or _camera)(x) for x, _ in paths]
-    return Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=cameras)
+    return Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=[_camera(x) for x, _ in paths])
 
 
 def stored_size(file: Path, crop: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Height and width of an image file, from its header.
-
-    Raises:
-        NDICError: `load_pairs` refuses the file, or it is smaller than `crop`.
-    """
+    """Height and width of an image file, from its header; `NDICError` if `load_pairs` refuses it."""
     height, width = image_size(file, modes=COLOUR_MODES, max_pixels=MAX_STORED_PIXELS)
     if crop and (height < crop[0] or width < crop[1]):
         raise NDICError(f"{file}: {height} × {width}, smaller than the crop of {crop[0]} × {crop[1]}")
@@ -202,17 +195,12 @@ def stored_size(file: Path, crop: tuple[int, int] | None = None) -> tuple[int, i
 def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
     """An image file, cropped and resized, uint8 (H, W, 3)."""
     image = decode_image(file, modes=COLOUR_MODES, max_pixels=MAX_STORED_PIXELS)
-    height, width = crop or _largest_crop(size, (image.height, image.width))
+    scale = min(image.height / size[0], image.width / size[1])  # of the largest crop
+    height, width = crop or (round(size[0] * scale), round(size[1] * scale))
     # Whole pixels, rounded as torchvision's centre crop does.
     top, left = round((image.height - height) / 2), round((image.width - width) / 2)
     box = (left, top, left + width, top + height)
     return np.asarray(image.crop(box).resize(size[::-1], RESAMPLING))
-
-
-def _largest_crop(shape: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the largest crop with the aspect of `shape`."""
-    scale = min(within[0] / shape[0], within[1] / shape[1])
-    return round(shape[0] * scale), round(shape[1] * scale)
 
 
 def _or_reason(read: Callable, *arguments):
@@ -224,8 +212,7 @@ def _or_reason(read: Callable, *arguments):
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    problems = list(dict.fromkeys(problems))
-    if problems:
+    if problems := list(dict.fromkeys(problems)):
         count = f"{len(problems)} {'image' if len(problems) == 1 else 'images'}"
         raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
 

@@ -14,15 +14,14 @@ def embedded_pair(width: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
     and resized. The disparities grow with the width: up to some 22 pixels at 256.
 
     Args:
-        width: of the images, pixels: even, 2 or more; the height is half of it.
+        width: of the images, pixels: even, 2 or more.
 
     Raises:
         NDICError: another width, or scikit-image is not installed.
 
     Example:
-        >>> x, y = embedded_pair(128)
-        >>> x.shape, y.shape
-        (torch.Size([3, 64, 128]), torch.Size([3, 64, 128]))
+        >>> [view.shape for view in embedded_pair(128)]
+        [torch.Size([3, 64, 128]), torch.Size([3, 64, 128])]
     """
     if width < 2 or width % 2:
         raise NDICError(f"the photographs are twice as wide as high: choose an even width of 2 or more, not {width}")

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Collection
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def real_pairs(
             than `size`.
         size: height and width.
         exclude: names, without extension, of pairs not to train on, for example those of the test set.
-        progress: show a bar on stderr while images are decoded for the first time.
+        progress: as for `load_pairs`.
 
     Raises:
         NDICError: images are missing or cannot be used (all are named), `exclude` has an unknown name, or the split
@@ -44,7 +45,7 @@ def real_pairs(
     if split == "train":
         height = round(STORED_SCALE * size[0])
         size = (height, round(STORED_ASPECT * height))
-    return load_pairs(_of_split(root, root, split, exclude), size, scene_of=_stem, progress=progress)
+    return load_pairs(_of_split(root, root, split, exclude), size, scene_of=attrgetter("stem"), progress=progress)
 
 
 def native_pairs(
@@ -83,7 +84,7 @@ def native_pairs(
         raise NDICError(
             f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
         )
-    pairs = load_pairs(chosen, smallest, smallest, scene_of=_stem, progress=progress)
+    pairs = load_pairs(chosen, smallest, smallest, scene_of=attrgetter("stem"), progress=progress)
     if split == "train":
         return pairs
     boxes = [random_crop(pairs, size[0], size, np.random.default_rng([number])) for number in range(len(pairs))]
@@ -117,9 +118,8 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
         NDICError: images are missing, or none would remain to train on.
     """
     names = [left.stem for left, _ in _matched(root)]
-    index = root / "index.tsv"
     candidates = names
-    if index.exists():
+    if (index := root / "index.tsv").exists():
         with index.open(encoding="utf-8", newline="") as file:
             origin = {row.get("id"): row.get("set") or "" for row in csv.DictReader(file, delimiter="\t")}
         candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
@@ -127,10 +127,6 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
         origin = "" if candidates is names else f", {len(candidates)} of them from KITTI 2015 by index.tsv"
         raise NDICError(f"{root} has {len(names)} pairs{origin}; {count} are held out to validate on: more are needed")
     return set(candidates[-count:])
-
-
-def _stem(path: Path) -> str:
-    return path.stem
 
 
 def _matched(root: Path) -> list[tuple[Path, Path]]:

@@ -63,19 +63,12 @@ def test_a_file_that_replaces_another_is_noticed(tmp_path):
     assert first_image(red)[2].min() == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk", None])
-def test_a_damaged_cache_file_is_built_again(damage, file, cache_folder):
+@pytest.mark.parametrize("damage", [b"", b"[1, 2]", None])
+def test_damaged_files_of_the_cache_are_made_again(damage, file, cache_folder):
     before = first_image(file)
-    (cached,) = cache_folder.glob("*.npy")
-    cached.write_bytes(cached.read_bytes()[:-100] if damage is None else damage)
+    for cached in (*cache_folder.glob("*.npy"), cache_folder / "digests.json"):
+        cached.write_bytes(cached.read_bytes()[:-10] if damage is None else damage)
     assert torch.equal(first_image(file), before)
-
-
-@pytest.mark.parametrize("content", ["not json", "[1, 2]"])
-def test_a_damaged_digest_index_is_built_again(content, file, cache_folder):
-    first_image(file)
-    (cache_folder / "digests.json").write_text(content)
-    first_image(file)
     assert len(json.loads((cache_folder / "digests.json").read_text())) == 1
 
 
@@ -84,14 +77,12 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from ndic_core.data.cache import cached_arrays
-
 def images():
     with Path(sys.argv[1]).open("a") as log:
         log.write("built\\n")
     for i in range(20):
         time.sleep(float(sys.argv[2]))
         yield (np.full((8, 8, 3), i, np.uint8),)
-
 (array,) = cached_arrays(["race"], [((20, 8, 8, 3), "uint8")], images, progress=False)
 assert array[:, 0, 0, 0].tolist() == list(range(20))
 """

@@ -46,26 +46,16 @@ def test_a_shift_is_found_and_undone(shift, drop, causal):
     assert torch.allclose(moved[(slice(None), *inner)], x[(slice(None), *inner)], atol=1e-6)
 
 
-def test_a_causal_match_does_not_look_ahead():
-    x, y = torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(2))
-    changed = x.clone()
-    changed[0, 20, 30] = 0
-    changed[0, 20, 31:] = 0
-    changed[0, 21:] = 0
-    before, after = (block_matching(view, y, (-8, 8), causal=True) for view in (x, changed))
-    assert torch.equal(before.disparity[:20], after.disparity[:20])
-    assert torch.equal(before.disparity[20, :31], after.disparity[20, :31])
-    assert not torch.equal(before.disparity[21:], after.disparity[21:])
-
-
 @pytest.mark.parametrize("place", [(0, 0), (0, 20), (12, 0), (12, 20)])
-def test_a_causal_match_does_not_depend_on_its_own_sample(place):
+def test_a_causal_match_depends_on_earlier_samples_only(place):
     x, y = torch.rand(2, 1, 24, 32, generator=torch.Generator().manual_seed(3))
-    changed = x.clone()
-    changed[0, place[0], place[1]] += 1
+    own, changed = 32 * place[0] + place[1], x.clone()
+    changed.view(-1)[own:] += 1
+    changed.view(-1)[own + 1 :: 2] = 0
     before, after = (block_matching(view, y, (-8, 8), causal=True) for view in (x, changed))
     for old, new in zip(before, after, strict=True):
-        assert old[place] == new[place]
+        assert torch.equal(old.flatten()[: own + 1], new.flatten()[: own + 1])
+    assert not torch.equal(before.disparity, after.disparity)
 
 
 @pytest.mark.parametrize("shape", [(4, 8192), (8192, 4)])
@@ -93,10 +83,6 @@ def test_gaussian_views_have_the_entropy_of_the_formula(correlation, groups):
         bits = conditional_entropy(x, known, columns=(-4, 4), groups=groups)
         assert bits.gaussian == pytest.approx(expected, abs=0.02)
         assert bits.histogram == pytest.approx(expected, abs=0.04)
-
-
-def test_equal_views_have_no_conditional_entropy():
-    x = image(noise(1)[0])
     assert conditional_entropy(x, x, columns=(0, 0)) == (0, 0)
 
 
@@ -106,13 +92,6 @@ def test_y_of_the_street_saves_bits_and_another_scene_does_not(scenes):
     for kind in ("gaussian", "histogram"):
         assert getattr(known, kind) < getattr(alone, kind) - 0.15
         assert abs(getattr(foreign, kind) - getattr(alone, kind)) < 0.12
-
-
-def test_identical_viewpoints_leave_the_noise():
-    pair = Street(baseline=0, exposure=0).pair(20_000_002)
-    floor = bits_of_a_gaussian(0.008 * 255)
-    bits = conditional_entropy(pair.x[1], pair.y[1])
-    assert floor < bits.histogram < floor + 0.55  # half a bit is y's own noise
 
 
 def test_the_true_disparity_is_found_on_the_street(scenes):
@@ -134,14 +113,10 @@ def test_warping_interpolates():
     ("wrong", "sentence"),
     [
         (lambda: block_matching(torch.rand(3, 8, 8), torch.rand(3, 8, 9)), "of one shape"),
-        (lambda: block_matching(torch.rand(8, 8), torch.rand(8, 8)), "of one shape"),
         (lambda: block_matching(*torch.rand(2, 3, 8, 8), columns=(4, 2)), "a range"),
         (lambda: block_matching(*torch.rand(2, 3, 8, 8), patch=4), "odd"),
         (lambda: conditional_entropy(torch.rand(3, 64, 64)), "one channel"),
         (lambda: conditional_entropy(torch.rand(16, 16)), "too few"),
-        (lambda: conditional_entropy(torch.rand(1, 1000), groups=1), "0 samples are too few"),
-        (lambda: conditional_entropy(torch.full((64, 64), torch.nan)), "divide 8-bit values by 255"),
-        (lambda: conditional_entropy(torch.ones(64, 64, dtype=torch.uint8)), "divide 8-bit values by 255"),
         (lambda: conditional_entropy(torch.rand(64, 64), 255 * torch.rand(64, 64)), "divide 8-bit values by 255"),
         (lambda: block_matching(torch.rand(3, 0, 8), torch.rand(3, 0, 8)), "no pixel"),
     ],

@@ -69,17 +69,13 @@ def frame(path: Path) -> int:
     return int(path.stem[-2:])
 
 
-# KITTI Stereo
-
-
 def test_stereo_has_the_published_sizes_and_frames(full):
     for split in SPLITS:
         pairs = kitti.stereo_pairs(full, split)
         assert len(pairs) == len(set(pairs)) == kitti.STEREO_PAIRS[split]
         part, frames = kitti.STEREO_FRAMES[split]
         assert {(x.parts[-3], frame(x)) for x, _ in pairs} == {(part, number) for number in frames}
-        swapped = {(y, x) for x, y in pairs}
-        assert swapped == set(pairs)
+        assert {(y, x) for x, y in pairs} == set(pairs)
         assert all(x.name == y.name and x.parent != y.parent for x, y in pairs)
 
 
@@ -99,24 +95,15 @@ def test_images_without_partner_are_all_named(small):
     assert "testing/image_2: 000003_10.png; " in message
     assert "testing/image_3: 000004_10.png; run python -m data_prep.kitti in a clone" in message
     assert "000004_10.png, 000005_08.png" in refusal(kitti.general_pairs, small, "train")  # needs every frame
-
-
-def test_a_missing_camera_is_named_once(tmp_path):
-    plant(tmp_path, "data_scene_flow_multiview/testing/image_2/000000_10.png")
-    message = refusal(kitti.stereo_pairs, tmp_path, "test")
-    assert "data_scene_flow_multiview/testing: image_3; run python" in message
+    plant(small, "data_scene_flow_multiview/testing/image_2/000000_10.png")
+    assert "data_scene_flow_multiview/testing: image_3;" in refusal(kitti.stereo_pairs, small, "test")  # named once
 
 
 @pytest.mark.parametrize("pairs", [kitti.stereo_pairs, kitti.general_pairs])
 def test_an_empty_or_missing_folder(pairs, tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(NDICError, match=r"contains no KITTI images: expected are .* python -m data_prep\.kitti"):
-            pairs(root, "train")
-    with pytest.raises(NDICError, match="no split 'validation': choose train, val or test"):
-        pairs(tmp_path, "validation")
-
-
-# KITTI General
+        assert "contains no KITTI images: expected are" in refusal(pairs, root, "train")
+    assert "no split 'validation': choose train, val or test" in refusal(pairs, tmp_path, "validation")
 
 
 def test_general_has_the_published_sizes_and_scenes(full):
@@ -140,11 +127,9 @@ def test_general_of_a_small_collection(small):
     assert {scene(x)[2] for x, _ in pairs["val"] + pairs["test"]} == {"000004"}  # published as held out
     assert [len(pairs[split]) for split in SPLITS] == [7 * 36, 7, 29]
     kitti_tree(small / "one", {"data_scene_flow_multiview/training": [0]})
-    with pytest.raises(NDICError, match="at least two scenes with several frames"):
-        kitti.general_pairs(small / "one", "train")
     kitti_tree(small / "still", {"data_scene_flow_multiview/testing": [0, 1]}, frames=[10])
-    with pytest.raises(NDICError, match="at least two scenes with several frames"):
-        kitti.general_pairs(small / "still", "test")
+    for name, split in (("one", "train"), ("still", "test")):
+        assert "at least two scenes with several frames" in refusal(kitti.general_pairs, small / name, split)
 
 
 def test_scenes_are_held_out_from_training_folders_where_there_are_no_others(tmp_path):
@@ -160,8 +145,6 @@ def test_the_draw_does_not_depend_on_the_order_of_the_files(small, monkeypatch):
     monkeypatch.setattr(kitti, "visible_files", lambda place: random.sample(found := scan(place), len(found)))
     assert [kitti.general_pairs(small, split) for split in SPLITS] == pairs
 
-
-# Lists
 
 LINES = [
     "data_scene_flow_multiview/training/image_3/000001_10.png",
@@ -179,27 +162,14 @@ def test_a_list_takes_precedence(place, ending, small):
         assert pairs(small, "val") == [tuple(small / line for line in LINES)]
         assert len(pairs(small, "val", lists=False)) > 1
         assert len(pairs(small, "test")) > 1
+        if place == "data_paths":  # which may be the data set's path itself
+            assert pairs(small / place, "val") == pairs(small, "val")
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda line: "/" + line,
-        lambda line: "./" + line,
-        lambda line: line.replace("/", "\\"),
-        lambda line: f" {line} \n",
-    ],
-)
-def test_spellings_of_a_path(write, small):
-    (small / "KITTI_stereo_test.txt").write_text("\ufeff" + "\n".join(map(write, LINES)), encoding="utf-8")
-    assert kitti.stereo_pairs(small, "test") == [tuple(small / line for line in LINES)]
-
-
-def test_the_folder_of_lists_as_dataset_path(small):
-    lists = small / "data_paths"
-    lists.mkdir()
-    (lists / "KITTI_stereo_test.txt").write_text("\n".join(LINES))
-    assert kitti.stereo_pairs(lists, "test") == [tuple(small / line for line in LINES)]
+def test_spellings_of_a_path(small):
+    spelt = [f"/{LINES[0]}", LINES[1].replace("/", "\\"), f"./{LINES[0]}", f" {LINES[1]} \n"]
+    (small / "KITTI_stereo_test.txt").write_text("\ufeff" + "\n".join(spelt), encoding="utf-8")
+    assert kitti.stereo_pairs(small, "test") == 2 * [tuple(small / line for line in LINES)]
 
 
 def test_lists_apply_to_the_camera_names_of_2012(tmp_path):
@@ -213,26 +183,17 @@ def test_lists_apply_to_the_camera_names_of_2012(tmp_path):
 @pytest.mark.parametrize(
     ("content", "messages"),
     [
-        ("\n".join([*LINES, LINES[0]]), ["has 3 lines: a list has two per pair"]),
+        (LINES[0], ["has 1 lines: a list has two per pair"]),
         ("", ["has 0 lines"]),
-        (
-            "\n".join(["../a.png", "c:\\b.png", *LINES]),
-            ["names paths outside", "../a.png, c:/b.png; paths are relative"],
-        ),
-        (
-            "\n".join([*LINES, "data_scene_flow_multiview/training/image_2/000099_10.png", "gone/a.png"]),
-            ["lists files that are not in", "data_scene_flow_multiview/training/image_2: 000099_10.png", ".: gone;"],
-        ),
-        (b"\xff\xfe\x00", ["cannot be read as a list"]),
+        ("../a.png\nc:\\b.png", ["names paths outside", "../a.png, c:/b.png; paths are relative"]),
+        (LINES[0].replace("_1", "_9") + "\ngone/a.png", ["that are not in", "image_3: 000001_90.png", ".: gone;"]),
+        ("\xff", ["cannot be read as a list"]),
     ],
 )
 def test_wrong_lists(content, messages, small):
-    (small / "KITTI_stereo_train.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (small / "KITTI_stereo_train.txt").write_text(content, encoding="latin-1")
     message = refusal(kitti.stereo_pairs, small, "train")
     assert all(part in message for part in ["KITTI_stereo_train.txt", *messages])
-
-
-# Cityscapes
 
 
 def test_cityscape_has_the_official_sizes(tmp_path, monkeypatch):
@@ -250,7 +211,12 @@ def test_cityscape_has_the_official_sizes(tmp_path, monkeypatch):
         assert all(str(y) == str(x).replace("leftImg8bit", "rightImg8bit") for x, y in pairs)
 
 
-def test_cityscapes_images_without_partner_are_all_named(tmp_path):
+def test_incomplete_cityscape(tmp_path):
+    message = refusal(cityscape.pairs, tmp_path, "val")
+    assert "has no leftImg8bit/val/ and no rightImg8bit/val/; run python -m data_prep.cityscape in a clone" in message
+    for side in cityscape.SIDES:
+        (tmp_path / side / "val").mkdir(parents=True)
+    assert "contain no images" in refusal(cityscape.pairs, tmp_path, "val")
     for side in cityscape.SIDES:
         names = (f"{side}/val/city{city}/city{city}_{number}_{side}.png" for city in range(2) for number in range(3))
         plant(tmp_path, *names, f"{side}/val/city0/.hidden_{side}.png", f"{side}/val/readme.txt")
@@ -260,17 +226,6 @@ def test_cityscapes_images_without_partner_are_all_named(tmp_path):
     message = refusal(cityscape.pairs, tmp_path, "val")
     assert "leftImg8bit/val/city0: city0_2_leftImg8bit.png; " in message
     assert "rightImg8bit/val/city1: city1_1_rightImg8bit.png; " in message
-
-
-def test_missing_cityscape(tmp_path):
-    message = refusal(cityscape.pairs, tmp_path, "val")
-    assert "has no leftImg8bit/val/ and no rightImg8bit/val/; run python -m data_prep.cityscape in a clone" in message
-    for side in cityscape.SIDES:
-        (tmp_path / side / "val").mkdir(parents=True)
-    assert "contain no images" in refusal(cityscape.pairs, tmp_path, "val")
-
-
-# Own folders
 
 
 def names(pairs) -> list[str]:
@@ -299,8 +254,7 @@ def test_two_folders_of_any_name(tmp_path):
 def test_own_folders_with_splits(tmp_path):
     plant(tmp_path, *(f"{split}/{side}/{split}.webp" for split in ("train", "test") for side in ("left", "right")))
     assert [names(folder.pairs(tmp_path, split)) for split in ("train", "test")] == [["train"], ["test"]]
-    with pytest.raises(NDICError, match=r"has train/ and test/ but no val/: put pairs into val/left and val/right"):
-        folder.pairs(tmp_path, "val")
+    assert "has train/ and test/ but no val/: put pairs into val/left" in refusal(folder.pairs, tmp_path, "val")
 
 
 def test_wrong_own_folders(tmp_path):

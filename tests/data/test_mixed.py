@@ -1,6 +1,5 @@
 """The data set Mixed: real pairs, windows and the street's pairs with random crops and colours in every epoch."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -58,82 +57,68 @@ def windowed(real_folder, native_folder, tmp_path, **changes):
 
 def mixed(real_folder, tmp_path, **changes):
     """A configuration with 4 pairs to train on and 30 to validate on, in both orders: 8 + 3 pairs in an epoch."""
-    data = dict(
-        dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1], test=False
-    )
-    return teaching(real_folder, tmp_path, **{**data, **changes})
+    data = dict(dataset_name="Mixed", dataset_path=str(real_folder), resize=list(SIZE), street_pairs=[5, 1, 1])
+    return teaching(real_folder, tmp_path, **{**data, "test": False, **changes})
+
+
+def loaded(config, split="train"):
+    return load_split(config, split, progress=False)
 
 
 def test_an_epoch_has_every_real_pair_in_both_orders_and_its_share_of_the_street(real_folder, tmp_path):
-    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False)
+    pairs = loaded(mixed(real_folder, tmp_path))
     assert (len(pairs.real), len(pairs)) == (8, 11)
-    assert sorted(pairs.real.names) == sorted(
-        f"{a}/{i:03d}.png with {b}/{i:03d}.png"
-        for a, b in (("image_2", "image_3"), ("image_3", "image_2"))
-        for i in range(4)
-    )
-    seen = [pairs.in_epoch(epoch)._scene(i) for epoch in range(5) for i in range(8, 11)]
+    sides = ("image_2", "image_3"), ("image_3", "image_2")
+    assert set(pairs.real.names) == {f"{a}/{i:03d}.png with {b}/{i:03d}.png" for a, b in sides for i in range(4)}
+    seen = [pairs.in_epoch(epoch)._crop(i)[1] for epoch in range(5) for i in range(8, 11)]
     assert seen == [0, 1, 2, 3, 4] * 3  # every scene of the street in turn
     assert pairs.epoch == 0
 
 
 def test_validation_is_the_pairs_held_out_whole_and_unchanged(real_folder, tmp_path):
-    pairs = load_split(mixed(real_folder, tmp_path), "val", progress=False)
+    pairs = loaded(mixed(real_folder, tmp_path), "val")
     assert isinstance(pairs, Pairs)
-    assert len(pairs) == 60
-    assert pairs.size == SIZE
-    numbers = {round(255 * pairs[i][0][2].mean().item()) for i in range(60)}
-    assert numbers == set(range(4, 34))
+    assert (len(pairs), pairs.size) == (60, SIZE)
+    assert {round(255 * x[2].mean().item()) for x in pairs.batch(range(60))[0]} == set(range(4, 34))
 
 
 def test_held_out_are_the_last_of_kitti_2015_where_origins_are_known(tmp_path):
-    for folder in ("image_2", "image_3"):
-        (tmp_path / folder).mkdir()
-        for i in range(6):
-            (tmp_path / folder / f"{i}.webp").touch()
-    assert held_out(tmp_path, 2) == {"4", "5"}
-    with (tmp_path / "index.tsv").open("w", newline="") as file:
-        rows = csv.writer(file, delimiter="\t")
-        rows.writerow(["id", "set", "path"])
-        rows.writerows([i, "kitti2015_a/1" if i < 4 else "kitti_road/1", ""] for i in range(6))
-    assert held_out(tmp_path, 2) == {"2", "3"}
+    write_pairs(tmp_path, 6, (1, 1), shift=0, step=0, extra_row=False)
+    assert held_out(tmp_path, 2) == {"004", "005"}
+    rows = [f"{i:03d}\t{'kitti2015/000007' if i < 4 else 'kitti_road/1'}\t" for i in range(6)]
+    (tmp_path / "index.tsv").write_text("\n".join(["id\tset\tpath", *rows]))
+    assert held_out(tmp_path, 2) == {"002", "003"}
     with pytest.raises(ndic.NDICError, match=r"6 pairs, 4 of them from KITTI 2015 by index.tsv; 6 are held out"):
         held_out(tmp_path, 6)
 
 
 def test_excluded_pairs_are_not_trained_on(real_folder, tmp_path):
     config = mixed(real_folder, tmp_path, exclude=["001", "030"])
-    pairs = load_split(config, "train", progress=False)
+    pairs = loaded(config)
     assert {name[8:11] for name in pairs.real.names} == {"000", "002", "003"}
-    assert len(load_split(config, "val", progress=False)) == 60
+    assert len(loaded(config, "val")) == 60
     with pytest.raises(ndic.NDICError, match=r"exclude: .* has no pairs 1\.png, 77; name them without"):
-        load_split(mixed(real_folder, tmp_path, exclude=["77", "1.png"]), "train", progress=False)
+        loaded(mixed(real_folder, tmp_path, exclude=["77", "1.png"]))
 
 
 def test_the_recipe_excludes_the_pairs_of_the_results(shared):
     """Frames of one drive are in both folders, and two pairs to validate on are there a second time."""
-    root = shared / "data" / "kitti_train"
-    with (root / "index.tsv").open(encoding="utf-8", newline="") as file:
-        drive = [row["id"] for row in csv.DictReader(file, delimiter="\t") if row["set"].startswith("kitti_odom")]
+    lines = (shared / "data" / "kitti_train" / "index.tsv").read_text(encoding="utf-8").splitlines()
+    drive = [name for name, origin, *_ in (line.split("\t") for line in lines) if origin.startswith("kitti_odom")]
     for stage in load_recipe("pretrain").values():
         assert set(stage.config.exclude) == {*drive, "224", "242"}
 
 
-def test_no_curve_of_random_crops(real_folder, tmp_path):
+def test_there_is_no_test_split_and_no_curve_of_random_crops(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="split train of dataset_name: Mixed changes with every epoch: use val"):
         draw_curves(mixed(real_folder, tmp_path), tmp_path / "c.csv", [], [("bls17", "MSE")], split="train")
-
-
-def test_there_is_no_test_split(real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match="to train on and has no pairs to test on"):
-        load_split(mixed(real_folder, tmp_path), "test", progress=False)
-    with pytest.raises(ndic.NDICError, match="test: dataset_name: Mixed has no pairs to test on; set test: False"):
-        mixed(real_folder, tmp_path, test=True)
+        loaded(mixed(real_folder, tmp_path), "test")
 
 
 def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
     """Same crop and colours in x and y, but for brightness. The draws depend on seed, epoch and number only."""
-    pairs = load_split(mixed(real_folder, tmp_path), "train", progress=False).in_epoch(3)
+    pairs = loaded(mixed(real_folder, tmp_path)).in_epoch(3)
     pairs.real.images = np.random.default_rng(0).integers(0, 256, pairs.real.images.shape, dtype=np.uint8)
     numbers = [5, 9, 0, 3]
     x, y = pairs.batch(numbers)
@@ -146,7 +131,7 @@ def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
             top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
             views = transforms.resized_crop(views, top, left, h, w, SIZE, antialias=True) / 255
         else:
-            views = torch.stack(pairs.street[pairs._scene(i)])
+            views = torch.stack(pairs.street[pairs._crop(i)[1]])
             rng.uniform()  # whether it is a window
         brightness, contrast, saturation = rng.uniform(0.8, 1.2, 3)
         views = transforms.adjust_brightness(views, brightness)
@@ -158,85 +143,51 @@ def test_a_batch_equals_torchvision_applied_to_each_pair(real_folder, tmp_path):
 
 
 def test_the_streets_share_may_be_chosen(real_folder, tmp_path):
-    lengths = [
-        len(load_split(mixed(real_folder, tmp_path, synthetic_fraction=share), "train", progress=False))
-        for share in (0, 0.25, 0.5)
-    ]
-    assert lengths == [8, 11, 16]
-    alone = load_split(mixed(real_folder, tmp_path, synthetic_fraction=0), "train", progress=False)
-    assert alone.batch([0, 7])[0].shape == (2, 3, *SIZE)
-    with pytest.raises(ndic.NDICError, match="synthetic_fraction: got 1; accepted is a number from 0 to below 1"):
-        mixed(real_folder, tmp_path, synthetic_fraction=1)
+    sets = [loaded(mixed(real_folder, tmp_path, synthetic_fraction=share)) for share in (0, 0.25, 0.5)]
+    assert list(map(len, sets)) == [8, 11, 16]
+    assert sets[0].batch([0, 7])[0].shape == (2, 3, *SIZE)
 
 
 def test_only_the_streets_pairs_have_a_disparity(real_folder, tmp_path):
-    config = mixed(
-        real_folder,
-        tmp_path,
-        model="parallax_attention",
-        matching_loss_weight=1.0,
-        street=dict(noise=0.0, exposure=0.0),
-    )
-    pairs = load_split(config, "train", progress=False)
-    batches = PairLoader(
-        pairs, Fabric(accelerator="cpu", devices=1), config.train_batch_size, epochs=3, matching_loss_weight=1.0
-    )
-    known = 0
-    for batch in batches.epoch(0):
-        assert (batch.disparity is None) == (batch.known is None)
-        for place, disparity in () if batch.known is None else zip(batch.known, batch.disparity, strict=True):
-            known += 1
-            columns = torch.arange(64) - disparity
-            near = disparity.isfinite() & (columns >= 0) & (columns <= 63)
-            y = batch.y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
-            aligned = (y - batch.x[place]).abs().mean(0)[near].mean()
-            assert aligned < (batch.y[place] - batch.x[place]).abs().mean()
-    assert known == 3
-    plain = load_split(config.model_copy(update={"matching_loss_weight": 0}), "train", progress=False)
+    config = mixed(real_folder, tmp_path, model="parallax_attention", matching_loss_weight=1.0)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    loader = PairLoader(loaded(config), fabric, config.train_batch_size, epochs=3, matching_loss_weight=1.0)
+    batches = list(loader.epoch(0))
+    assert all((batch.disparity is None) == (batch.known is None) for batch in batches)
+    assert sum(len(batch.known) for batch in batches if batch.known is not None) == 3
+    plain = loaded(config.model_copy(update={"matching_loss_weight": 0}))
     assert plain.with_ground_truth(range(11)) == []
 
 
 def test_an_interrupted_training_continues_identically(real_folder, tmp_path):
-    changes = dict(
-        model="parallax_attention", matching_loss_weight=1.0, alpha=0, beta=0, distortion_loss="MSE", epochs=2
-    )
-    whole = quiet(mixed(real_folder, tmp_path / "a", **changes))
-    config = mixed(real_folder, tmp_path / "b", **changes)
-    stopped = quiet(config.model_copy(update={"max_minutes": 1e-6})).stopped
-    assert stopped == "max_minutes"
-    again = quiet(config)
-    assert same_weights(whole.model, again.model)
+    changes = dict(model="parallax_attention", matching_loss_weight=1.0, alpha=0, beta=0, epochs=2)
+    whole, config = (mixed(real_folder, tmp_path / name, distortion_loss="MSE", **changes) for name in "ab")
+    assert quiet(config.model_copy(update={"max_minutes": 1e-6})).stopped == "max_minutes"
+    assert same_weights(quiet(whole).model, quiet(config).model)
 
 
 def test_half_of_an_epoch_may_be_windows(real_folder, native_folder, tmp_path):
-    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs = loaded(windowed(real_folder, native_folder, tmp_path))
     assert (len(pairs.real), pairs.first_street, len(pairs)) == (8, 16, 21)
     assert pairs.native.size == NATIVE  # the smallest of all: some have a row more
     assert pairs.street.size == (64, 128)
-    numbers = [pairs.in_epoch(epoch)._crop(i, pairs._generator(i))[1] for epoch in range(2) for i in range(8, 16)]
+    numbers = [pairs.in_epoch(epoch)._crop(i)[1] for epoch in range(2) for i in range(8, 16)]
     assert numbers == [*range(8)] * 2  # every native pair in turn
-    shown = {"whole": 0, "window": 0}
-    for epoch in range(40):
-        of_epoch = pairs.in_epoch(epoch)
-        for i in range(16, 21):
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
-            assert width == 2 * height
-            assert 32 <= height <= 64
-            assert 0 <= top <= 64 - height
-            assert 0 <= left <= 128 - width
-            shown["whole" if (top, left, height, width) == (0, 0, 64, 128) else "window"] += 1
-    assert 70 < shown["window"] < 130  # of 200
+    boxes = [pairs.in_epoch(epoch)._crop(i)[2] for epoch in range(40) for i in range(16, 21)]
+    assert all(width == 2 * height and 32 <= height <= 64 for _, _, height, width in boxes)
+    assert all(0 <= top <= 64 - height and 0 <= left <= 128 - width for top, left, height, width in boxes)
+    assert 70 < boxes.count((0, 0, 64, 128)) < 130  # of 200
 
 
 def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_folder, native_folder, tmp_path):
-    pairs = load_split(windowed(real_folder, native_folder, tmp_path), "train", progress=False)
+    pairs = loaded(windowed(real_folder, native_folder, tmp_path))
     heights = []
     for epoch in range(30):
         of_epoch = pairs.in_epoch(epoch)
         x, y = of_epoch.batch(range(8, 16))
         assert x.shape == y.shape == (8, 3, *SIZE)
         for place, i in enumerate(range(8, 16)):
-            _, number, (_, _, height, width) = of_epoch._crop(i, of_epoch._generator(i))
+            _, number, (_, _, height, width) = of_epoch._crop(i)
             heights.append(height)
             assert (y[place] - x[place])[0].mean().sign() == (1 if number % 2 == 0 else -1)  # the second is swapped
             assert width == min(NATIVE[1], 2 * height)
@@ -247,10 +198,9 @@ def test_windows_have_every_scale_from_the_cameras_own_to_the_whole_view(real_fo
 
 def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
     """Six native pairs are held out, in both orders; the same windows every time, of the camera's resolution."""
-    config = windowed(
-        real_folder, native_folder, tmp_path, model="bls17", epochs=1, lmbda=[0.001, 0.01], alpha=0, beta=0
-    )
-    pairs = load_split(config, "val", progress=False)
+    changes = dict(model="bls17", epochs=1, lmbda=[0.001, 0.01], alpha=0, beta=0)
+    config = windowed(real_folder, native_folder, tmp_path, **changes)
+    pairs = loaded(config, "val")
     assert pairs.parts == {"whole": range(60), "window": range(60, 72)}
     assert len(pairs) == 72
     x, y = pairs.batch(range(60, 72))
@@ -258,8 +208,7 @@ def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
         steps = 255 * (x[i, 0, 0, 1:] - x[i, 0, 0, :-1])
         assert steps.mean().item() == pytest.approx(0.9, abs=0.02)  # a column of the file is a column here
         assert 255 * (y[i, 0] - x[i, 0]).mean().item() == pytest.approx(18 if i % 2 == 0 else -18, abs=1)
-    again = load_split(config, "val", progress=False).batch(range(60, 72))[0]
-    assert torch.equal(x, again)
+    assert torch.equal(x, loaded(config, "val").batch(range(60, 72))[0])
     row = quiet(config).history[-1]
     assert row["cost_low"] < row["cost_middle"] < row["cost_high"]
     assert row["val_loss"] == pytest.approx((row["cost_low"] * row["cost_middle"] * row["cost_high"]) ** (1 / 3))
@@ -268,7 +217,7 @@ def test_windows_are_validated_apart(real_folder, native_folder, tmp_path):
 
 def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tmp_path):
     changes = dict(model="parallax_attention", matching_loss_weight=1.0, street=dict(noise=0.0, exposure=0.0))
-    pairs = load_split(windowed(real_folder, native_folder, tmp_path, **changes), "train", progress=False)
+    pairs = loaded(windowed(real_folder, native_folder, tmp_path, **changes))
     better, larger = [], []
     for epoch in range(6):
         of_epoch = pairs.in_epoch(epoch)
@@ -280,12 +229,10 @@ def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tm
             near = truth[place].isfinite()
             assert ((columns >= 0) & (columns <= 63))[near].all()  # the match of all others is outside y
             found = y[place].gather(-1, columns.where(near, 0).round().long().expand(3, -1, -1))
-            better.append(
-                (found - x[place]).abs().mean(0)[near].mean() < (y[place] - x[place]).abs().mean(0)[near].mean()
-            )
-            whole = pairs.street.ground_truth([of_epoch._scene(i)])[0]
-            _, _, (top, left, height, width) = of_epoch._crop(i, of_epoch._generator(i))
-            seen = whole[top : top + height, left : left + width]
+            errors = [(view - x[place]).abs().mean(0)[near].mean() for view in (found, y[place])]
+            better.append(errors[0] < errors[1])
+            _, number, (top, left, height, width) = of_epoch._crop(i)
+            seen = pairs.street.ground_truth([number])[0][top : top + height, left : left + width]
             larger.append((truth[place].nanmedian() * width / 64 - seen.nanmedian()).abs().item())
     assert sum(better) >= 28  # of 30
     assert np.median(larger) < 0.5
@@ -294,15 +241,13 @@ def test_the_disparity_is_cropped_with_the_images(real_folder, native_folder, tm
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (
-            dict(window_fraction=0.5),
-            "window_fraction and native_path: they are for dataset_name: Mixed, both or neither",
-        ),
         (dict(native_path="somewhere"), "window_fraction and native_path: they are for dataset_name: Mixed, both or"),
         (dict(window_fraction=1), "window_fraction: got 1; accepted is a number from 0 to below 1"),
+        (dict(synthetic_fraction=1), "synthetic_fraction: got 1; accepted is a number from 0 to below 1"),
+        (dict(test=True), "test: dataset_name: Mixed has no pairs to test on; set test: False"),
     ],
 )
-def test_contradictory_window_keys_are_refused(changes, sentence, real_folder, tmp_path):
+def test_wrong_keys_are_refused(changes, sentence, real_folder, tmp_path):
     with pytest.raises(ndic.NDICError, match=sentence):
         mixed(real_folder, tmp_path, **changes)
 
@@ -310,39 +255,28 @@ def test_contradictory_window_keys_are_refused(changes, sentence, real_folder, t
 def test_native_pairs_that_do_not_fit_are_named(real_folder, native_folder, tmp_path):
     small = windowed(real_folder, native_folder, tmp_path, model="bls17", resize=[96, 192])
     with pytest.raises(ndic.NDICError, match=r"has images of 80 × 260, smaller than resize: \[96, 192\]"):
-        load_split(small, "train", progress=False)
+        loaded(small)
     damaged = tmp_path / "damaged"
     shutil.copytree(native_folder, damaged)
     (damaged / "image_3" / "002.png").write_bytes(b"no image")
     with pytest.raises(ndic.NDICError, match=r"damaged/image_3/002\.png is not an image"):
-        load_split(windowed(real_folder, damaged, tmp_path), "train", progress=False)
-    (tmp_path / "other").mkdir()
+        loaded(windowed(real_folder, damaged, tmp_path))
     for side in ("image_2", "image_3"):
-        (tmp_path / "other" / side).mkdir()
-        Image.new("RGB", (64, 64)).save(tmp_path / "other" / side / "abc.png")
+        (damaged / side / "abc.png").touch()
     with pytest.raises(ndic.NDICError, match=r"native_path: .* has no pairs abc; names must be the same in both"):
-        load_split(windowed(real_folder, tmp_path / "other", tmp_path), "train", progress=False)
+        loaded(windowed(real_folder, damaged, tmp_path))
 
 
-def test_missing_folders_are_named(tmp_path):
-    with pytest.raises(
-        ndic.NDICError,
-        match=r"image_2/ and .*image_3/ not found: put left views into image_2/ and right views into image_3/",
-    ):
-        load_split(mixed(tmp_path / "nowhere", tmp_path), "train", progress=False)
-
-
-@pytest.mark.parametrize("epoch", [0, 3])
-def test_preloaded_crops_are_equal_up_to_rounding(real_folder, native_folder, tmp_path, epoch):
+def test_preloaded_crops_are_equal_up_to_rounding(real_folder, native_folder, tmp_path):
     """Of whole views, windows and the street in one pass, which does not wait for the device."""
     config = windowed(real_folder, native_folder, tmp_path)
-    one_by_one = load_split(config, "train", progress=False).in_epoch(epoch)
-    preloaded = load_split(config, "train", progress=False)
+    one_by_one = loaded(config).in_epoch(3)
+    preloaded = loaded(config)
     preloaded.preload(torch.device("cpu"))
     assert preloaded._preloaded.max_crop == (80, 160)  # native images are wider
     chosen = [20, 0, 9, 3, 15, 18]
     with Answers() as asked:
-        found = preloaded.in_epoch(epoch).batch(chosen)
+        found = preloaded.in_epoch(3).batch(chosen)
     assert not asked.operations
     for a, b in zip(one_by_one.batch(chosen), found, strict=True):
         assert (a - b).abs().max() < 3 / 255  # two roundings and a contrast of up to 1.2

@@ -36,37 +36,19 @@ def test_crop_and_resize_are_the_published_ones(tmp_path):
     box = (left, top, left + 740, top + 370)
     expected = Image.open(file).crop(box).resize((256, 128), Image.Resampling.BILINEAR)
     assert torch.equal((x * 255).round().byte(), torch.from_numpy(np.array(expected)).permute(2, 0, 1))
-
-
-def test_without_crop_the_largest_centre_is_used(tmp_path):
     pixels = np.zeros((100, 300, 3), np.uint8)
-    pixels[:, 50:250] = 255  # the centre 2:1
+    pixels[:, 50:250] = 255  # the largest centre of 2:1
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    x, _ = load_pairs([(tmp_path / "wide.png",) * 2], (32, 64))[0]
-    assert x.min() == 1
-
-
-def test_photographs_are_turned_upright(tmp_path):
-    image = Image.new("RGB", (100, 200), "red")
-    image.paste("blue", (0, 0, 50, 200))  # the left half
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90° clockwise: the left half becomes the upper half
-    image.save(tmp_path / "a.png", exif=exif)
-    image.save(tmp_path / "b.tif", exif=exif)
-    x, y = load_pairs([(tmp_path / "a.png", tmp_path / "b.tif")], (32, 64), crop=(100, 200))[0]
-    assert torch.equal(x, y)
-    assert torch.equal(x[:, 0, 0], torch.tensor([0.0, 0, 1]))
-    assert torch.equal(x[:, -1, 0], torch.tensor([1.0, 0, 0]))
+    assert load_pairs([(tmp_path / "wide.png",) * 2], (32, 64))[0][0].min() == 1
 
 
 def test_both_orders_share_their_images(tmp_path):
     a, b = save(tmp_path / "a.png"), save(tmp_path / "b.png", seed=1)
     loaded = load_pairs([(a, b), (b, a)], (32, 64))
     assert len(loaded.images) == 2
-    assert torch.equal(loaded[0][0], loaded[1][1])
     x, y = loaded.batch([1, 0])
     assert torch.equal(x[1], loaded[0][0])
-    assert torch.equal(y[0], loaded[1][1])
+    assert torch.equal(y[0], loaded[0][0])
     assert loaded.names == ["a.png with b.png", "b.png with a.png"]
     assert loaded.first(1).names == loaded.names[:1]
 

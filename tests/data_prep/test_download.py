@@ -93,15 +93,11 @@ def test_a_later_run_continues_an_earlier_one(server, archive, tmp_path):
     assert (tmp_path / "b.zip").read_bytes() == archive
 
 
-def test_a_server_without_ranges(server, archive, tmp_path):
-    server.ranges = False
-    (tmp_path / "a.zip.part").write_bytes(b"x" * 4000)
-    download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
-    assert (tmp_path / "a.zip").read_bytes() == archive
-
-
-def test_a_part_larger_than_the_servers_file_is_discarded(server, archive, tmp_path):
-    (tmp_path / "a.zip.part").write_bytes(bytes(10**5))
+@pytest.mark.parametrize(("ranges", "length"), [(False, 4000), (True, 10**5)])
+def test_a_part_of_no_use_is_discarded(ranges, length, server, archive, tmp_path):
+    """The server has no ranges, or its file is shorter."""
+    server.ranges = ranges
+    (tmp_path / "a.zip.part").write_bytes(bytes(length))
     download.fetch_zip(f"{server.url}/a.zip", tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == archive
 

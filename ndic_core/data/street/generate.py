@@ -34,18 +34,14 @@ _MIN_TAP = 0.2  # a pixel of y with a smaller weight in the match may show anoth
 class StreetPair:
     """Two views of one street.
 
-    Args:
-        x: (3, H, W) float32 in [0, 1], the left camera: the image to send.
-        y: (3, H, W) float32 in [0, 1], the right camera: the side information.
-        disparity: (H, W) float32, pixels, ≥ 0: x at column u corresponds to y at column u − disparity. 0: sky.
-        occluded: (H, W) bool: visible in x but not in y, because it is hidden or outside y's frame; also True where a
-            depth edge passes through the pixel or its match, which then has no single position in y.
+    `occluded` is what is visible in x but not in y, because it is hidden or outside y's frame; also True where a depth
+    edge passes through the pixel or its match, which then has no single position in y.
     """
 
-    x: Tensor
-    y: Tensor
-    disparity: Tensor
-    occluded: Tensor
+    x: Tensor  # (3, H, W) float32 in [0, 1], the left camera: the image to send
+    y: Tensor  # (3, H, W) float32 in [0, 1], the right camera: the side information
+    disparity: Tensor  # (H, W) float32, pixels, ≥ 0: x at column u corresponds to y at column u − disparity. 0: sky
+    occluded: Tensor  # (H, W) bool
 
 
 @dataclass(frozen=True)
@@ -113,10 +109,7 @@ class Street:
         _natural("seed", self.seed)
 
     def pair(self, index: int) -> StreetPair:
-        """One pair: deterministic, and the same on every machine up to float rounding.
-
-        Args:
-            index: number of the scene in the collection, 0 or more.
+        """Scene number `index` (0 or more): deterministic, the same on every machine up to float rounding.
 
         Raises:
             NDICError: the index is negative or not a whole number.
@@ -125,7 +118,9 @@ class Street:
         streams = np.random.SeedSequence([self.seed, index]).spawn(3)
         layout, gains, sensors = (np.random.Generator(np.random.PCG64(stream)) for stream in streams)
         scene = build(layout)
-        left = self._camera(scene.place, scene.yaw, scene.pitch)
+        height, width = self.size
+        focal = width * _FOCAL
+        left = Camera(self.size, focal, _HORIZON * height - 0.5 + focal * scene.pitch, scene.yaw, scene.place)
         light = Light(scene.panels, scene.weather, left)
         x, seen_left = render(scene.panels, light, left)
         metered = np.float32(np.clip((_METER / np.median(x)) ** 0.5, 0.7, 2))  # one exposure for both cameras
@@ -144,11 +139,6 @@ class Street:
         x, y = (self._develop(radiance, sensors) for radiance in (x * metered, y * metered * np.float32(gain)))
         return StreetPair(from_numpy(x), from_numpy(y), from_numpy(disparity), from_numpy(occluded))
 
-    def _camera(self, place: np.ndarray, yaw: float, pitch: float) -> Camera:
-        height, width = self.size
-        focal = width * _FOCAL
-        return Camera(self.size, focal, _HORIZON * height - 0.5 + focal * pitch, yaw, place)
-
     def _beside(self, left: Camera) -> Camera:
         return replace(left, place=left.place + np.float32(self.baseline) * left.axes[1])
 
@@ -164,12 +154,9 @@ class Street:
 
 
 def _match(left: View, right: View, pixels: float, baseline: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ground-truth disparity and occlusion of the left view, (H, W) each.
+    """Ground-truth disparity and occlusion of the left view, (H, W) each; `pixels` is the disparity at 1 metre.
 
-    Args:
-        left, right: the hits of the rays of both cameras.
-        pixels: disparity at a distance of 1 metre.
-        baseline: metres between the cameras; the tangent of a ray times this is the slope of the disparity on a plane.
+    The tangent of a ray times `baseline`, in metres, is the slope of the disparity on a plane.
     """
     here, there = left.inverse_depth * np.float32(pixels), right.inverse_depth * np.float32(pixels)
     middle = np.argsort(here, 0)[2:3]  # of a pixel's four rays, the upper median represents it

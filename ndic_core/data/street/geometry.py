@@ -44,21 +44,13 @@ _NEAR = 0.3  # near plane, metres
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera in the direction of the street.
+    """A pinhole camera in the direction of the street."""
 
-    Args:
-        size: height and width in pixels.
-        focal: focal length in pixels.
-        horizon: row of the horizon.
-        yaw: direction of view, radians to the right of the street's z axis.
-        place: (3,) metres.
-    """
-
-    size: tuple[int, int]
-    focal: float
-    horizon: float
-    yaw: float
-    place: np.ndarray
+    size: tuple[int, int]  # height and width in pixels
+    focal: float  # focal length in pixels
+    horizon: float  # row of the horizon
+    yaw: float  # direction of view, radians to the right of the street's z axis
+    place: np.ndarray  # (3,) metres
 
     @property
     def axes(self) -> np.ndarray:
@@ -119,13 +111,9 @@ def cast(panels: np.ndarray, camera: Camera) -> View:
 
 
 def inside(panel, s: np.ndarray, t: np.ndarray, size, footprint) -> np.ndarray:
-    """Whether positions on a panel are inside its shape.
+    """Whether positions (s, t), metres from the corner of a panel, are inside its shape.
 
-    Args:
-        panel: a row of `PANEL`.
-        s, t: positions, metres from its corner.
-        size: the lengths of its two edges.
-        footprint: metres of it that one pixel covers.
+    `panel` is a row of `PANEL`, `size` the lengths of its edges; a pixel covers `footprint` metres of it.
     """
     length, height = size
     x, y = s * np.float32(2 / length) - 1, t * np.float32(1 / height)  # -1 to 1, 0 to 1

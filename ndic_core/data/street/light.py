@@ -11,28 +11,17 @@ from ndic_core.data.street.textures import cloud
 
 @dataclass(frozen=True)
 class Weather:
-    """The light of a scene; colours are linear RGB, 1 saturates a sensor at exposure 1.
+    """The light of a scene; colours are linear RGB, 1 saturates a sensor at exposure 1."""
 
-    Args:
-        sun: (3,) unit vector towards the sun.
-        sunlight: colour of its light; 0 behind clouds.
-        skylight: colour of the ambient light.
-        zenith, horizon: colours of the clear sky.
-        clouds: 0 (none) to 1 (closed).
-        haze: distance at which 63 % of the light comes from the haze, metres.
-        exposure: factor of every radiance.
-        seed: of the clouds.
-    """
-
-    sun: np.ndarray
-    sunlight: np.ndarray
-    skylight: np.ndarray
-    zenith: np.ndarray
+    sun: np.ndarray  # (3,) unit vector towards the sun
+    sunlight: np.ndarray  # colour of its light; 0 behind clouds
+    skylight: np.ndarray  # colour of the ambient light
+    zenith: np.ndarray  # colours of the clear sky
     horizon: np.ndarray
-    clouds: float
-    haze: float
-    exposure: float
-    seed: int
+    clouds: float  # 0 (none) to 1 (closed)
+    haze: float  # distance at which 63 % of the light comes from the haze, metres
+    exposure: float  # factor of every radiance
+    seed: int  # of the clouds
 
     def sky(self, ray: np.ndarray) -> np.ndarray:
         """Colour (3, N) of the sky along rays (3, N) in the world's axes; the clouds are at infinity."""
@@ -56,15 +45,10 @@ class Weather:
 
 
 class Shadows:
-    """Shadow map of the ground, computed once per scene.
+    """Shadow map of the ground, computed once per scene from the panels that cast shadows, combined with `under`.
 
     Panels are projected along the sun's rays onto the ground, which maps their two edges to two vectors there. The
     height of the map's rows grows with the distance from the camera.
-
-    Args:
-        panels: an array of `PANEL`, those that cast shadows.
-        sun: (3,) unit vector towards the sun.
-        under: shadows of other panels to combine with.
     """
 
     _REACH, _STEP = 24.0, 0.1  # metres to both sides; metres per column

@@ -236,11 +236,8 @@ def sign(p: Places) -> np.ndarray:
     kind = p["detail"][0]
     x, y = np.abs(p.s / length * 2 - 1), p.t / top * 2 - 1
     foot = np.maximum(p.fs / length, p.ft / top) * 2
-    from_middle = np.select(
-        [kind <= 1, kind == 2],
-        [np.sqrt(x**2 + y**2), np.maximum(-y, (y + 2 * x) * 0.75)],
-        np.maximum(x, np.abs(y)),
-    )
+    disc, triangle, square = np.sqrt(x**2 + y**2), np.maximum(-y, (y + 2 * x) * 0.75), np.maximum(x, np.abs(y))
+    from_middle = np.select([kind <= 1, kind == 2], [disc, triangle], square)
     inner, ink = np.float32([(0.72, 0.02), (0.88, 0.8), (0.6, 0.02), (0.88, 0.8)])[kind.astype(int)].T
     colour = mix(p["trim"], p["colour"], band(from_middle, -1, inner, foot))
     symbol = band(x, -1, 0.16, foot) * band(np.abs(y + 0.15), -1, 0.4, foot)

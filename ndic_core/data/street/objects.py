@@ -25,9 +25,7 @@ SHUTTERS = [(0.8, 0.8, 0.78), (0.12, 0.2, 0.13), (0.25, 0.1, 0.06), (0.75, 0.74,
 class Builder:
     """Collects the panels of a scene.
 
-    Args:
-        rng: random generator of all that varies between objects.
-        right: (3,) unit vector to the right of the cameras; round objects are panels that face the cameras.
+    `right`, a unit vector (3,), is to the right of the cameras: round objects are panels that face the cameras.
     """
 
     def __init__(self, rng: np.random.Generator, right: np.ndarray):
@@ -70,15 +68,10 @@ class Builder:
         self.panel(corner, self.right * width, (0, height, 0), material, colour, **options)
 
     def house(self, side, front, start, length, storeys, pitched, shop=False):
-        """A house beside the street.
+        """A house beside the street, on its left (`side` -1) or right (1).
 
-        Args:
-            side: -1 left, 1 right.
-            front: distance of the façade from the street's middle, metres.
-            start, length: its extent along the street, metres.
-            storeys: number of storeys.
-            pitched: "street" (ridge along the street), "gable" (gable towards the street) or "flat".
-            shop: shop windows on the ground floor.
+        `front` is the distance of the façade from the street's middle, metres; `pitched` is "street" (ridge along the
+        street), "gable" (gable towards the street) or "flat"; `shop` has shop windows on the ground floor.
         """
         rng, x = self.rng, side * front
         storey = rng.uniform(2.7, 3.4)
@@ -157,13 +150,7 @@ class Builder:
             self.panel((flank, 0, z), (0, 0, length), (0, top, 0), cut=CAR, detail=profile, **shade)
 
     def tree(self, x, z, height, spread, colour):
-        """A tree: a trunk and several layers of leaves, the nearest one lightest.
-
-        Args:
-            x, z: position, metres.
-            height, spread: of the tree and width of the crown, metres.
-            colour: reflectance of its leaves.
-        """
+        """A tree: a trunk and several layers of leaves, the nearest one lightest; `spread` is the crown's width."""
         rng = self.rng
         clear = min(2.6, 0.3 * height) * rng.uniform(0.8, 1.1)
         trunk = 0.06 + 0.014 * height

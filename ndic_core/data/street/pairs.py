@@ -21,14 +21,13 @@ def load_street(street: Street, split: str, count: int, progress: bool = True, w
 
     Args:
         street: size, seed and camera parameters.
-        split: "train", "val" or "test"; they share no scene.
+        split: "train", "val" or "test".
         count: number of pairs, 1 or more; a smaller set is the beginning of a larger one.
         progress: show a bar on stderr while the pairs are rendered for the first time.
         with_disparity: the pairs have their ground-truth disparity, NaN where occluded.
 
     Returns:
-        The pairs; x is the left view. Disparity and occlusion of pair i are
-        `street.pair(FIRST_INDEX[split] + i)`'s.
+        The pairs; x is the left view. Pair i is `street.pair(FIRST_INDEX[split] + i)`.
 
     Raises:
         NDICError: the disk is full.

@@ -5,34 +5,14 @@ import numpy as np
 from ndic_core.data.street.geometry import CROWN, Camera, View, cast, extents
 from ndic_core.data.street.light import Shadows, Weather
 from ndic_core.data.street.materials import REFLECTANCE, Places
-from ndic_core.data.street.objects import (
-    CAR_FACE,
-    CAR_SIDE,
-    GLASS,
-    GRASS,
-    LEAF,
-    PAINT,
-    PAVEMENT,
-    ROAD,
-    ROUND,
-    WALL,
-)
+from ndic_core.data.street.objects import CAR_FACE, CAR_SIDE, GLASS, GRASS, LEAF, PAINT, PAVEMENT, ROAD, ROUND, WALL
 
 SKY = 255  # its number among the materials
 _FOOTPRINT = 0.9  # of a texture, in pixels: the finest detail that is kept under subpixel shifts
 
 
 def render(panels: np.ndarray, light: "Light", camera: Camera) -> tuple[np.ndarray, View]:
-    """The radiance that reaches a camera.
-
-    Args:
-        panels: an array of `PANEL`.
-        light: their illumination.
-        camera: the camera.
-
-    Returns:
-        radiance (3, H, W), and the hits of the rays.
-    """
+    """The radiance (3, H, W) that reaches a camera from an array of `PANEL`, and the hits of the rays."""
     view = cast(panels, camera)
     alpha, beta = (np.broadcast_to(ray, view.panel.shape).ravel() for ray in camera.rays())
     which, inverse = view.panel.ravel(), view.inverse_depth.ravel()
@@ -78,13 +58,7 @@ def _places(panels, view: View, size, k, a, b, w, focal) -> Places:
 
 
 class Light:
-    """The illumination of a scene's panels: sun with shadows, and sky.
-
-    Args:
-        panels: an array of `PANEL`.
-        weather: sun and sky.
-        camera: the left one; panels are lit on the side towards it.
-    """
+    """The illumination of a scene's panels: sun with shadows, and sky; lit on the side towards the left camera."""
 
     def __init__(self, panels: np.ndarray, weather: Weather, camera: Camera):
         self.weather = weather
@@ -111,14 +85,7 @@ class Light:
         self._crown = panels["cut"] == CROWN
 
     def __call__(self, kind: int, k: np.ndarray, p: Places, hit: np.ndarray) -> np.ndarray:
-        """The light (3, N) at positions of one material.
-
-        Args:
-            kind: the material.
-            k: (N,) their panels.
-            p: the positions on these.
-            hit: (3, N) the positions in the world, metres.
-        """
+        """The light (3, N) at positions of material `kind`: `p` on the panels `k` (N,), `hit` (3, N) in metres."""
         cosine, sky = self._facing[k], self._open[k]
         lit = 1
         if kind in (ROAD, PAVEMENT, GRASS):

@@ -1,6 +1,6 @@
 """Layout of a generated scene: positions of all objects, and the weather."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,30 +13,21 @@ GREENS = [(0.075, 0.115, 0.03), (0.05, 0.085, 0.028), (0.11, 0.13, 0.035), (0.04
 
 @dataclass(frozen=True)
 class Scene:
-    """A street at one moment.
+    """A street at one moment."""
 
-    Args:
-        panels: array of `PANEL`.
-        weather: light and sky.
-        place: (3,) position of the left camera, metres.
-        yaw: its direction, radians to the right.
-        pitch: its tilt upwards, radians.
-        speed: of the camera along the street, metres a second.
-    """
-
-    panels: np.ndarray
+    panels: np.ndarray  # of `PANEL`
     weather: Weather
-    place: np.ndarray
-    yaw: float
-    pitch: float
-    speed: float
+    place: np.ndarray  # (3,) position of the left camera, metres
+    yaw: float  # its direction, radians to the right
+    pitch: float  # its tilt upwards, radians
+    speed: float  # of the camera along the street, metres a second
 
     def after(self, seconds: float) -> "Scene":
         """The same street some time later: driving cars, people and the camera have moved."""
         panels, place = self.panels.copy(), self.place.copy()
         panels["corner"][:, 2] += np.float32(seconds) * panels["speed"]
         place[2] += seconds * self.speed
-        return Scene(panels, self.weather, place, self.yaw, self.pitch, self.speed)
+        return replace(self, panels=panels, place=place)
 
 
 def build(rng: np.random.Generator) -> Scene:

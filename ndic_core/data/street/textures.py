@@ -46,14 +46,9 @@ class Noise:
         self._texels = np.concatenate(parts).astype(np.float32)
 
     def __call__(self, u: np.ndarray, v: np.ndarray, fu, fv) -> np.ndarray:
-        """The texture at (u, v), about mean 0 and standard deviation 1 where the footprint is small.
+        """The texture, float32, at positions u across and v along, with footprints `fu` and `fv`; all in texels.
 
-        Args:
-            u, v: positions across and along, in texels, any range, float32.
-            fu, fv: footprints in texels, arrays like `u` or numbers.
-
-        Returns:
-            float32, the shape of `u`.
+        Its mean is about 0, and its standard deviation about 1 where the footprint is small.
         """
         i, j = _level(fv), _level(fu)
         width, height = SIDE >> j, SIDE >> i
@@ -88,22 +83,9 @@ def _level(footprint):
     return np.minimum(level, np.float32(_LEVELS - 1)).astype(np.int32)
 
 
-@lru_cache(maxsize=1)
-def grit() -> Noise:
-    """Asphalt: mostly fine detail."""
-    return Noise(exponent=0.45, seed=3)
-
-
-@lru_cache(maxsize=1)
-def grain() -> Noise:
-    """Leaves, plaster, bricks: much fine detail."""
-    return Noise(exponent=0.75, seed=1)
-
-
-@lru_cache(maxsize=1)
-def cloud() -> Noise:
-    """Clouds, stains, patches: soft detail."""
-    return Noise(exponent=1.6, seed=2)
+grit = lru_cache(lambda: Noise(exponent=0.45, seed=3))  # asphalt: mostly fine detail
+grain = lru_cache(lambda: Noise(exponent=0.75, seed=1))  # leaves, plaster, bricks: much fine detail
+cloud = lru_cache(lambda: Noise(exponent=1.6, seed=2))  # clouds, stains, patches: soft detail
 
 
 def band(x: np.ndarray, low, high, footprint) -> np.ndarray:
