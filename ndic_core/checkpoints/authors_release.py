@@ -140,14 +140,7 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
 
 
 def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """The source of a parameter in a published file.
-
-    Args:
-        name: of the model.
-        parameter: its name in our model, as in `named_parameters`.
-
-    Returns:
-        The published name, and a function from the published tensor to ours.
+    """The published name of a parameter of a model, and a function from the published tensor to ours.
 
     Example:
         >>> source_of("bls17", "synthesis_x.igdn1.beta")[0]

@@ -80,10 +80,6 @@ def load_weights(model: Codec, path: str | os.PathLike) -> Codec:
     Variable-rate weights fit another range of rates: the gains of the lowest lambda are those of the new lowest, the
     gains of the highest those of the new highest. Some models also start from simpler ones: see `warm_start`.
 
-    Args:
-        model: receives the weights.
-        path: of the file.
-
     Returns:
         The model in the checkpoint.
 

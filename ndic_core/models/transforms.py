@@ -37,10 +37,7 @@ def deconv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.
 
 
 def analysis_3(num_filters: int) -> nn.Sequential:
-    """Image to latent in three layers, 1/16 of the image's sides (Ballé et al. 2017, section 3 and figure 1).
-
-    Shapes: (B, 3, H, W) → (B, num_filters, H/16, W/16).
-    """
+    """(B, 3, H, W) → (B, num_filters, H/16, W/16) in three layers (Ballé et al. 2017, section 3 and figure 1)."""
     n = num_filters
     return sequence(
         conv1=conv(3, n, 9, 4),
@@ -52,10 +49,7 @@ def analysis_3(num_filters: int) -> nn.Sequential:
 
 
 def synthesis_3(num_filters: int) -> nn.Sequential:
-    """Latent to image in three layers, the reverse of `analysis_3`.
-
-    Shapes: (B, num_filters, h, w) → (B, 3, 16h, 16w).
-    """
+    """(B, num_filters, h, w) → (B, 3, 16h, 16w) in three layers, the reverse of `analysis_3`."""
     n = num_filters
     return sequence(
         deconv1=deconv(n, n, 5, 2),
@@ -67,10 +61,7 @@ def synthesis_3(num_filters: int) -> nn.Sequential:
 
 
 def analysis_4(num_filters: int) -> nn.Sequential:
-    """Image to latent in four layers, 1/16 of the image's sides (Ballé et al. 2018, figure 4).
-
-    Shapes: (B, 3, H, W) → (B, num_filters, H/16, W/16).
-    """
+    """(B, 3, H, W) → (B, num_filters, H/16, W/16) in four layers (Ballé et al. 2018, figure 4)."""
     n = num_filters
     return sequence(
         conv1=conv(3, n, 5, 2),
@@ -84,9 +75,7 @@ def analysis_4(num_filters: int) -> nn.Sequential:
 
 
 def synthesis_4(in_channels: int, num_filters: int, joined: int = 0) -> nn.Sequential:
-    """Latent to image in four stages, each a child of its own so that two decoders can run stage by stage.
-
-    Shapes: (B, in_channels, h, w) → (B, 3, 16h, 16w).
+    """(B, in_channels, h, w) → (B, 3, 16h, 16w) in four stages, so that two decoders can run stage by stage.
 
     Args:
         in_channels: channels of the latent (twice `num_filters` where common information is appended).

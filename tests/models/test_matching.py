@@ -115,21 +115,13 @@ def coarse(b: int, h: int, w: int, offset: float, confidence: float = 0.5) -> Ma
     return Match(places[:, 0], places, weights)
 
 
-def test_a_finer_scale_has_twice_the_offset_and_the_same_belief():
-    offset, belief = coarse(1, 3, 5, -1.5, confidence=0.8).finer()
-    assert offset.shape == (1, 2, 6, 10)
-    assert torch.equal(offset[:, 1], torch.full((1, 6, 10), -3.0))
-    assert torch.equal(offset[:, 0], torch.zeros(1, 6, 10))
-    assert torch.allclose(belief.sigmoid(), torch.full((1, 6, 10), 0.8))
-
-
 @pytest.mark.parametrize(("rows", "kernel"), [(0, 1), (1, 3)])
 def test_refinement_computes_what_it_says(rows, kernel):
     m = filled(RowRefinement((6, 6), rows, out=5, kernel=kernel, groups=2, group_width=3))
     t, u = torch.randn(2, 2, 6, 4, 12)
-    before = coarse(2, 2, 6, -0.75)
-    aligned, match = m(t, u, before)
-    offset, belief = before.finer()
+    aligned, match = m(t, u, coarse(2, 2, 6, -0.75, confidence=0.8))
+    offset = torch.tensor([0.0, -1.5]).reshape(1, 2, 1, 1).expand(2, 2, 4, 12)
+    belief = torch.full((2, 4, 12), math.log(4))  # the logit of 0.8
     q, kv = projected(t, m.norm_x, m.to_q), projected(u, m.norm_y, m.to_kv)
     kv = read_at(kv.permute(0, 2, 3, 1), offset, vertical=True).permute(0, 3, 1, 2)
     k, v = kv[:, :6], kv[:, 6:]
