@@ -122,13 +122,13 @@ class ModelInfo:
         name: the public name, as in the YAML key `model`.
         where: `module:Class` inside `ndic_core.models`.
         code: the number of the model in an `.ndic` file (0 to 15, never reused).
-        side_info: whether the decoder needs the correlated image `y`.
-        multiple_of: the sides of an image must be multiples of this (with the default options).
-        transmitted: the latents that are sent, in the order of the stream's likelihoods.
         title: what it is, in a few words.
         source: the paper.
         colour: of its curves, RGB in hexadecimal digits (Okabe–Ito).
         marker: of its points, as matplotlib names it.
+        side_info: whether the decoder needs the correlated image `y`.
+        multiple_of: the sides of an image must be multiples of this (with the default options).
+        transmitted: the latents that are sent, in the order of the stream's likelihoods.
         warm_starts: other models whose weights its training may start with, the preferred first.
         options: its options, their bounds and meanings.
         training_keys: keys of `Config` that have a meaning for this model's training alone.
@@ -138,13 +138,13 @@ class ModelInfo:
     name: str
     where: str
     code: int
-    side_info: bool
-    multiple_of: int
-    transmitted: tuple[str, ...]
     title: str
     source: str
     colour: str
     marker: str
+    side_info: bool = False
+    multiple_of: int = DOWNSAMPLING
+    transmitted: tuple[str, ...] = ("x",)
     warm_starts: tuple[str, ...] = ()
     options: type[ModelOptions] = ModelOptions
     training_keys: tuple[str, ...] = ()
@@ -166,9 +166,6 @@ _ENTRIES = (
         "bls17",
         "baselines:BLS17",
         code=0,
-        side_info=False,
-        multiple_of=16,
-        transmitted=("x",),
         title="three layers, factorised prior",
         source="Ballé, Laparra & Simoncelli 2017, arXiv 1611.01704",
         colour="#999999",
@@ -178,9 +175,6 @@ _ENTRIES = (
         "bmshj18_factorized",
         "baselines:BMSHJ18Factorized",
         code=1,
-        side_info=False,
-        multiple_of=16,
-        transmitted=("x",),
         title="four layers, factorised prior: the matched baseline",
         source="Ballé et al. 2018, arXiv 1802.01436",
         colour="#000000",
@@ -190,7 +184,6 @@ _ENTRIES = (
         "bmshj18",
         "baselines:BMSHJ18",
         code=2,
-        side_info=False,
         multiple_of=64,
         transmitted=("x", "z"),
         title="four layers, scale hyperprior",
@@ -204,8 +197,6 @@ _ENTRIES = (
         "ndic:NDICBls17",
         code=3,
         side_info=True,
-        multiple_of=16,
-        transmitted=("x",),
         title="common information from y, factorised priors",
         source="Mital et al. 2022 (NDIC), arXiv 2106.11723",
         colour="#E69F00",
@@ -231,7 +222,6 @@ _ENTRIES = (
         code=5,
         side_info=True,
         multiple_of=32,
-        transmitted=("x",),
         title="ndic_bls17 with decoder features aligned by cross-attention",
         source="Mital et al. 2022 (NDIC-CAM), arXiv 2207.08489",
         colour="#D55E00",
@@ -245,8 +235,6 @@ _ENTRIES = (
         "parallax_attention:ParallaxAttention",
         code=6,
         side_info=True,
-        multiple_of=16,
-        transmitted=("x",),
         title="y aligned along the row, coarse to fine, factorised prior",
         source="this project",
         colour="#CC79A7",

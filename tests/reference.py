@@ -13,9 +13,7 @@ def published_shapes(name, n, image_size=(128, 256), dim=256, heads=8, grid=4):
     shapes = {}
 
     def conv(key, out, kernel, inp, bias=True):
-        shapes[f"{key}.weight"] = (out, inp, kernel, kernel)
-        if bias:
-            shapes[f"{key}.bias"] = (out,)
+        linear(key, out, inp, bias, kernel, kernel)
 
     def deconv(key, inp, out, kernel):
         shapes[f"{key}.weight"] = (inp, out, kernel, kernel)
@@ -31,8 +29,8 @@ def published_shapes(name, n, image_size=(128, 256), dim=256, heads=8, grid=4):
             shapes[f"{key}.bias{i}"] = (n, widths[i + 1], 1)
         shapes[f"{key}.factors"] = (3, n, 3, 1)
 
-    def linear(key, out, inp, bias=True):
-        shapes[f"{key}.weight"] = (out, inp)
+    def linear(key, out, inp, bias=True, *kernel):
+        shapes[f"{key}.weight"] = (out, inp, *kernel)
         if bias:
             shapes[f"{key}.bias"] = (out,)
 
@@ -45,27 +43,22 @@ def published_shapes(name, n, image_size=(128, 256), dim=256, heads=8, grid=4):
     for suffix in ("", "_cor", "_w") if distributed else ("",):
         for i in (1, 2, 3, 4):
             conv(f"conv{i}{suffix}", n, 5, 3 if i == 1 else n)
-        for i in (1, 2, 3):
-            gdn(f"gdn{i}{suffix}")
+            if i < 4:
+                gdn(f"gdn{i}{suffix}")
     for suffix in ("", "_cor") if distributed else ("",):
         wide = 2 if name == "cross_attention" and suffix == "" else 1
         for i in (1, 2, 3, 4):
             inp = (2 * n if distributed else n) if i == 1 else wide * n
             deconv(f"deconv{i}{suffix}", inp, 3 if i == 4 else n, 5)
-        for i in (1, 2, 3):
-            gdn(f"igdn{i}{suffix}")
-    hypers = {
-        "bmshj18": [("ha", "hs")],
-        "ndic_bmshj18": [("ha_primary_image", "hs_primary_image"), ("ha_cor_image", "hs_cor_image")],
-    }
-    for ha, hs in hypers.get(name, []):
+            if i < 4:
+                gdn(f"igdn{i}{suffix}")
+    hypers = {"bmshj18": [""], "ndic_bmshj18": ["_primary_image", "_cor_image"]}
+    for image in hypers.get(name, []):
+        ha, hs = f"ha{image}", f"hs{image}"
         conv(f"{ha}.conv_h1", n, 3, n), conv(f"{ha}.conv_h2", n, 5, n), conv(f"{ha}.conv_h3", n, 5, n, bias=False)
         deconv(f"{hs}.conv_h4", n, n, 5), deconv(f"{hs}.conv_h5", n, n, 5), deconv(f"{hs}.conv_h6", n, n, 3)
-    priors = {
-        "bmshj18": [""],
-        "ndic_bmshj18": ["_sigma_x", "_sigma_y", "_common_info"],
-    }.get(name, ["_hx", "_hy", ""])
-    for suffix in priors:
+    priors = {"bmshj18": [""], "ndic_bmshj18": ["_sigma_x", "_sigma_y", "_common_info"]}
+    for suffix in priors.get(name, ["_hx", "_hy", ""]):
         prior(f"entropy_bottleneck{suffix}")
     if name == "cross_attention":
         for i, stride in ((1, 8), (2, 4), (3, 2)):

@@ -27,11 +27,9 @@ _UNIQUE_PARAMETER = {
 
 # Names of modules here and in the published files: (ours, theirs), regular expressions in order.
 _SYNTHESIS = [
-    (r"synthesis_x\.stage(\d)\.deconv", r"deconv\1"),
-    (r"synthesis_x\.stage(\d)\.igdn", r"igdn\1"),
+    (r"synthesis_x\.stage(\d)\.(deconv|igdn)", r"\2\1"),
     (r"synthesis_x\.stage4", r"deconv4"),
-    (r"synthesis_y\.stage(\d)\.deconv", r"deconv\1_cor"),
-    (r"synthesis_y\.stage(\d)\.igdn", r"igdn\1_cor"),
+    (r"synthesis_y\.stage(\d)\.(deconv|igdn)", r"\2\1_cor"),
     (r"synthesis_y\.stage4", r"deconv4_cor"),
 ]
 _ANALYSIS = [
@@ -142,29 +140,21 @@ def options(name: str, tensors: dict[str, Tensor], image_size: tuple[int, int] |
 
 
 def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """The source of a parameter in a published file.
-
-    Args:
-        name: of the model.
-        parameter: its name in our model, as in `named_parameters`.
-
-    Returns:
-        The published name, and a function from the published tensor to ours.
+    """The published name of a parameter of a model, and a function from the published tensor to ours.
 
     Example:
         >>> source_of("bls17", "synthesis_x.igdn1.beta")[0]
         'igdn2.beta'
     """
-    module, leaf = _split(parameter)
+    # the leaf of a prior's list has two parts
+    module, leaf = re.fullmatch(r"(.*?)\.((?:matrices|biases|factors)\.\d|[^.]*)", parameter).groups()
     for ours, theirs in _MODULES[name]:
         match = re.fullmatch(ours, module)
         if match:
             module = match.expand(theirs)
             break
-    if leaf.startswith("matrices."):
-        return f"{module}.matrix{leaf[-1]}", _as_is
-    if leaf.startswith("biases."):
-        return f"{module}.bias{leaf[-1]}", _as_is
+    if leaf.startswith(("matrices.", "biases.")):
+        return f"{module}.{'matrix' if leaf[0] == 'm' else 'bias'}{leaf[-1]}", lambda tensor: tensor
     if leaf.startswith("factors."):
         return f"{module}.factors", lambda stacked: stacked[int(leaf[-1])]
     if leaf == "gamma":  # theirs is indexed [input, output]
@@ -173,14 +163,4 @@ def source_of(name: str, parameter: str) -> tuple[str, Callable[[Tensor], Tensor
         return f"{module}.{leaf}", lambda rows: rows[: len(rows) // 3]
     if module.endswith("to_qkv_y"):  # here only k and v
         return f"{module}.{leaf}", lambda rows: rows[len(rows) // 3 :]
-    return f"{module}.{leaf}", _as_is
-
-
-def _split(parameter: str) -> tuple[str, str]:
-    """Module and leaf of a parameter's name; the leaf of a prior's list has two parts."""
-    match = re.fullmatch(r"(.*?)\.((?:matrices|biases|factors)\.\d|[^.]*)", parameter)
-    return match[1], match[2]
-
-
-def _as_is(tensor: Tensor) -> Tensor:
-    return tensor
+    return f"{module}.{leaf}", lambda tensor: tensor

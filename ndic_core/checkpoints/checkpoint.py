@@ -80,10 +80,6 @@ def load_weights(model: Codec, path: str | os.PathLike) -> Codec:
     Variable-rate weights fit another range of rates: the gains of the lowest lambda are those of the new lowest, the
     gains of the highest those of the new highest. Some models also start from simpler ones: see `warm_start`.
 
-    Args:
-        model: receives the weights.
-        path: of the file.
-
     Returns:
         The model in the checkpoint.
 
@@ -156,20 +152,15 @@ def stored_fingerprint(path: str | os.PathLike) -> str:
     """
     try:
         with safe_open(path, "pt") as file:
-            return str(_metadata(file)["fingerprint"])
+            return str(json.loads(file.metadata()["ndic"])["fingerprint"])
     except Exception as error:
         raise NDICError(f"{path} is truncated, damaged or not a checkpoint of this package") from error
-
-
-def _metadata(file) -> dict:
-    """Configuration and fingerprint in an open checkpoint of this package."""
-    return json.loads((file.metadata() or {})["ndic"])
 
 
 def _load_ours(path: Path) -> Codec:
     try:
         with safe_open(path, "pt") as file:
-            metadata = _metadata(file)
+            metadata = json.loads(file.metadata()["ndic"])
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config, digest = dict(metadata["config"]), metadata["fingerprint"]
     except Exception as error:  # hostile bytes fail in many ways, none of which runs code
@@ -231,9 +222,9 @@ def _read_published(path: Path) -> dict[str, Tensor]:
 
 def _is_plain(key, value) -> bool:
     """Whether an entry of a state dict is a name and a real tensor with memory for each of its elements."""
-    if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+    if not isinstance(key, str) or not isinstance(value, Tensor):
         return False
-    if value.device.type != "cpu" or value.is_complex():
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_complex():
         return False
     return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 

@@ -43,17 +43,10 @@ class AlignedNDIC(NDIC):
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
-        """The attention weights of each layer; computed only here, never in `forward`.
-
-        Args:
-            x, y: images, (B, 3, H, W) in [0, 1].
-            lmbda: as in `forward`.
+        """The attention weights of each layer, for images (B, 3, H, W) in [0, 1]; arguments and errors as of `forward`.
 
         Returns:
             Three tensors, at 1/8, 1/4 and 1/2 of the image size; see `CrossAttentionModule.attention`.
-
-        Raises:
-            NDICError: `x` or `y` has a shape or size that the model does not accept.
         """
         maps: list[Tensor] = []
         hooks = [
@@ -85,8 +78,7 @@ class CrossAttention(AlignedNDIC):
     images into tiles of it.
 
     Args:
-        num_filters: channels of every layer and of each latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
+        num_filters, lmbda: as of `Codec`.
         image_size: height and width of the images, multiples of 16 and of 8 * `patch_grid`.
         embed_dim, heads, head_dim, patch_grid, dropout: see `CrossAttentionModule`.
 
@@ -117,16 +109,13 @@ class CrossAttention(AlignedNDIC):
         dropout: float = 0.1,
     ):
         step = math.lcm(DOWNSAMPLING, STRIDES[0] * patch_grid)
-        try:
-            height, width = image_size
-            fits = all(isinstance(side, int) and side >= step and side % step == 0 for side in image_size)
-        except (TypeError, ValueError):
-            fits = False
-        if not fits:
+        pair = isinstance(image_size, (tuple, list)) and len(image_size) == 2
+        if not pair or not all(isinstance(side, int) and side >= step and side % step == 0 for side in image_size):
             raise NDICError(
                 f"cross_attention needs an image_size of two multiples of {step} (height, width) with a patch grid "
                 f"of {patch_grid}; got {image_size}"
             )
+        height, width = image_size
         head_dim = head_dim or embed_dim
         attention = dict(embed_dim=embed_dim, heads=heads, head_dim=head_dim, patch_grid=patch_grid, dropout=dropout)
         super().__init__(num_filters, lmbda, image_size=(height, width), **attention)

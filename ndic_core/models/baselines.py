@@ -9,35 +9,10 @@ from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, s
 
 
 class Baseline(Codec):
-    """An analysis, a prior and a synthesis; no side information.
+    """An analysis, a prior and a synthesis; `y` is ignored.
 
     x ── analysis_x ── h ── prior_x ── ĥ ── synthesis_x ── x̂
     """
-
-    def forward(
-        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = False
-    ) -> dict:
-        """Reconstruction and likelihoods of images (B, 3, H, W) in [0, 1]; `y` and `side` are ignored.
-
-        Args:
-            x: the images to send.
-            y: not used.
-            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
-            side: not used.
-
-        Returns:
-            `x_hat` (B, 3, H, W), not clipped, and `likelihoods`, a dict with the keys in `transmitted`.
-
-        Raises:
-            NDICError: `x` has a shape or size that the model does not accept, or `lmbda` is outside its range.
-        """
-        self.check(x, y)
-        gain, inverse = self.gains(lmbda, len(x))
-        h_x, likelihoods = self.prior_x(self.analyse(x, gain), gain)
-        return {
-            "x_hat": self.reconstruct(h_x, None, inverse),
-            "likelihoods": dict(zip(self.transmitted, likelihoods, strict=True)),
-        }
 
     def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
         return self.synthesis_x(channels_last(scaled(h_x, inverse)))
@@ -46,10 +21,6 @@ class Baseline(Codec):
 class BLS17(Baseline):
     """Three layers and a factorised prior: Ballé, Laparra & Simoncelli, "End-to-end Optimized Image Compression",
     ICLR 2017, arXiv 1611.01704.
-
-    Args:
-        num_filters: channels of every layer and of the latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch
@@ -72,10 +43,6 @@ class BMSHJ18Factorized(Baseline):
 
     The matched baseline: the same transforms as `ndic_bls17` and `cross_attention`, without side information.
 
-    Args:
-        num_filters: channels of every layer and of the latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
-
     Example:
         >>> import torch
         >>> out = BMSHJ18Factorized(num_filters=8).eval()(torch.rand(1, 3, 32, 48))
@@ -96,10 +63,6 @@ class BMSHJ18(Baseline):
     """Four layers and a scale hyperprior: Ballé, Minnen, Singh, Hwang & Johnston, "Variational image compression with a
     scale hyperprior", ICLR 2018, arXiv 1802.01436, figure 4, but for two layers of the hyper-analysis (see
     `ScaleHyperprior`).
-
-    Args:
-        num_filters: channels of every layer, of the latent and of the hyper-latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch

@@ -53,11 +53,6 @@ class Codec(VariableRate, nn.Module):
         return not self.info.side_info
 
     @property
-    def multiple_of(self) -> int:
-        """Image sides must be multiples of this."""
-        return self.info.multiple_of
-
-    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
@@ -70,13 +65,44 @@ class Codec(VariableRate, nn.Module):
         """The latent before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
         return scaled(self.analysis_x(channels_last(x)), gain)
 
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True
+    ) -> dict:
+        """The reconstruction and the likelihoods, for images (B, 3, H, W) in [0, 1].
+
+        Args:
+            x: the images to send.
+            y: the side images, one for each; models without side information ignore them.
+            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
+            side: whether to compute, where the model has them, `y_hat` and the likelihoods of y and w too, which the
+                loss needs unless alpha = beta = 0, and decoding does not.
+
+        Returns:
+            `x_hat` (B, 3, H, W), not clipped, and `likelihoods`, a dict with the keys in `transmitted`.
+
+        Raises:
+            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not accept, or `lmbda` is
+                outside its range.
+        """
+        h_x, likelihoods, inverse = self._sent(x, y, lmbda)
+        return {"x_hat": self.reconstruct(h_x, y, inverse), "likelihoods": likelihoods}
+
+    def _sent(
+        self, x: Tensor, y: Tensor | None, lmbda: float | Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """The latent as the decoder receives it, its likelihoods and the inverse gain."""
+        self.check(x, y)
+        gain, inverse = self.gains(lmbda, len(x))
+        h_x, likelihoods = self.prior_x(self.analyse(x, gain), gain)
+        return h_x, dict(zip(self.transmitted, likelihoods, strict=True)), inverse
+
     def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
         """The decoder's transforms: quantised latent and side image → (B, 3, H, W), not clipped."""
         raise NotImplementedError
 
     def tiling(self, height: int, width: int) -> Tiling:
         """How an image of any size is padded or divided into tiles that this model accepts."""
-        step = self.multiple_of
+        step = self.info.multiple_of
         return Tiling(height, width, (-(-height // step) * step, -(-width // step) * step))
 
     def coding(self, level: int | None = None) -> Coding:
@@ -110,7 +136,7 @@ class Codec(VariableRate, nn.Module):
                 raise NDICError(f"x and y must have the same shape; x is {tuple(x.shape)}, y is {tuple(y.shape)}")
 
     def _sizes_allowed(self) -> str:
-        return f"accepts images whose sides are multiples of {self.multiple_of}"
+        return f"accepts images whose sides are multiples of {self.info.multiple_of}"
 
 
 def check_tensor(image: Tensor, name: str, shape: str) -> None:

@@ -62,9 +62,6 @@ class CrossAttentionModule(nn.Module):
     def attention(self, t: Tensor, u: Tensor) -> Tensor:
         """The attention weight of each patch of y for each patch of x, averaged over x's channels and summed over y's.
 
-        Args:
-            t, u: features of x and y, (B, N, h, w).
-
         Returns:
             (B, heads, P, P, P, P): head, patch row and column in x, patch row and column in y. Each
             map over y is a distribution: its entries are in [0, 1] and add up to 1.

@@ -7,7 +7,6 @@ information are not sent.
 
 import copy
 import math
-from collections import OrderedDict
 from itertools import pairwise
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from ndic_core.models._compressai import EntropyBottleneck, GaussianConditional, pmf_to_quantized_cdf
 from ndic_core.models.coding.integer import FRACTION_BITS, IntegerSynthesis
 from ndic_core.models.coding.rans import PRECISION, SymbolDecoder, SymbolEncoder, Tables
-from ndic_core.models.transforms import conv, deconv
+from ndic_core.models.transforms import conv, deconv, sequence
 
 TAIL_MASS = 1e-9  # probability left outside a coding table
 TABLE_RADIUS = 1024  # values farther out are coded in plain bits
@@ -59,16 +58,14 @@ class FactorizedPrior(EntropyBottleneck):
         The density is that of the latent without its `gain` (B, C), which acts as the quantiser's step size: one
         density serves all rates.
         """
-        with no_autocast(h):
-            return self._likelihoods(h.float() if h.dtype == torch.bfloat16 else h, gain)
-
-    def _likelihoods(self, h: Tensor, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor]]:
-        h_hat = quantise(h, self.training) if self.transmitted else h
-        lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
-        # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
-        sign = torch.where(lower + upper > 0, -1.0, 1.0)
-        p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
         b, c, height, width = h.shape
+        with no_autocast(h):
+            h = h.float() if h.dtype == torch.bfloat16 else h
+            h_hat = quantise(h, self.training) if self.transmitted else h
+            lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
+            # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
+            sign = torch.where(lower + upper > 0, -1.0, 1.0)
+            p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
         return h_hat, (p.reshape(c, b, height, width).transpose(0, 1),)
 
     def _by_channel(self, values: Tensor, gain: Tensor | None) -> Tensor:
@@ -94,9 +91,8 @@ class FactorizedPrior(EntropyBottleneck):
             )
             exact.quantiles[:, :, i] = solved[:, :, 0]
         exact.update(force=True)
-        sizes = exact._cdf_length.tolist()
-        rows = exact._quantized_cdf.tolist()
-        return Tables([row[:n] for row, n in zip(rows, sizes, strict=True)], exact._offset.tolist())
+        rows = zip(exact._quantized_cdf.tolist(), exact._cdf_length.tolist(), strict=True)
+        return Tables([row[:size] for row, size in rows], exact._offset.tolist())
 
     def coding_tables(self, gain: Tensor | None = None) -> "FactorizedTables":
         """Tables that write and read this latent, at a rate's gain (C,)."""
@@ -146,17 +142,15 @@ class ScaleHyperprior(nn.Module):
         super().__init__()
         n = channels
         self.transmitted = transmitted
-        self.hyper_analysis = nn.Sequential(
-            OrderedDict(conv1=conv(n, n, 3, 1), conv2=conv(n, n, 5, 2), relu=nn.ReLU(), conv3=conv(n, n, 5, 2, False))
+        self.hyper_analysis = sequence(
+            conv1=conv(n, n, 3, 1), conv2=conv(n, n, 5, 2), relu=nn.ReLU(), conv3=conv(n, n, 5, 2, False)
         )
-        self.hyper_synthesis = nn.Sequential(
-            OrderedDict(
-                deconv1=deconv(n, n, 5, 2),
-                relu1=nn.ReLU(),
-                deconv2=deconv(n, n, 5, 2),
-                relu2=nn.ReLU(),
-                deconv3=deconv(n, n, 3, 1),
-            )
+        self.hyper_synthesis = sequence(
+            deconv1=deconv(n, n, 5, 2),
+            relu1=nn.ReLU(),
+            deconv2=deconv(n, n, 5, 2),
+            relu2=nn.ReLU(),
+            deconv3=deconv(n, n, 3, 1),
         )
         self.prior_z = FactorizedPrior(n, transmitted)
         self.gaussian = GaussianConditional(None, scale_bound=SMALLEST_SCALE)
@@ -191,7 +185,8 @@ class HyperpriorTables:
         self._z = prior.prior_z.coding_tables()
         self._gaussian = gaussian_tables()
         self._integer_synthesis = IntegerSynthesis(prior.hyper_synthesis)
-        self._thresholds = scale_thresholds()
+        middles = [math.sqrt(a * b) for a, b in pairwise(scale_table())]  # between two scales of the table
+        self._thresholds = torch.tensor([round(m * 2**FRACTION_BITS) for m in middles], dtype=torch.float64)
         self._bits_per_symbol = float(self._gaussian.cheapest_bits().min())
         self.parts = (*self._z.parts, self._gaussian)
 
@@ -226,13 +221,6 @@ def scale_table() -> list[float]:
     return [SMALLEST_SCALE * ratio ** (i / (SCALE_LEVELS - 1)) for i in range(SCALE_LEVELS)]
 
 
-def scale_thresholds() -> Tensor:
-    """Boundaries between the scales of the table (geometric means), in the units of `IntegerSynthesis`."""
-    table = scale_table()
-    middles = [math.sqrt(a * b) for a, b in pairwise(table)]
-    return torch.tensor([round(m * 2**FRACTION_BITS) for m in middles], dtype=torch.float64)
-
-
 def gaussian_tables() -> Tables:
     """A coding table per scale, in float64 for the same rounding on every machine."""
     cdfs, offsets = [], []
@@ -243,7 +231,6 @@ def gaussian_tables() -> Tables:
         pmf = torch.where(edges[1:] <= 0, below.diff(), -below.diff())
         straddle = (edges[:-1] < 0) & (edges[1:] > 0)
         pmf[straddle] = 1 - below[:-1][straddle] - below[1:][straddle]
-        tail = 2 * below[:1]
-        cdfs.append(pmf_to_quantized_cdf(torch.cat([pmf, tail]), PRECISION).tolist())
+        cdfs.append(pmf_to_quantized_cdf(torch.cat([pmf, 2 * below[:1]]), PRECISION).tolist())
         offsets.append(-radius)
     return Tables(cdfs, offsets)

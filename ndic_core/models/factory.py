@@ -46,14 +46,7 @@ def build_model(name: str, num_filters: int = 192, image_size: tuple[int, int] =
 
 
 def untrained_model(name: str):
-    """A small model with weights drawn from a fixed seed, the same on every machine: it codes, but images look bad.
-
-    Args:
-        name: one of `ndic_core.MODELS`.
-
-    Returns:
-        The model in evaluation mode, ready to code.
-    """
+    """A small model that codes, but badly: its weights are random, from a fixed seed, the same on every machine."""
     size = {key: value for key, value in _SMALL.items() if key in model_info(name).options.model_fields}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

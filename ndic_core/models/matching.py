@@ -1,7 +1,6 @@
 """Stereo matching of features by attention: a search along the row, then refinement scale by scale."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndic_core.models.transforms import conv
+from ndic_core.models.transforms import conv, sequence
 from ndic_core.models.warping import channels_begin, channels_end, mirrored, read_at, shifted
 
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
@@ -62,17 +61,13 @@ class Match(NamedTuple):
 
     def of(self, images: Tensor) -> "Match":
         """The matches of some images of the batch, by index."""
-        return Match(
-            self.offset[images],
-            self.places.expand(len(self.offset), *self.places.shape[1:])[images],
-            self.weights[images],
-        )
+        places = self.places.expand(len(self.offset), *self.places.shape[1:])
+        return Match(self.offset[images], places[images], self.weights[images])
 
     def window(self, rows: int, columns: int) -> Tensor:
         """The weights distributed to the nearest integer offsets: (B, 1, h, w, 2·rows + 1, 2·columns + 1).
 
-        Args:
-            rows, columns: the largest offsets; weights outside are left out.
+        Weights of offsets beyond `rows` and `columns` are left out.
         """
         weights = self.weights[:, :-1]
         b, _, h, w = weights.shape
@@ -89,12 +84,16 @@ class Match(NamedTuple):
 
 
 class _Alignment(nn.Module):
-    """Base of both alignment modules: the no-match token."""
+    """Base of both alignment modules: the no-match token, the norms and the queries."""
 
-    def __init__(self, channels: int, out: int):
+    def __init__(self, channels: tuple[int, int], out: int, groups: int, group_width: int, kernel: int):
         super().__init__()
-        self.no_match = zeroed(nn.Linear(channels, 1))
+        of_x, of_y = channels
+        self.groups = groups
+        self.no_match = zeroed(nn.Linear(of_x, 1))
         self.no_match_value = nn.Parameter(torch.zeros(out))
+        self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
+        self.to_q = conv(of_x, groups * group_width, kernel, 1)
 
     def without(self, t: Tensor) -> tuple[Tensor, Match]:
         """The result of `forward` if no position of y matched."""
@@ -122,26 +121,16 @@ class RowSearch(_Alignment):
             their width is searched. The range to the right is that to the left divided by `BACKWARD`.
         out: channels of the aligned features.
         groups, group_width: of the products.
-        hidden: channels between the convolutions of the cost volume.
     """
 
     def __init__(
-        self,
-        channels: tuple[int, int],
-        reach: tuple[int, int],
-        out: int,
-        groups: int = 4,
-        group_width: int = 8,
-        hidden: int = 8,
+        self, channels: tuple[int, int], reach: tuple[int, int], out: int, groups: int = 4, group_width: int = 8
     ):
-        super().__init__(channels[0], out)
-        self.reach, self.groups = reach, groups
-        of_x, of_y = channels
-        self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
-        self.to_q = conv(of_x, groups * group_width, 3, 1)
-        self.to_k = conv(of_y, groups * group_width, 3, 1)
-        self.to_v = conv(of_y, out, 1, 1)
-        self.refine = _convolutions(nn.Conv3d(groups, hidden, 3, padding=1), nn.Conv3d(hidden, 1, 3, padding=1))
+        super().__init__(channels, out, groups, group_width, kernel=3)
+        self.reach = reach
+        self.to_k = conv(channels[1], groups * group_width, 3, 1)
+        self.to_v = conv(channels[1], out, 1, 1)
+        self.refine = _convolutions(nn.Conv3d(groups, 8, 3, padding=1), nn.Conv3d(8, 1, 3, padding=1))
         columns = reach[1] + math.ceil(reach[1] / BACKWARD) + 1
         self.bias = nn.Parameter(torch.zeros(2 * reach[0] + 1, columns))  # a learned prior of each offset
 
@@ -186,7 +175,6 @@ class RowRefinement(_Alignment):
         out: channels of the aligned features.
         kernel: of the projections to queries, keys and values.
         groups, group_width: of the products.
-        hidden: channels between the convolutions of the products.
     """
 
     def __init__(
@@ -197,51 +185,38 @@ class RowRefinement(_Alignment):
         kernel: int = 1,
         groups: int = 4,
         group_width: int = 8,
-        hidden: int = 16,
     ):
-        super().__init__(channels[0], out)
-        self.rows, self.groups = rows, groups
-        width, places = groups * group_width, (2 * rows + 1) * (2 * REACH + 1)
-        of_x, of_y = channels
-        self.norm_x, self.norm_y = nn.LayerNorm(of_x), nn.LayerNorm(of_y)
-        self.to_q = conv(of_x, width, kernel, 1)
-        self.to_kv = conv(of_y, width + out, kernel, 1)
-        self.refine = _convolutions(conv(groups * places + 1, hidden, 3, 1), conv(hidden, places + 1, 3, 1))
+        super().__init__(channels, out, groups, group_width, kernel)
+        self.rows = rows
+        places = (2 * rows + 1) * (2 * REACH + 1)
+        self.to_kv = conv(channels[1], groups * group_width + out, kernel, 1)
+        self.refine = _convolutions(conv(groups * places + 1, 16, 3, 1), conv(16, places + 1, 3, 1))
         self.bias = nn.Parameter(torch.zeros(places))
         self.belief = nn.Parameter(torch.ones(()))  # weight of the coarser scale's confidence
 
     def forward(self, t: Tensor, u: Tensor, before: Match) -> tuple[Tensor, Match]:
         """As of `RowSearch`; `before` is the match at the coarser scale."""
         offset, belief = before.finer()
-        q, no_match = self._queries(t)
-        k, v = self._keys_values(u, offset)
+        t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
+        q, kv = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_kv, u)))
+        width = q.shape[-1]
+        k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
         moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
         places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
         volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
         seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
         refined = self.refine(channels_begin(seen)).float()
         logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
-        no_match = no_match + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
+        no_match = self.no_match(t).float() + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
         weights, logits = _attention(logits, places, no_match + math.log(len(self.bias)))
         known = logits > OUTSIDE
         mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
         match = Match(mean.where(known.any(1)[:, None], offset), places, weights)
         return _weighted(weights, shifted(v, self.rows, REACH, REACH), self.no_match_value), match
 
-    def _queries(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, h, w, width) and the part of the no-match token's logits that depends on x, (B, h, w, 1)."""
-        t = self.norm_x(channels_end(t))
-        return channels_end(self.to_q(channels_begin(t))), self.no_match(t).float()
-
-    def _keys_values(self, u: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B, h, w, width) and values (B, h, w, out) of y, read at the offset."""
-        kv = channels_end(self.to_kv(channels_begin(self.norm_y(channels_end(u)))))
-        width = self.to_q.out_channels
-        return read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
-
 
 def _convolutions(first: nn.Module, second: nn.Module) -> nn.Sequential:
-    return nn.Sequential(OrderedDict(conv1=first, relu=nn.ReLU(), conv2=zeroed(second)))
+    return sequence(conv1=first, relu=nn.ReLU(), conv2=zeroed(second))
 
 
 def zeroed(layer: nn.Module) -> nn.Module:

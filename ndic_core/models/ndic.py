@@ -36,29 +36,10 @@ class NDIC(Codec):
     def forward(
         self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True
     ) -> dict:
-        """Both reconstructions and all likelihoods, for images (B, 3, H, W) in [0, 1].
-
-        Args:
-            x: the images to send.
-            y: the side images, one for each.
-            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
-            side: whether to compute `y_hat` and the likelihoods of y and w too, which the loss needs unless
-                alpha = beta = 0, and decoding does not.
-
-        Returns:
-            `x_hat` and `y_hat` (B, 3, H, W), not clipped, and `likelihoods` with keys "x" ("z"), "y"
-            ("z_y") and "w". Only those named in `transmitted` cost bits on the channel.
-
-        Raises:
-            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not accept, or `lmbda` is
-                outside its range.
-        """
-        self.check(x, y)
-        gain, inverse = self.gains(lmbda, len(x))
-        h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
-        likelihoods = dict(zip(self.transmitted, of_x, strict=True))
+        """As of `Codec`; with `side` also `y_hat` (B, 3, H, W) and the likelihoods "y" ("z_y") and "w", not sent."""
         if not side:
-            return {"x_hat": self.reconstruct(h_x, y, inverse), "likelihoods": likelihoods}
+            return super().forward(x, y, lmbda)
+        h_x, likelihoods, inverse = self._sent(x, y, lmbda)
         y = channels_last(y)
         h_y, of_y = self.prior_y(self.analysis_y(y))
         w = self.common_information(y)
@@ -84,10 +65,6 @@ class NDIC(Codec):
 class NDICBls17(NDIC):
     """NDIC with factorised priors on all three latents (the published "NDIC on Balle2017").
 
-    Args:
-        num_filters: channels of every layer and of each latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
-
     Example:
         >>> import torch
         >>> out = NDICBls17(num_filters=8).eval()(*torch.rand(2, 1, 3, 32, 48))
@@ -105,10 +82,6 @@ class NDICBls17(NDIC):
 
 class NDICBmshj18(NDIC):
     """NDIC with scale hyperpriors on the latents of x and y, a factorised prior on w.
-
-    Args:
-        num_filters: channels of every layer, of each latent and hyper-latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
 
     Example:
         >>> import torch

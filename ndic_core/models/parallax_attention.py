@@ -1,7 +1,6 @@
 """The parallax-attention codec: features of y, and y itself, are aligned with x along the image row."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
 from ndic_core.models.matching import BACKWARD, REACH, Match, RowRefinement, RowSearch, inside, zeroed
 from ndic_core.models.ndic import join
-from ndic_core.models.transforms import analysis_4, channels_last, conv, synthesis_4
+from ndic_core.models.transforms import analysis_4, channels_last, conv, sequence, synthesis_4
 from ndic_core.models.warping import channels_begin, channels_end, chosen, mirrored, read_at
 
 
@@ -67,20 +66,17 @@ class Retouch(nn.Module):
 
     Args:
         vertical: whether matches may be located in other rows.
-        hidden: channels of its convolutions.
     """
 
-    def __init__(self, vertical: bool, hidden: int = 16):
+    def __init__(self, vertical: bool):
         super().__init__()
         self.vertical = vertical
-        self.layers = nn.Sequential(
-            OrderedDict(
-                conv1=conv(7, hidden, 3, 1),
-                relu1=nn.LeakyReLU(0.1),
-                conv2=conv(hidden, hidden, 3, 1),
-                relu2=nn.LeakyReLU(0.1),
-                conv3=zeroed(conv(hidden, 3, 3, 1)),
-            )
+        self.layers = sequence(
+            conv1=conv(7, 16, 3, 1),
+            relu1=nn.LeakyReLU(0.1),
+            conv2=conv(16, 16, 3, 1),
+            relu2=nn.LeakyReLU(0.1),
+            conv3=zeroed(conv(16, 3, 3, 1)),
         )
 
     def forward(self, x_hat: Tensor, y: Tensor | None, match: Match) -> Tensor:
@@ -112,8 +108,7 @@ class ParallaxAttention(Codec):
     Accepts images whose sides are multiples of 16.
 
     Args:
-        num_filters: N, channels of every layer and of the latent.
-        lmbda: the lambda that the weights are trained for; a pair (lowest, highest) makes a variable-rate model.
+        num_filters, lmbda: as of `Codec`.
         search_range: pixels that a match may be located to the left in y (to the right, where the right camera took x),
             at least: images wider than 16/3 of it are searched over 3/16 of their width. A third as far is searched in
             the other direction.
@@ -175,35 +170,21 @@ class ParallaxAttention(Codec):
         y: Tensor | None = None,
         lmbda: float | Tensor | None = None,
         side: bool = True,
-        right: bool | None = None,
+        right: bool | Tensor | None = None,
     ) -> dict:
-        """The reconstruction and the likelihoods of the latent sent, for images (B, 3, H, W) in [0, 1].
+        """As of `Codec`; `y` may be None for a robust model.
 
         Args:
-            x: the images to send.
-            y: the side images, one for each; may be None for a robust model.
-            lmbda: of variable-rate weights: one for all images, or (B,) of them; the middle rate where None.
-            side: not used: only what decoding needs is computed.
-            right: whether the right camera took all x, so that matches are located further right in y. With None, as in
-                decoding, both directions are tried, and for each image the one with the sharper attention is used.
-
-        Returns:
-            `x_hat` (B, 3, H, W), not clipped, and `likelihoods` with the key "x".
-
-        Raises:
-            NDICError: `y` is missing, `x` or `y` has a shape or size that the model does not accept, or `lmbda` is
-                outside its range.
+            x, y, lmbda, side: as there; `side` has no effect.
+            right: whether the right camera took all x, so that matches are located further right in y, or (B,) of
+                these. With None, as in decoding, both directions are tried, and for each image the one with the sharper
+                attention is used.
         """
-        self.check(x, y)
-        gain, inverse = self.gains(lmbda, len(x))
-        h_x, of_x = self.prior_x(self.analyse(x, gain), gain)
-        return {
-            "x_hat": self.reconstruct(h_x, y, inverse, right),
-            "likelihoods": dict(zip(self.transmitted, of_x, strict=True)),
-        }
+        h_x, likelihoods, inverse = self._sent(x, y, lmbda)
+        return {"x_hat": self.reconstruct(h_x, y, inverse, right), "likelihoods": likelihoods}
 
     def reconstruct(
-        self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | None = None
+        self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | Tensor | None = None
     ) -> Tensor:
         """The decoder's transforms, see `Codec`; `right` as in `forward`."""
         *stages, last = self.synthesis_x
@@ -238,19 +219,12 @@ class ParallaxAttention(Codec):
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor, y: Tensor, lmbda: float | Tensor | None = None) -> list[Tensor]:
-        """The attention weights of each layer; computed only here, never in `forward`.
-
-        Args:
-            x, y: images, (B, 3, H, W) in [0, 1].
-            lmbda: as in `forward`.
+        """The attention weights of each layer, for images (B, 3, H, W) in [0, 1]; arguments and errors as of `forward`.
 
         Returns:
             Three tensors, at 1/8, 1/4 and 1/2 of the image size, (B, 1, h, w, rows, columns): row and column in x, and
             integer offsets from there to y, [0, 0] the furthest up and left. Weights are in [0, 1] and add up to 1
             together with the weight of the no-match token.
-
-        Raises:
-            NDICError: `x` or `y` has a shape or size that the model does not accept.
         """
         with evaluating(self), self.watched() as recorded:
             self(x, y, lmbda=lmbda)

@@ -3,32 +3,50 @@
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 
 import pytest
 import torch
-from conftest import PUBLISHED, lively, published_file, random_weight
+from conftest import lively, published_file, random_weight
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import Reference
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import ndic_core as ndic
+from ndic_core.models.coding.state import fingerprint
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+def describe(file, config):
+    """Replace the configuration in a checkpoint of ours; the fingerprint is correct."""
+    tensors = load_file(file)
+    about = {"config": config, "fingerprint": fingerprint(config, tensors)}
+    save_file(tensors, file, {"ndic": json.dumps(about)})
+
+
+def refused(file, sentence):
+    with pytest.raises(ndic.NDICError, match=sentence) as caught:
+        ndic.load_checkpoint(file)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
-def test_round_trip(name, tmp_path):
+def test_round_trip(name, file):
     model = lively(name, num_filters=5)
-    file = tmp_path / "model.safetensors"
     ndic.save_checkpoint(model, file)
     loaded = ndic.load_checkpoint(file)
     assert loaded.config == model.config
     assert not loaded.training
     x, y = torch.rand(2, 3, 64, 64)
     assert torch.equal(ndic.decode(loaded, ndic.encode(model, x), y), ndic.decode(model, ndic.encode(loaded, x), y))
-    assert os.listdir(tmp_path) == ["model.safetensors"]
+    assert os.listdir(file.parent) == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["ndic_bmshj18", "cross_attention", "parallax_attention"])
@@ -37,8 +55,8 @@ def test_half_precision_keeps_rates_and_images(name, pair, tmp_path):
     model = lively(name, num_filters=16, image_size=(128, 256))
     ndic.save_checkpoint(model, tmp_path / "full.safetensors")
     ndic.save_checkpoint(model, tmp_path / "half.safetensors", half=True)
-    sizes = [(tmp_path / f"{kind}.safetensors").stat().st_size for kind in ("half", "full")]
-    assert sizes[0] < 0.6 * sizes[1]
+    small, large = ((tmp_path / f"{kind}.safetensors").stat().st_size for kind in ("half", "full"))
+    assert small < 0.6 * large
     half = ndic.load_checkpoint(tmp_path / "half.safetensors")
     figures = []
     x, y = pair
@@ -58,33 +76,6 @@ def test_weights_too_large_for_half_are_not_written(tmp_path):
     with pytest.raises(ndic.NDICError, match="not finite in 16 bits"):
         ndic.save_checkpoint(model, tmp_path / "half.safetensors", half=True)
     assert os.listdir(tmp_path) == []
-
-
-def test_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
-    file = tmp_path / "model.safetensors"
-    ndic.save_checkpoint(lively("bls17"), file)
-    before = file.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(ndic.NDICError, match="cannot be written: No space left on device"):
-        ndic.save_checkpoint(lively("bls17", seed=1), file)
-    assert file.read_bytes() == before
-    assert os.listdir(tmp_path) == ["model.safetensors"]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_layout(name, tmp_path):
-    sizes = {"image_size": (128, 256)} if name == "cross_attention" else {}
-    published_file(tmp_path / "model.pt", name, random_weight, num_filters=6, **sizes)
-    model = ndic.load_checkpoint(tmp_path / "model.pt")
-    assert (model.name, model.config["num_filters"]) == (name, 6)
-    x, y = torch.rand(2, 3, 128, 256)
-    with torch.no_grad():
-        x_hat = model(x[None], y[None])["x_hat"][0].clamp(0, 1)
-    assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), x_hat)
 
 
 @pytest.mark.parametrize("suffix", ["_z", "_w"])
@@ -108,16 +99,14 @@ def test_cuda_tensors_load_on_a_machine_without_a_gpu(tmp_path, monkeypatch):
     assert ndic.load_checkpoint(tmp_path / "model.pt").device.type == "cpu"
 
 
-def test_image_size_of_a_published_cam_checkpoint(tmp_path):
-    file = tmp_path / "model.pt"
+def test_image_size_of_a_published_cam_checkpoint(file):
     published_file(file, "cross_attention", random_weight, num_filters=4, image_size=(128, 256))
     assert ndic.load_checkpoint(file).config["image_size"] == (128, 256)
     assert ndic.load_checkpoint(file, image_size=(256, 128)).config["image_size"] == (256, 128)
     with pytest.raises(ndic.NDICError, match="fits images of 32768 pixels, not 64 × 64"):
         ndic.load_checkpoint(file, image_size=(64, 64))
     published_file(file, "cross_attention", random_weight, num_filters=4, image_size=(64, 64))
-    with pytest.raises(ndic.NDICError, match=r"pass image_size=\(height, width\)"):
-        ndic.load_checkpoint(file)
+    refused(file, r"pass image_size=\(height, width\)")
     assert ndic.load_checkpoint(file, image_size=(32, 128)).config["image_size"] == (32, 128)
 
 
@@ -129,31 +118,28 @@ def test_nothing_in_a_checkpoint_runs(tmp_path):
     torch.save({"model_state_dict": Evil()}, tmp_path / "evil.pt")
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
     for file in ("evil.pt", "evil.pkl"):
-        with pytest.raises(ndic.NDICError, match="is not a checkpoint"):
-            ndic.load_checkpoint(tmp_path / file)
+        refused(tmp_path / file, "is not a checkpoint")
     assert not (tmp_path / "ran").exists()
 
 
-def test_files_of_other_kinds(tmp_path):
-    def refuses(content, sentence):
-        file = tmp_path / "file"
-        if callable(content):
-            content(file)
-        else:
-            file.write_bytes(content)
-        with pytest.raises(ndic.NDICError, match=sentence) as caught:
-            ndic.load_checkpoint(file)
-        assert "\n" not in str(caught.value)
-
-    refuses(b"", "is not a checkpoint")
-    refuses(b"GIF89a" + bytes(100), "is not a checkpoint")
-    refuses(struct.pack("<Q", 10**15) + b"{" + bytes(100), "truncated, damaged or not a checkpoint")
-    refuses(lambda file: save_file({"a": torch.zeros(2)}, file), "not a checkpoint of this package")
-    refuses(lambda file: torch.save([1, 2], file), "has no 'model_state_dict'")
-    refuses(lambda file: torch.save({"model_state_dict": {"conv3.weight": 3}}, file), "has no 'model_state_dict' with")
-    refuses(lambda file: torch.save({"model_state_dict": {"a": torch.zeros(2)}}, file), "another network")
-    with pytest.raises(ndic.NDICError, match="there is no checkpoint"):
-        ndic.load_checkpoint(tmp_path / "missing.pt")
+def test_files_of_other_kinds(file):
+    for content, sentence in (
+        (b"", "is not a checkpoint"),
+        (b"GIF89a" + bytes(100), "is not a checkpoint"),
+        (struct.pack("<Q", 10**15) + b"{" + bytes(100), "truncated, damaged or not a checkpoint"),
+    ):
+        file.write_bytes(content)
+        refused(file, sentence)
+    save_file({"a": torch.zeros(2)}, file)
+    refused(file, "not a checkpoint of this package")
+    for content, sentence in (
+        ([1, 2], "has no 'model_state_dict'"),
+        ({"model_state_dict": {"conv3.weight": 3}}, "has no 'model_state_dict' with"),
+        ({"model_state_dict": {"a": torch.zeros(2)}}, "another network"),
+    ):
+        torch.save(content, file)
+        refused(file, sentence)
+    refused(file.parent / "missing.pt", "there is no checkpoint")
 
 
 def test_incomplete_published_files(tmp_path):
@@ -164,43 +150,31 @@ def test_incomplete_published_files(tmp_path):
         ("conv2.weight", lambda t: t[0]),
     ]:
         torch.save({"model_state_dict": tensors | {key: change(tensors[key])}}, tmp_path / "bent.pt")
-        with pytest.raises(ndic.NDICError, match="bls17"):
-            ndic.load_checkpoint(tmp_path / "bent.pt")
+        refused(tmp_path / "bent.pt", "bls17")
         torch.save({"model_state_dict": {k: v for k, v in tensors.items() if k != key}}, tmp_path / "short.pt")
-        with pytest.raises(ndic.NDICError, match="layers are missing or have other shapes"):
-            ndic.load_checkpoint(tmp_path / "short.pt")
+        refused(tmp_path / "short.pt", "layers are missing or have other shapes")
 
 
-def test_damaged_files_of_ours(tmp_path):
+def test_damaged_files_of_ours(file):
     """Each of many single-byte changes is noticed."""
-    file = tmp_path / "model.safetensors"
     ndic.save_checkpoint(lively("bls17", num_filters=2), file)
     content = file.read_bytes()
-    for at in range(0, len(content), 397):
-        file.write_bytes(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
-        with pytest.raises(ndic.NDICError):
-            ndic.load_checkpoint(file)
-    for length in (0, 7, 8, 100, len(content) - 1):
-        file.write_bytes(content[:length])
-        with pytest.raises(ndic.NDICError):
-            ndic.load_checkpoint(file)
+    damaged = [content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :] for at in range(0, len(content), 397)]
+    for bent in (*damaged, *(content[:length] for length in (7, 8, 100, len(content) - 1))):
+        file.write_bytes(bent)
+        refused(file, f"{re.escape(str(file))} .*(damaged|not a checkpoint)")
+    file.write_bytes(damaged[-1])
+    refused(file, "is damaged: its weights do not match their fingerprint; get the file again")
 
 
-def test_a_small_file_cannot_ask_for_a_giant_model(tmp_path):
-    file = tmp_path / "model.safetensors"
+def test_a_small_file_cannot_ask_for_a_giant_model(file):
     ndic.save_checkpoint(lively("bls17", num_filters=2), file)
-    with safe_open(file, "pt") as stored:
-        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    from ndic_core.models.coding.state import fingerprint
-
     cam = dict(model="cross_attention", num_filters=2, image_size=[128, 256], embed_dim=10**6, heads=1, patch_grid=4)
     row = dict(model="parallax_attention", num_filters=2, lmbda=1.0, search_range=10**9, search_rows=0)
     giant = {"model": "bls17", "num_filters": 10**9, "lmbda": 1.0}
     for config in (giant, {"model": "ls"}, {"num_filters": "x"}, cam, row):
-        about = {"config": config, "fingerprint": fingerprint(config, tensors)}
-        save_file(tensors, file, {"ndic": json.dumps(about)})
-        with pytest.raises(ndic.NDICError, match="cannot be built"):
-            ndic.load_checkpoint(file)
+        describe(file, config)
+        refused(file, "cannot be built")
 
 
 def test_a_small_published_file_cannot_either(tmp_path):
@@ -208,27 +182,20 @@ def test_a_small_published_file_cannot_either(tmp_path):
     tensors = published_file(tmp_path / "model.pt", "bls17", random_weight, num_filters=4)
     claims = {"conv2.weight": torch.zeros(1).expand(2500, 2500, 5, 5)}
     torch.save({"model_state_dict": tensors | claims}, tmp_path / "claims.pt")
-    with pytest.raises(ndic.NDICError, match="not a published checkpoint"):
-        ndic.load_checkpoint(tmp_path / "claims.pt")
+    refused(tmp_path / "claims.pt", "not a published checkpoint")
     with (
-        zipfile.ZipFile(tmp_path / "model.pt") as plain,
+        zipfile.ZipFile(tmp_path / "model.pt") as stored,
         zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
     ):
-        for entry in plain.namelist():
-            packed.writestr(entry, plain.read(entry) + bytes(10**6))
-    with pytest.raises(ndic.NDICError, match="is not a checkpoint"):
-        ndic.load_checkpoint(tmp_path / "packed.pt")
-    for odd in (
-        torch.zeros(2, 2).to_sparse(),
-        torch.zeros(2, 2, dtype=torch.complex64),
-        torch.zeros(2, 2, device="meta"),
-    ):
+        for entry in stored.namelist():
+            packed.writestr(entry, stored.read(entry) + bytes(10**6))
+    refused(tmp_path / "packed.pt", "is not a checkpoint")
+    plain = torch.zeros(2, 2)
+    for odd in (plain.to_sparse(), plain.to(torch.complex64), plain.to("meta")):
         torch.save({"model_state_dict": tensors | {"gdn1.gamma": odd}}, tmp_path / "odd.pt")
-        with pytest.raises(ndic.NDICError):
-            ndic.load_checkpoint(tmp_path / "odd.pt")
-    torch.save({"model_state_dict": {3: torch.zeros(2)}}, tmp_path / "odd.pt")
-    with pytest.raises(ndic.NDICError):
-        ndic.load_checkpoint(tmp_path / "odd.pt")
+        refused(tmp_path / "odd.pt", "checkpoint")
+    torch.save({"model_state_dict": {3: plain}}, tmp_path / "odd.pt")
+    refused(tmp_path / "odd.pt", "not a published checkpoint")
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -253,24 +220,17 @@ def test_mutated_published_files(legacy, places, tmp_path_factory):
         assert str(folder) in str(error)  # noqa: PT017
 
 
-def test_weights_of_another_model(tmp_path):
-    file = tmp_path / "model.safetensors"
+def test_weights_of_another_model(file):
     ndic.save_checkpoint(lively("bmshj18_factorized", num_filters=2), file)
-    with safe_open(file, "pt") as stored:
-        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    from ndic_core.models.coding.state import fingerprint
-
-    config = {"model": "bls17", "num_filters": 2, "lmbda": 1.0}
-    save_file(tensors, file, {"ndic": json.dumps({"config": config, "fingerprint": fingerprint(config, tensors)})})
-    with pytest.raises(ndic.NDICError, match="does not fit a bls17"):
-        ndic.load_checkpoint(file)
+    describe(file, {"model": "bls17", "num_filters": 2, "lmbda": 1.0})
+    refused(file, "does not fit a bls17")
 
 
-def test_image_size_that_contradicts_the_file(tmp_path):
-    ndic.save_checkpoint(lively("cross_attention"), tmp_path / "model.safetensors")
-    assert ndic.load_checkpoint(tmp_path / "model.safetensors", image_size=(64, 64)).name == "cross_attention"
+def test_image_size_that_contradicts_the_file(file):
+    ndic.save_checkpoint(lively("cross_attention"), file)
+    assert ndic.load_checkpoint(file, image_size=(64, 64)).name == "cross_attention"
     with pytest.raises(ndic.NDICError, match="weights for images of 64 × 64"):
-        ndic.load_checkpoint(tmp_path / "model.safetensors", image_size=(128, 256))
+        ndic.load_checkpoint(file, image_size=(128, 256))
 
 
 def test_pretrained_says_what_is_missing(monkeypatch):
@@ -279,7 +239,7 @@ def test_pretrained_says_what_is_missing(monkeypatch):
     for metric in ("psnr", None):
         with pytest.raises(ndic.NDICError, match=f"unknown metric {metric!r}: choose one of MS-SSIM, MSE"):
             ndic.load_pretrained("bls17", metric=metric)
-    assert ndic.load_pretrained("bls17").lambdas == ndic.load_pretrained("bls17", "ms-ssim").lambdas == (4e-6, 6e-4)
+    assert ndic.load_pretrained("bls17", "ms-ssim").lambdas == ndic.load_pretrained("bls17").lambdas
     monkeypatch.setattr("ndic_core.checkpoints.checkpoint.shipped_weights", lambda name, metric: None)
     with pytest.raises(ndic.NDICError, match="no weights ship for bls17 trained for MSE: load a checkpoint"):
         ndic.load_pretrained("bls17", "mse")

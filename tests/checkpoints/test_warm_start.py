@@ -18,11 +18,9 @@ STEPS = [(model, simpler) for model, info in CATALOGUE.items() for simpler in in
 @pytest.mark.parametrize(("name", "simpler"), STEPS)
 def test_the_picture_is_the_simpler_models(name, simpler):
     given = lively(simpler, lmbda=RANGE)
-    torch.manual_seed(1)
     torch.nn.init.normal_(given.gain.log_gain)
     torch.nn.init.normal_(given.gain.log_inverse)
-    options = dict(embed_dim=16, heads=2) if name == "cross_attention" else {}
-    model = ndic.build_model(name, num_filters=8, image_size=(64, 64), lmbda=RANGE, **options).eval()
+    model = lively(name, seed=1, lmbda=RANGE)
     x, y = torch.rand(2, 2, 3, 64, 64)
     start_from(model, given)
     for lmbda in (1e-4, 1e-3, 1e-2):
@@ -34,14 +32,9 @@ def test_the_picture_is_the_simpler_models(name, simpler):
 
 def test_what_is_new_learns(own_folder, tmp_path):
     """Weights that start at 0 must not stay there."""
-    start = quiet(teaching(own_folder, tmp_path, model="bmshj18_factorized", epochs=1)).model
-    file = tmp_path / "start.safetensors"
-    ndic.save_checkpoint(start, file)
-    model = quiet(
-        teaching(
-            own_folder, tmp_path, model="parallax_attention", load_weight=True, weight_path=str(file), alpha=0, beta=0
-        )
-    ).model
+    file = save(lively("bmshj18_factorized"), tmp_path)
+    changes = dict(load_weight=True, weight_path=str(file), alpha=0, beta=0)
+    model = quiet(teaching(own_folder, tmp_path, model="parallax_attention", **changes)).model
     for layer in (model.synthesis_x.stage2.deconv, model.synthesis_x.stage3.deconv, model.synthesis_x.stage4):
         assert layer.weight[8:].abs().min() > 0
     assert model.retouch.layers.conv3.weight.abs().amax((0, 2, 3)).min() > 0
@@ -49,23 +42,17 @@ def test_what_is_new_learns(own_folder, tmp_path):
         assert part.weight.abs().amax((0, *range(2, part.weight.ndim))).median() > 0  # some ReLUs give nothing
 
 
-def test_the_side_images_transforms_start_as_those_of_x():
-    given = lively("bmshj18_factorized")
-    model = ndic.build_model("ndic_bls17", num_filters=8)
-    start_from(model, given)
-    for transform in (model.analysis_y, model.analysis_w):
-        assert torch.equal(transform.conv3.weight, given.analysis_x.conv3.weight)
-    assert torch.equal(model.synthesis_y.stage4.weight, given.synthesis_x.stage4.weight)
-
-
-def test_transforms_of_y_start_as_those_of_x_even_where_the_simpler_model_has_some():
-    """With alpha = 0 nobody has trained those; what w is drawn with was trained, and stays."""
-    given = lively("ndic_bls17")
-    model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
+@pytest.mark.parametrize(
+    ("simpler", "name", "w_from"),
+    [("bmshj18_factorized", "ndic_bls17", "analysis_x"), ("ndic_bls17", "cross_attention", "analysis_w")],
+)
+def test_transforms_of_y_start_as_those_of_x(simpler, name, w_from):
+    """Also where the simpler model has some: with alpha = 0 they are not trained. That of w is, and is kept."""
+    given, model = lively(simpler), lively(name, seed=1)
     start_from(model, given)
     assert torch.equal(model.analysis_y.conv3.weight, given.analysis_x.conv3.weight)
     assert torch.equal(model.synthesis_y.stage4.weight, given.synthesis_x.stage4.weight)
-    assert torch.equal(model.analysis_w.conv3.weight, given.analysis_w.conv3.weight)
+    assert torch.equal(model.analysis_w.conv3.weight, getattr(given, w_from).conv3.weight)
 
 
 @torch.no_grad()
@@ -88,9 +75,8 @@ def test_a_cam_looks_at_first_for_what_is_alike(size, width, heads, kept):
 
 def test_the_start_follows_from_the_seed(own_folder, tmp_path):
     file = save(lively("ndic_bls17", num_filters=4), tmp_path)
-    config = teaching(
-        own_folder, tmp_path, model="cross_attention", num_filters=4, load_weight=True, weight_path=str(file)
-    )
+    start = dict(load_weight=True, weight_path=str(file))
+    config = teaching(own_folder, tmp_path, model="cross_attention", num_filters=4, **start)
     models = []
     for noise in (1, 2):
         torch.manual_seed(noise)
@@ -105,16 +91,18 @@ def save(model, folder):
     return file
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
-    file = save(ndic.build_model("bls17", num_filters=8), tmp_path)
-    with pytest.raises(ndic.NDICError, match="has model bls17, the configuration says ndic_bls17"):
-        load_weights(ndic.build_model("ndic_bls17", num_filters=8), file)
-    file = save(ndic.build_model("bmshj18_factorized", num_filters=6), tmp_path)
-    with pytest.raises(ndic.NDICError, match="has num_filters 6, the configuration says 8"):
-        load_weights(ndic.build_model("ndic_bls17", num_filters=8), file)
-    file = save(ndic.build_model("ndic_bls17", num_filters=8), tmp_path)
-    with pytest.raises(ndic.NDICError, match="has model ndic_bls17"):
-        load_weights(ndic.build_model("bmshj18_factorized", num_filters=8), file)  # a richer one
+@pytest.mark.parametrize(
+    ("stored", "filters", "name", "sentence"),
+    [
+        ("bls17", 8, "ndic_bls17", "has model bls17, the configuration says ndic_bls17"),
+        ("bmshj18_factorized", 6, "ndic_bls17", "has num_filters 6, the configuration says 8"),
+        ("ndic_bls17", 8, "bmshj18_factorized", "has model ndic_bls17"),  # a richer one
+    ],
+)
+def test_what_does_not_fit_is_refused(stored, filters, name, sentence, tmp_path):
+    file = save(ndic.build_model(stored, num_filters=filters), tmp_path)
+    with pytest.raises(ndic.NDICError, match=sentence):
+        load_weights(ndic.build_model(name, num_filters=8), file)
 
 
 def test_another_range_of_rates_starts_with_the_same_gains(tmp_path):

@@ -1,11 +1,10 @@
 """The shipped weights: small files of every model, many rates, better than JPEG, and better with the matching y."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 import ndic_core as ndic
 from ndic_core.catalogue import CATALOGUE, METRICS
@@ -33,18 +32,13 @@ def quality(x, x_hat, metric="MS-SSIM") -> float:
     return (psnr(x, x_hat) if metric == "MSE" else ms_ssim_db(ms_ssim(x, x_hat))).item()
 
 
-@pytest.mark.parametrize(("name", "metric"), ALL)
-def test_every_file_is_small_and_of_16_bits(name, metric):
-    file = shipped_weights(name, metric)
-    assert file.stat().st_size < 15e6
-    with safe_open(file, "pt") as stored:
-        assert {stored.get_tensor(key).dtype for key in stored.keys()} == {torch.float16}  # noqa: SIM118
-
-
-def test_all_together_are_small():
+def test_every_file_is_small_and_of_16_bits():
     files = list(shipped_weights("bls17").parent.glob("*.safetensors"))
-    assert sum(file.stat().st_size for file in files) < 60e6
     assert {file.stem for file in files} == {*ndic.MODELS, *(f"{name}_mse" for name in ndic.MODELS)}
+    assert sum(file.stat().st_size for file in files) < 60e6
+    for file in files:
+        assert file.stat().st_size < 15e6
+        assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -73,26 +67,16 @@ def test_larger_lambdas_cost_more_and_look_better(name, metric, scenes):
     assert points[-1][1] > points[0][1] + 3
 
 
-@pytest.mark.parametrize("name", ndic.MODELS)
-def test_better_than_jpeg_at_a_lower_rate(name, scenes):
-    model = ndic.load_pretrained(name)
-    for scene in scenes:
-        stream = ndic.encode(model, scene.x)
-        jpeg = classical.encode("JPEG", scene.x, 10)
-        assert len(stream) < len(jpeg)
-        assert quality(scene.x, ndic.decode(model, stream, scene.y)) > quality(scene.x, classical.decode(jpeg))
-
-
-@pytest.mark.parametrize("name", ndic.MODELS)
-def test_a_jpeg_as_large_has_a_lower_psnr_than_weights_for_it(name, scenes):
-    """At the highest rate (below it, no JPEG is as small); beside each file stands the smallest JPEG not smaller."""
-    model = ndic.load_pretrained(name, "MSE")
+@pytest.mark.parametrize(("name", "metric"), ALL)
+def test_a_jpeg_as_large_is_worse(name, metric, scenes):
+    """At the highest rate in PSNR: below it, no JPEG is as small. Compared is the smallest JPEG not smaller."""
+    model = ndic.load_pretrained(name, metric)
     for scene in scenes:
         jpegs = [classical.encode("JPEG", scene.x, level) for level in range(1, 60)]
-        stream = ndic.encode(model, scene.x, model.lambdas[1])
+        stream = ndic.encode(model, scene.x, model.lambdas[1] if metric == "MSE" else None)
         jpeg = next(file for file in jpegs if len(file) >= len(stream))
         ours, theirs = ndic.decode(model, stream, scene.y), classical.decode(jpeg)
-        assert quality(scene.x, ours, "MSE") > quality(scene.x, theirs, "MSE") + 0.5
+        assert quality(scene.x, ours, metric) > quality(scene.x, theirs, metric) + 0.5
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -107,24 +91,6 @@ def test_the_right_y_is_worth_something(name, metric, scenes):
         )
         assert right > swapped
         assert right > absent
-
-
-def test_damaged_weights_say_so(tmp_path, monkeypatch):
-    content = shipped_weights("bls17").read_bytes()
-    file = tmp_path / "bls17.safetensors"
-    monkeypatch.setattr("ndic_core.checkpoints.checkpoint.shipped_weights", lambda name, metric: file)
-    bent = bytearray(content)
-    bent[-1000] ^= 1
-    for damaged, sentence in (
-        (bytes(bent), "is damaged: its weights do not match their fingerprint; get the file again"),
-        (content[:-1000], "is truncated, damaged or not a checkpoint"),
-        (content[:7], "is not a checkpoint"),
-        (b"", "is not a checkpoint"),
-    ):
-        file.write_bytes(damaged)
-        with pytest.raises(ndic.NDICError, match=re.escape(sentence)) as caught:
-            ndic.load_pretrained("bls17")
-        assert str(file) in str(caught.value)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -41,13 +41,3 @@ def test_other_sizes_filters_and_seeds(name, num_filters, size, seed, tmp_path):
     x, y = torch.rand(2, 1, 3, *size, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         assert_same(model(x, y), Reference(name, tensors)(x, y))
-
-
-def test_reference_notices_a_wrong_weight(tmp_path):
-    """The comparison can fail: one altered layer is seen."""
-    tensors = published_file(tmp_path / "weights.pt", "bls17", random_weight, 5)
-    model = ndic.load_checkpoint(tmp_path / "weights.pt")
-    tensors["igdn3.gamma"] = tensors["igdn3.gamma"].T * 1.01
-    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(7))  # not every picture needs that layer much
-    with torch.no_grad(), pytest.raises(AssertionError):
-        assert_same(model(x), Reference("bls17", tensors)(x, x))

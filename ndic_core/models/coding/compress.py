@@ -12,7 +12,6 @@ from ndic_core.models.codec import Codec, check_tensor, evaluating
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
 from ndic_core.models.coding.tiling import Tiling
-from ndic_core.models.entropy_models import FactorizedTables, HyperpriorTables
 
 
 @torch.no_grad()
@@ -105,7 +104,12 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
                 f"this stream was made with other weights of {model.name} (fingerprint {header.fingerprint.hex()}; "
                 f"these have {coding.fingerprint.hex()}): load the weights that encoded it"
             )
-        latents = model.to_model(_read_latents(coding.tables, payload, _latent_shape(model, tiling)))
+        size = (side // DOWNSAMPLING for side in tiling.tile)
+        shape = torch.Size((tiling.rows * tiling.columns, model.config["num_filters"], *size))
+        if len(payload) < fewest_bytes(coding.tables.fewest_bits(shape)):
+            raise NDICError("this stream is too short for an image of the size in its header")
+        decoder = SymbolDecoder(payload, coding.tables.symbols(shape))
+        latents = model.to_model(coding.tables.read(decoder, shape))
         has_side = y is not None and model.info.side_info
         sides = tiling.split(model.to_model(y)).split(1) if has_side else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
@@ -122,17 +126,6 @@ def padded_layout(model: Codec, height: int, width: int) -> Tiling:
     padded = tiling.rows * tiling.tile[0], tiling.columns * tiling.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
     return tiling
-
-
-def _latent_shape(model: Codec, tiling: Tiling) -> torch.Size:
-    height, width = (side // DOWNSAMPLING for side in tiling.tile)
-    return torch.Size((tiling.rows * tiling.columns, model.config["num_filters"], height, width))
-
-
-def _read_latents(tables: FactorizedTables | HyperpriorTables, payload: bytes, shape: torch.Size) -> Tensor:
-    if len(payload) < fewest_bytes(tables.fewest_bits(shape)):
-        raise NDICError("this stream is too short for an image of the size in its header")
-    return tables.read(SymbolDecoder(payload, tables.symbols(shape)), shape)
 
 
 def _check_model(model: Codec) -> None:

@@ -37,8 +37,7 @@ class Header:
     Attributes:
         model: name of the model, one of `ndic_core.MODELS`.
         fingerprint: first three bytes of the weights' fingerprint.
-        height: of the original image, in pixels, before any padding.
-        width: likewise.
+        height, width: of the original image, in pixels, before any padding.
         level: rate level of a variable-rate model, 0 to 255; None for single-rate weights.
     """
 
@@ -51,14 +50,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Field:
-    """Some bytes of a file and their meaning.
-
-    Attributes:
-        name: of the field.
-        start: where it begins, in bytes from the start of the file.
-        content: its bytes.
-        meaning: in words.
-    """
+    """Some bytes of a file, from byte `start` of it, and their meaning in words."""
 
     name: str
     start: int
@@ -119,10 +111,7 @@ def unpack(stream: bytes) -> tuple[Header, bytes]:
 
 
 def fields(stream: bytes) -> list[Field]:
-    """The fields of a file, in order.
-
-    Raises:
-        NDICError: see `unpack`.
+    """The fields of a file, in order; errors as of `unpack`.
 
     Example:
         >>> stream = pack(Header("bls17", bytes(3), height=128, width=256), b"payload")
@@ -130,30 +119,25 @@ def fields(stream: bytes) -> list[Field]:
         [('height', '80 01', '128 pixels'), ('width', '80 02', '256 pixels')]
     """
     header, payload = unpack(stream)
+    leveled = header.level is not None
     height = 3 + FINGERPRINT_BYTES
     _, width = _read_varint(stream, height)
     crc = len(stream) - _CRC_BYTES
     body = crc - len(payload)
-    level = body - (header.level is not None)
-    follows = "a rate level follows" if header.level is not None else "no rate level"
+    follows = "a rate level follows" if leveled else "no rate level"
     model = f"version {VERSION}; {follows}; model {CATALOGUE[header.model].code}, {header.model}"
-    starts = {
-        "magic": (0, "this is an .ndic file"),
-        "version, flag, model": (len(MAGIC), model),
-        "fingerprint": (3, "of the weights"),
-        "height": (height, f"{header.height} pixels"),
-        "width": (width, f"{header.width} pixels"),
-        "level": (level, f"rate {header.level} of 0 to 255"),
-        "payload": (body, "the latent, as the range coder wrote it"),
-        "checksum": (crc, "CRC-32 of everything before, least byte first"),
-    }
-    if header.level is None:
-        del starts["level"]
-    ends = [*(start for start, _ in starts.values()), len(stream)][1:]
-    return [
-        Field(name, start, stream[start:end], meaning)
-        for (name, (start, meaning)), end in zip(starts.items(), ends, strict=True)
+    starts = [
+        ("magic", 0, "this is an .ndic file"),
+        ("version, flag, model", len(MAGIC), model),
+        ("fingerprint", 3, "of the weights"),
+        ("height", height, f"{header.height} pixels"),
+        ("width", width, f"{header.width} pixels"),
+        *([("level", body - 1, f"rate {header.level} of 0 to 255")] if leveled else []),
+        ("payload", body, "the latent, as the range coder wrote it"),
+        ("checksum", crc, "CRC-32 of everything before, least byte first"),
     ]
+    ends = [*(start for _, start, _ in starts[1:]), len(stream)]
+    return [Field(name, start, stream[start:end], why) for (name, start, why), end in zip(starts, ends, strict=True)]
 
 
 def check_size(height: int, width: int, what: str) -> None:

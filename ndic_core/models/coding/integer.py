@@ -45,13 +45,9 @@ class IntegerSynthesis:
 
     @torch.no_grad()
     def __call__(self, z_hat: Tensor) -> Tensor:
-        """Integers that approximate the float network's output times 2**FRACTION_BITS.
+        """Integers, in float64 on the CPU: about the float network's output times 2**FRACTION_BITS.
 
-        Args:
-            z_hat: integers of any float type and on any device, (B, C, h, w).
-
-        Returns:
-            float64 tensor of integers on the CPU.
+        `z_hat` are integers (B, C, h, w) of any float type and on any device.
         """
         values = z_hat.to("cpu", torch.float64).clamp(-_LIMIT, _LIMIT)
         for step in self._steps:

@@ -24,7 +24,7 @@ class Coding:
     Attributes:
         gain, inverse: (1, N); None for single-rate weights.
         tables: writes and reads the latent.
-        fingerprint: first bytes of the SHA-256 of weights and tables, as a stream carries it.
+        fingerprint: first bytes of the SHA-256 of weights and tables.
     """
 
     gain: Tensor | None

