@@ -5,8 +5,6 @@ of x alone. Source: the plot data in the repository `acnagle/neural-dsc`, file `
 rounded to four and two decimals. There the NDIC models are named after their transforms (balle17, balle18).
 """
 
-SOURCE = "acnagle/neural-dsc, benchmark/ndic/ndic_results.py"
-
 # (bits per pixel, dB). MS-SSIM in dB is averaged over images in dB; its models were trained for MS-SSIM.
 _MS_SSIM_DB = {
     "cross_attention": (
@@ -68,13 +66,7 @@ LAMBDAS = {
 
 
 def published_rows(metric: str) -> list[dict]:
-    """The published points as rows for `bd_rate` and `rate_distortion`.
-
-    Args:
-        metric: "psnr" or "ms_ssim_db".
-
-    Returns:
-        Rows with model, bpp (estimated) and the metric.
+    """The published points as rows with model, bpp (estimated) and the metric, "psnr" or "ms_ssim_db".
 
     Example:
         >>> published_rows("ms_ssim_db")[0]

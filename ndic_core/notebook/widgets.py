@@ -70,9 +70,8 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
             control.continuous_update = False
         if control.has_trait("style"):
             control.style.description_width = "initial"  # labels are not truncated
-            control.layout.width = (
-                control.layout.width or "30em"
-            )  # the default has no room for a slider beside a long label
+            # the default width has no room for a slider beside a long label
+            control.layout.width = control.layout.width or "30em"
     return explorer
 
 

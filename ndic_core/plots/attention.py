@@ -21,12 +21,6 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
     Args:
         x, y, answer: (n,) each: queries, values, and the weighted means of the values.
         weights: (n, n), a row for each query, over the positions of y.
-
-    Example:
-        >>> x, y = torch.rand(2, 8)
-        >>> weights = (-9 * (x[:, None] - y).square()).softmax(1)
-        >>> [len(axis.lines) for axis in soft_lookup(x, y, weights, weights @ y).axes[:2]]
-        [3, 0]
     """
     figure, (signals, table) = style.subplots((9.0, 3.6), columns=2, width_ratios=[1.5, 1])
     signals.plot(y, color=style.GREEN, marker="s", markersize=4, linestyle=":", label="y, values")
@@ -135,18 +129,16 @@ def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int
     return figure
 
 
-def aligned_features(
-    t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[int], patch_grid: int | None = 4
-) -> Figure:
+def aligned_features(t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[int]) -> Figure:
     """Channels of the features of x, of y, and of y aligned with x.
 
     Args:
         t, u, aligned: (N, h, w) each.
         channels: to be shown, one per row.
-        patch_grid: patches per side, whose borders are drawn; none where None.
 
     Returns:
-        A figure, a row for each channel. Each map has its own grey scale, from its 2nd to its 98th percentile.
+        A figure, a row for each channel, with the borders of 4 × 4 patches. Each map has its own grey scale, from its
+        2nd to its 98th percentile.
     """
     figure, axes = style.subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
     for row, channel in zip(axes, channels, strict=True):
@@ -154,7 +146,7 @@ def aligned_features(
             values = features[channel].detach().cpu().float()
             low, high = values.quantile(torch.tensor([0.02, 0.98])).tolist()
             style.show_map(axis, values, frame=True, cmap="gray", vmin=low, vmax=high)
-            _patch_grid(axis, patch_grid or 1, values.shape, color=style.VERMILION, alpha=0.5)
+            _patch_grid(axis, 4, values.shape, color=style.VERMILION, alpha=0.5)
         row[0].set_ylabel(f"channel {channel}", fontsize=10)
     titles = ("t, of x's decoder", "u, of y's decoder", "aligned, for x's decoder")
     for axis, title in zip(axes[0], titles, strict=True):

@@ -17,36 +17,27 @@ _CONDITIONS = {
 }
 
 
-def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str], columns: int = 4) -> Figure:
+def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str]) -> Figure:
     """A contact sheet of y and channels of its w.
 
     Args:
         y: (3, H, W) in [0, 1].
         w: (N, h, w).
         titles: of each channel, by its number, in the order to show.
-        columns: of the grid.
 
     Returns:
         A figure; a square of a map corresponds to 16 × 16 pixels. Colours are centred on the channel's mean: red above,
         blue below, white at the mean.
-
-    Example:
-        >>> import torch
-        >>> figure = w_channels(torch.rand(3, 32, 48), torch.rand(4, 2, 3), {2: "the third", 0: "the first"})
-        >>> [axis.get_title() for axis in figure.axes]
-        ['y', 'the third', 'the first', '']
     """
     height, width = y.shape[-2:]
-    figure, axes = style.image_grid(len(titles) + 1, columns, 9.0, 9.0 / columns * height / width + 0.35)
+    figure, axes = style.image_grid(len(titles) + 1, 4, 9.0, 2.25 * height / width + 0.35)
     style.show_image(axes[0], y, "y", fontsize=9)
     for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
         _show_centred(axis, w[channel], title, fontsize=9)
     return figure
 
 
-def channel_effect(
-    y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, title: str, limit: float = 24.0
-) -> Figure:
+def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, title: str) -> Figure:
     """One channel of w, the reconstruction with it, and the change that its spatial detail makes.
 
     Args:
@@ -55,18 +46,17 @@ def channel_effect(
         x_hat: (3, H, W) in [0, 1], the reconstruction.
         without: likewise, with the channel replaced by its mean.
         title: of the figure.
-        limit: change of a colour, in 8-bit steps, that is shown at full strength.
 
     Returns:
-        A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the amplified change of x̂ around
-        grey.
+        A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the change of x̂ around grey,
+        amplified so that 24 of 255 are shown at full strength.
     """
     figure, axes = style.subplots((8.0, 4.9), 2, 2)
     style.show_image(axes[0, 0], y, "y, the side information")
     _show_centred(axes[0, 1], channel, f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}")
     style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
-    change = 0.5 + 0.5 * 255 / limit * (x_hat - without)
-    style.show_image(axes[1, 1], change, f"effect of the channel on x̂; full strength: {limit:g} of 255")
+    change = 0.5 + 0.5 * 255 / 24 * (x_hat - without)
+    style.show_image(axes[1, 1], change, "effect of the channel on x̂; full strength: 24 of 255")
     figure.suptitle(title, fontsize=11)
     return figure
 

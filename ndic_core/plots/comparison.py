@@ -83,11 +83,6 @@ def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, t
         differences: by name, a number for each image.
         intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
         x: label of the axis, with the unit.
-
-    Example:
-        >>> figure = spread({"a": [1.0, 2.0, 3.0]}, {"a": (1.5, 2.5)}, "%")
-        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
-        ['a']
     """
     figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
@@ -111,11 +106,6 @@ def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
 
     Raises:
         NDICError: a codec has no style.
-
-    Example:
-        >>> axis = header_costs({"JPEG": {32768: 473}, "bls17": {32768: 19}}).axes[0]
-        >>> axis.lines[0].get_ydata().round(3).tolist()
-        [0.115]
     """
     figure, axis = style.subplots((7.6, 3.4))
     for name, by_size in costs.items():
@@ -134,11 +124,6 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
             `time_offset` in seconds where it is "matching_y". Several of one kind are averaged.
         title: what was measured.
-
-    Example:
-        >>> rows = [dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
-        >>> quality_over_offset(rows).axes[0].lines[0].get_ydata().tolist()
-        [11.0, 10.0]
     """
     groups = defaultdict(lambda: defaultdict(list))
     for row in rows:

@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from ndic_core.catalogue import STRIDES
 from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style
-
-_FURTHEST = 40.0  # upper end of the colour scale, in pixels of disparity
 
 
 def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
@@ -72,13 +71,12 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     return figure
 
 
-def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Sequence[int] = (8, 4, 2)) -> Figure:
+def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
     """Disparity and occlusion estimated by attention at every scale, beside the ground truth.
 
     Args:
         pair: the scene.
         maps: `attention_maps` of this pair, of either kind of attention.
-        strides: of the layers.
 
     Returns:
         A figure, a row for each layer: disparity at the largest weight, the true one (white where the position is
@@ -86,11 +84,11 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Seque
     """
     figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
-    for row, weights, stride in zip(axes, maps, strides, strict=True):
+    for row, weights, stride in zip(axes, maps, STRIDES, strict=True):
         truth, occluded = true_offsets(pair.disparity, pair.occluded, stride)
         offset, no_match = best_match(weights, tuple(truth.shape))
         for axis, values in zip(row[:2], (offset[1], truth), strict=True):
-            shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")
+            shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=40, cmap="viridis")
         for axis, values in zip(row[2:], (no_match, occluded.float()), strict=True):
             share = style.show_map(axis, values, frame=True, vmin=0, vmax=1, cmap="gray")
         row[0].set_ylabel(f"1/{stride}")

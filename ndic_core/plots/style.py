@@ -55,10 +55,6 @@ def curve_style(name: str) -> dict:
 
     Raises:
         NDICError: the name has no style.
-
-    Example:
-        >>> curve_style("bls17")
-        {'color': '#999999', 'marker': 'o', 'markersize': 6}
     """
     if name in MODEL_STYLE:
         colour, marker = MODEL_STYLE[name]
@@ -70,13 +66,7 @@ def curve_style(name: str) -> dict:
 
 
 def pixels(image: Tensor) -> np.ndarray:
-    """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU.
-
-    Example:
-        >>> import torch
-        >>> pixels(torch.full((3, 16, 32), 1.5)).shape
-        (16, 32, 3)
-    """
+    """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU."""
     return image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
 
 

@@ -29,11 +29,6 @@ def learning_curves(
 
     Raises:
         NDICError: the history is empty.
-
-    Example:
-        >>> rows = [dict(epoch=i, loss=3 / i, val_loss=4 / i, bpp=0.2, psnr=18 + i) for i in (1, 2, 3)]
-        >>> [axis.get_title() for axis in learning_curves(rows).axes]
-        ['loss, logarithmic', 'rate, estimated (bits per pixel)', 'PSNR (dB)']
     """
     if not history:
         raise NDICError("the history is empty: train for validation_period epochs at least")

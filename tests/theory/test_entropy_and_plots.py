@@ -98,7 +98,6 @@ def test_waterfall_is_drawn():
     "wrong",
     [
         lambda: entropy([0.5, 0.6]),
-        lambda: entropy([1.5, -0.5]),
         lambda: gacs_korner([[1.0, 1.0]]),
         lambda: flipped_bit(1.1),
         lambda: wyner_variable(0.6),
@@ -110,7 +109,6 @@ def test_waterfall_is_drawn():
         lambda: gaussian_mutual(1.0),
         lambda: wyner_gaussian(1.0),
         lambda: binary_entropy(-0.1),
-        lambda: binary_entropy([0.1, np.nan]),
         lambda: gaussian_rate(0.0),
         lambda: conditional_variance(0),
         lambda: binary_rate(-0.1, p=0.25),
