@@ -103,10 +103,6 @@ def ms_ssim_db(value: Tensor) -> Tensor:
 
     Returns:
         dB, same shape.
-
-    Example:
-        >>> ms_ssim_db(torch.tensor([0.9, 0.99, 1.0]))
-        tensor([10.0000, 20.0000, 72.2472])
     """
     return -10 * (1 - value).clamp(min=_FINEST).log10()
 
@@ -133,11 +129,6 @@ def estimated_bpp(likelihoods: Mapping[str, Tensor], parts: Iterable[str], pixel
 
     Returns:
         (B,) in bits per pixel.
-
-    Example:
-        >>> likelihoods = {"x": torch.full((1, 4, 2, 2), 0.5), "w": torch.full((1, 4, 2, 2), 0.5)}
-        >>> estimated_bpp(likelihoods, ("x",), pixels=32)
-        tensor([0.5000])
     """
     return sum(bits(likelihoods[part]) for part in parts) / pixels
 

@@ -66,11 +66,6 @@ def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
 
     Raises:
         NDICError: not such a map, or it is too small for the image.
-
-    Example:
-        >>> over_image(torch.tensor([[4.0, 8.0]]), step=2, height=2, width=3)
-        tensor([[1., 1., 2.],
-                [1., 1., 2.]])
     """
     if bits.ndim != 2:
         raise NDICError(f"a map of bits per position has shape (h, w), not {tuple(bits.shape)}: sum over channels")

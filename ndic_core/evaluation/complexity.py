@@ -130,10 +130,6 @@ def peak_memory(call: Callable, *arguments) -> int:
 
     Not counted are tensors from before, such as weights, and the workspace of a single operation. (torch.profiler finds
     the same peaks of models, but only through private attributes, and logs to stderr.)
-
-    Args:
-        call: a function, such as `encode`.
-        arguments: its arguments.
     """
     with _LiveStorages() as live:
         call(*arguments)

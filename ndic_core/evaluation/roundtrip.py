@@ -59,9 +59,6 @@ def roundtrips(model: Codec, x: Tensor, ys: Mapping[Hashable, Tensor | None], lm
     Returns:
         The rows of `measure` with model (its name), lmbda (of the rate level that the file names), side_info (the name
         of y) and bpp_estimated (from likelihoods).
-
-    Raises:
-        NDICError: see `encode` and `decode`.
     """
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)

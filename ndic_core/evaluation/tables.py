@@ -38,12 +38,6 @@ def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
         rows: mappings, such as those of `roundtrip` or `averages`. A missing value or None leaves an empty cell.
         columns: keys of the columns. By default model, side information, lambda, rate and quality: those of them that
             a row has.
-
-    Example:
-        >>> print(format_table([dict(model="bls17", bytes=812, psnr=24.5), dict(model="bmshj18", bytes=99, psnr=7)]))
-        model    bytes  PSNR dB
-        bls17      812    24.50
-        bmshj18     99     7.00
     """
     keys = list(columns) or [key for key in _DEFAULT if any(row.get(key) is not None for row in rows)]
     headings, formats = zip(*(COLUMNS.get(key, (key.replace("_", " "), "")) for key in keys), strict=True)

@@ -43,9 +43,7 @@ def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, t
     Args:
         y: (3, H, W) in [0, 1], the side information that w was computed from.
         channel: (h, w), of w.
-        x_hat: (3, H, W) in [0, 1], the reconstruction.
-        without: likewise, with the channel replaced by its mean.
-        title: of the figure.
+        x_hat, without: (3, H, W) in [0, 1], the reconstruction, and that with the channel replaced by its mean.
 
     Returns:
         A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the change of x̂ around grey,

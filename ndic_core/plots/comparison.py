@@ -21,8 +21,7 @@ def rate_gap(
     """The BD-rate as an area between two rate–distortion curves, and the rate difference at each quality.
 
     Args:
-        anchor: points of the reference codec: mappings with `model`, `bpp` (measured) and the metric.
-        test: points of the codec that is compared, likewise.
+        anchor, test: points of both codecs: mappings with `model`, `bpp` (measured) and the metric.
         metric: "psnr" or "ms_ssim_db".
         part: of the range of qualities that both reach, from 0 to 1: what the mean is computed over.
         title: what was measured.
@@ -33,12 +32,6 @@ def rate_gap(
 
     Raises:
         NDICError: see `evaluation.bd_rate.rates_in_common`; or a model has no style.
-
-    Example:
-        >>> anchor = [dict(model="bls17", bpp=0.1 * 2**n, psnr=30.0 + 3 * n) for n in range(4)]
-        >>> test = [dict(row, model="bmshj18", bpp=row["bpp"] / 2) for row in anchor]
-        >>> rate_gap(anchor, test, "psnr").axes[1].get_title()
-        'mean difference: -50.0 %'
     """
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
@@ -153,7 +146,6 @@ def lagrangian(
         points: mappings with `bpp` (estimated) and `distortion`, as `rate_distortion_loss` returns them.
         lmbda: weight of the distortion, above 0.
         image: (3, H, W) in [0, 1], shown beside it, under `title`.
-        title: of the image.
         metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
 
     Returns:

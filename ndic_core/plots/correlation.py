@@ -70,7 +70,6 @@ def savings_at_baseline(
         points: see `savings_over_baseline`.
         here: the baseline of y in metres, None for the y of another scene, and the share that is saved in this scene;
             NaN where the quality is not reached.
-        title: of the figure.
 
     Returns:
         A figure of three images and a curve with a ring at `here`. The error's colour scale is the same in all calls.

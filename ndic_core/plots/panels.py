@@ -30,10 +30,9 @@ def contact_sheet(
 
     Args:
         images: (3, H, W) in [0, 1] each, all of one size.
-        titles: one for each image.
+        titles, colours: of each image, and of its title.
         columns: of the grid.
         width: of the figure, in inches.
-        colours: of the titles; black where None.
     """
     height, image_width = images[0].shape[-2:]
     figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
@@ -99,8 +98,7 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     """Two reconstructions of one image in one frame: the first left of an edge, the second right of it.
 
     Args:
-        first: the result of `evaluation.roundtrip.roundtrip`.
-        second: likewise, of the same image.
+        first, second: results of `evaluation.roundtrip.roundtrip` of one image.
         edge: position of the edge, from 0 (only the second) to 1 (only the first).
 
     Returns:
@@ -140,7 +138,6 @@ def rate_distortion(
     Args:
         rows: points in any order: mappings with `model` (a model, or a classical codec), `bpp` and the metric;
             `side_info` ("matching_y", "mismatched_y" or "no_y") where a model uses y, "matching_y" if left out.
-        metric: of the quality axis.
         rate: whether `bpp` in the rows is measured (bytes of files) or estimated (likelihoods).
         published: also draw the published points on KITTI Stereo, whose rates are estimated.
         title: what was measured, such as the data set.

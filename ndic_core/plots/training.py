@@ -6,6 +6,7 @@ from operator import itemgetter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.errors import NDICError
@@ -196,19 +197,18 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     rows = [row for row in rows if row["model"] == model]
     if not rows:
         raise NDICError(f"no rate of {model!r} was measured: choose another model, or measure it with throughput()")
-    bars = []
+    bars, known = [], None
     for row in rows:
         hours = images / row["images_per_second"] / 3600
         bars.append((f"{row['device']}, batch {row['batch']}, {row['num_filters']} filters", hours, hours))
-    known = next((row for row in rows if "H100" in row["device"]), None)
-    for name, peak in PEAK_TFLOPS.items() if known else ():
-        if name != "H100":
-            hours = images / known["images_per_second"] / 3600
-            bars.append((f"{name}, not measured: an estimate", hours, hours * PEAK_TFLOPS["H100"] / peak))
+        known = hours if known is None and "H100" in row["device"] else known
+    for name in ("A100", "L4") if known else ():
+        slower = PEAK_TFLOPS["H100"] / PEAK_TFLOPS[name]
+        bars.append((f"{name}, not measured: an estimate", known, known * slower))
     figure, axis = style.subplots((9.0, 1.1 + 0.42 * len(bars)))
     colour, _ = style.MODEL_STYLE[model]
     for i, (name, low, high) in enumerate(bars):
-        ends = [low] if low == high else [low, high]
+        ends = sorted({low, high})
         if low == high:
             axis.plot(low, i, "o", color=colour, markersize=9)
         else:
@@ -231,8 +231,11 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
 
 
 def _log_y_axis(axis: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten."""
     axis.set_yscale("log")
-    style.plain_log_ticks(axis.yaxis)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _megabytes(row: Mapping) -> float | None:

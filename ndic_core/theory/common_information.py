@@ -108,10 +108,6 @@ def wyner_gaussian(rho):
 
     Source: G. Xu, W. Liu and B. Chen, "A lossy source coding interpretation of Wyner's common information", IEEE Trans.
     Inf. Theory 62, 2016.
-
-    Example:
-        >>> round(float(wyner_gaussian(0.5)), 4), round(float(gaussian_mutual(0.5)), 4)
-        (0.7925, 0.2075)
     """
     rho = np.asarray(rho)
     if not ((rho >= 0) & (rho < 1)).all():

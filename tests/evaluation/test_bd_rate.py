@@ -59,26 +59,20 @@ def test_points_without_numbers_and_unknown_metrics():
 
 
 def test_published_points_are_curves():
-    for metric, models in POINTS.items():
-        for model, curve in models.items():
-            rates, qualities = zip(*curve, strict=True)
-            assert list(rates) == sorted(set(rates)), (metric, model)
-            assert list(qualities) == sorted(set(qualities)), (metric, model)
+    for curve in (curve for models in POINTS.values() for curve in models.values()):
+        for values in zip(*curve, strict=True):
+            assert list(values) == sorted(set(values))
 
 
-def test_published_lambdas_belong_to_data_sets_of_the_configuration(tmp_path):
-    for dataset, lambdas in LAMBDAS.items():
-        file = tmp_path / f"{dataset}.yaml"
-        file.write_text(f"dataset_name: '{dataset}'\nlambda: {lambdas[0]}\n")
-        assert load_config(file).lmbda == lambdas[0]
-        assert list(lambdas) == sorted(set(lambdas))
+@pytest.mark.parametrize("dataset", LAMBDAS)
+def test_published_lambdas_belong_to_data_sets_of_the_configuration(dataset):
+    assert load_config("teaching", dataset_name=dataset).dataset_name == dataset
+    assert list(LAMBDAS[dataset]) == sorted(set(LAMBDAS[dataset]))
 
 
 def test_rates_in_common_average_to_the_bd_rate():
     anchor, test = published("ndic_bls17"), published("cross_attention")
-    qualities, before, after = rates_in_common(anchor, test, "ms_ssim_db")
-    assert qualities[0] > test[0]["ms_ssim_db"]
-    assert qualities[-1] < anchor[-1]["ms_ssim_db"]
+    _, before, after = rates_in_common(anchor, test, "ms_ssim_db")
     mean = 100 * np.expm1(np.log(after / before).mean())
     assert mean == pytest.approx(bd_rate(anchor, test, "ms_ssim_db"), abs=0.02)
 

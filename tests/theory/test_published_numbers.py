@@ -4,9 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.spatial import ConvexHull
-from scipy.special import expit
 
 from ndic_core.theory.common_information import (
     explains,
@@ -34,13 +33,13 @@ from ndic_core.theory.wyner_ziv import (
 
 
 @pytest.mark.parametrize(
-    ("code", "bits", "bins", "sent", "pairs"), [(DISCUS, 3, 4, 2, 32), (HAMMING, 7, 8, 3, 1024)], ids=["DISCUS", "7, 4"]
+    ("code", "bits", "sent", "pairs"), [(DISCUS, 3, 2, 32), (HAMMING, 7, 3, 1024)], ids=["DISCUS", "7, 4"]
 )
-def test_every_pair_within_one_flip_is_decoded(code, bits, bins, sent, pairs):
+def test_every_pair_within_one_flip_is_decoded(code, bits, sent, pairs):
     near = [(x, y) for x, y in product(code.words, repeat=2) if (x != y).sum() <= 1]
     assert len(near) == pairs
     assert all((code.decode(code.syndrome(x), y) == x).all() for x, y in near)
-    assert (len(code.bins), *code.parities.shape) == (bins, sent, bits)
+    assert (len(code.bins), *code.parities.shape) == (2**sent, sent, bits)
     both = entropies(nearby(code, flips=1))
     assert (both.x_given_y, both.pair) == pytest.approx((sent, bits + sent))
 
@@ -125,23 +124,6 @@ def test_common_information_of_a_flipped_bit(p, mutual, wyner):
     assert gacs_korner(flipped_bit(p))[0] == 0
 
 
-@pytest.mark.parametrize("p", [0.1, 0.25])
-def test_no_other_variable_explains_a_flipped_bit_by_less(p):
-    def triple(v):
-        """w of two values, and x and y independent given it: any such law."""
-        weight, *given = expit(v)
-        x, y = ([[1 - g, g] for g in pair] for pair in (given[:2], given[2:]))
-        return np.array([1 - weight, weight])[:, None, None] * np.array(x)[:, :, None] * np.array(y)[:, None, :]
-
-    same_pair = dict(type="eq", fun=lambda v: (triple(v).sum(0) - flipped_bit(p)).ravel()[:3])
-    found = []
-    for start in np.random.default_rng(0).normal(size=(12, 5)):
-        end = minimize(lambda v: explains(triple(v))[0], start, constraints=same_pair, options=dict(maxiter=300))
-        if end.success and np.abs(same_pair["fun"](end.x)).max() < 1e-6:
-            found.append(end.fun)
-    assert min(found) == pytest.approx(wyner_flipped_bit(p), abs=1e-4)
-
-
 @pytest.mark.parametrize(("rho", "mutual", "wyner"), [(0.5, 0.2075, 0.7925), (0.9, 1.198, 2.124)])
 def test_common_information_of_gaussians(rho, mutual, wyner):
     a = rho**0.5
@@ -158,8 +140,3 @@ def test_gacs_korner_sees_blocks_only():
     assert bits == pytest.approx(1.5)
     assert all(of_x[i] == of_y[j] for i, j in np.argwhere(shuffled > 0))
     assert gacs_korner(0.999999 * blocks + 0.000001 / 36)[0] == pytest.approx(0, abs=1e-12)
-
-    # A cut Gaussian on a grid: every value of one may occur with every value of the other.
-    grid = np.linspace(-3, 3, 41)
-    law = np.exp(-(grid[:, None] ** 2 + grid**2 - 1.8 * grid[:, None] * grid) / (2 * (1 - 0.81)))
-    assert gacs_korner(law / law.sum())[0] == pytest.approx(0, abs=1e-12)
