@@ -56,9 +56,8 @@ def patch_attention(
         head: from 0; the mean of all heads where None.
 
     Returns:
-        A figure: x with the query patch and a cross at the pixel; y with the patch of the largest weight, and the true
-        match of the whole patch, moved by the median of its visible pixels; below, the weights over y's patches, in
-        percent, and the percentage of the patch's visible pixels that are located in each.
+        A figure: x with the query patch; y with the patch of the largest weight, and the true match of the whole patch,
+        moved by the median of its visible pixels; below, the weights and the true shares over y's patches.
     """
     height, width = x.shape[-2:]
     row, column = place
@@ -101,10 +100,6 @@ def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int
         results: `patch_matching_score` by name and by shift in image pixels.
         patch: width of a patch, image pixels.
         usual: lowest and highest expected disparity, image pixels; shaded.
-
-    Returns:
-        A figure of two panels over the shift: accuracy, with the chance level of 16 patches; and the error of the
-        aligned features, with the matching u and with that of another texture.
     """
     figure, (accuracy, errors) = style.subplots((9.0, 3.7), columns=2)
     for (name, found), (colour, marker) in zip(

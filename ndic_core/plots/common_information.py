@@ -66,10 +66,6 @@ def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], windo
         histories: trainings by name, a row per step: `bpp_x`, `bpp_w`, `bpp_y` (estimated, bits per pixel), `mse_x`,
             `mse_y`.
         window: steps of the running mean, from 1 to the number of steps.
-
-    Returns:
-        A figure of three panels: the rate of x, the rates of w (solid) and of y (dashed), and both errors (x solid,
-        y dashed) on a logarithmic axis.
     """
     figure, axes = style.subplots((10.0, 3.4), columns=3)
     panels = {
@@ -100,9 +96,8 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         anchor: the cost of the same model without side information, a dashed line.
 
     Returns:
-        A figure of four panels over the pairs (alpha, beta): the cost bpp + 255² λ MSE; PSNR of x̂ with matching y,
-        mismatched y and no y; the estimated rate of w beside the capacity of its channel; PSNR of ŷ. The rate of w is
-        shown only where beta is above 0: elsewhere its prior is not trained.
+        A figure of four panels over the pairs (alpha, beta). The estimated rate of w is shown only where beta is above
+        0: elsewhere its prior is not trained.
 
     Raises:
         NDICError: there are rows of another model.

@@ -27,8 +27,7 @@ def rate_gap(
         title: what was measured.
 
     Returns:
-        A figure of two panels with a common quality axis: the curves over the logarithm of the rate, and the
-        difference in percent with its mean, which for the whole range is the BD-rate.
+        A figure of two panels with a common quality axis. The mean difference over the whole range is the BD-rate.
 
     Raises:
         NDICError: see `evaluation.bd_rate.rates_in_common`; or a model has no style.
@@ -147,9 +146,6 @@ def lagrangian(
         lmbda: weight of the distortion, above 0.
         image: (3, H, W) in [0, 1], shown beside it, under `title`.
         metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
-
-    Returns:
-        A figure: the points in the plane of rate and distortion, lines of equal sum, and the point of the lowest sum.
     """
     rate, distortion = np.array([[point["bpp"], point["distortion"]] for point in points]).T
     weight = 255**2 * lmbda

@@ -38,7 +38,10 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
             drawn = axis.barh(bar[0], length, 0.36, left=left, color=_PART_COLOURS[row["part"]], linewidth=0)
             handles.setdefault(row["part"], drawn)
             totals[bar] = left + length
-        edge = _edge(totals.values())
+        *shorter, longest = sorted(totals.values())
+        if len(shorter) > 1 and longest > 3 * shorter[-1]:
+            longest = shorter[-1]
+        edge = 1.45 * longest  # room for the labels
         for (position, side), total in totals.items():
             digits = f"{total:.0f}" if total >= 100 else f"{total:.3g}"
             words, look = f"{side} {digits}", dict(fontsize=7.5, va="center")
@@ -53,11 +56,3 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
     order = [part for part in _PART_COLOURS if part in handles]
     figure.legend([handles[p] for p in order], order, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
-
-
-def _edge(totals) -> float:
-    """End of the axis: room for the labels beside the longest bar that is not cut."""
-    *shorter, longest = sorted(totals)
-    if len(shorter) > 1 and longest > 3 * shorter[-1]:
-        longest = shorter[-1]
-    return 1.45 * longest

@@ -31,8 +31,7 @@ def savings_over_baseline(
             its standard error.
 
     Returns:
-        A figure of three panels over the baseline, each with its own axis, because bits per independent sample and
-        percent of a codec's file are different quantities.
+        A figure of three panels: bits per independent sample and percent of a codec's file are different quantities.
     """
     figure, axes = style.subplots((10.5, 3.7), columns=3)
     apart = _other_position(baselines)

@@ -107,9 +107,8 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
         gain: (C,), of that rate.
 
     Returns:
-        A figure of two panels, the same on a linear and a logarithmic axis: bars, the share of each integer among the
-        latents; a curve, the density of the latent with noise; dots, the probability of each integer in the coder.
-        The title has the bits per image (estimated) and the entropy of the histogram.
+        A figure of two panels, the same on a linear and a logarithmic axis. The title has the bits per image
+        (estimated) and the entropy of the histogram.
     """
     latents = h_hat[:, channel].detach().cpu().flatten()
     low, high = (int(end) for end in (latents.min() - 2, latents.max() + 2))

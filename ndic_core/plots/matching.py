@@ -25,9 +25,7 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
         row, column: of a pixel of x; the feature position that contains it is shown.
 
     Returns:
-        A figure: x with the position, y with the row that the map covers, the true match and the position of the
-        largest weight, and below the weight (summed over the map's rows) over the offset in image pixels, with the
-        weight of the no-match token.
+        A figure; the weight is summed over the map's rows.
     """
     i, j = row // stride, column // stride
     window = weights[0, :, i, j].mean(0).cpu()
@@ -79,8 +77,7 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
         maps: `attention_maps` of this pair, of either kind of attention.
 
     Returns:
-        A figure, a row for each layer: disparity at the largest weight, the true one (white where the position is
-        hidden from y), the weight of the no-match token, and the true occlusions. Pixels are those of the features.
+        A figure, a row for each layer, in pixels of its features; the true disparity is white where hidden from y.
     """
     figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
@@ -107,9 +104,8 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
             and a description; they are distinguished by hatching.
 
     Returns:
-        A figure of two panels: accuracy, with a short line for what is reachable by whole patches or within the window,
-        and a dashed one for the constant-shift baseline; and how well the weight of the no-match token separates hidden
-        from visible positions.
+        A figure of two panels: accuracy, with lines for `accuracy_upper_bound` and the constant-shift baseline; and the
+        area under the ROC curve of the no-match token.
     """
     figure, (hits, occlusion) = style.subplots((9.0, 3.4), columns=2)
     bar = 0.8 / len(results)

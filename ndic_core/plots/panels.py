@@ -100,9 +100,6 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     Args:
         first, second: results of `evaluation.roundtrip.roundtrip` of one image.
         edge: position of the edge, from 0 (only the second) to 1 (only the first).
-
-    Returns:
-        A figure with the models' names and numbers above the image, in their colours.
     """
     mixed = second["x_hat"].clone()
     height, width = mixed.shape[-2:]
@@ -171,8 +168,7 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
         curves: rows as in `rate_distortion`: the same image at several rates, by this model and others.
 
     Returns:
-        A figure of x, x̂, |x − x̂| (mean of the channels) with its scale, and MS-SSIM in dB over the measured rate with
-        a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
+        A figure with a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
     """
     x, x_hat = x.detach().cpu(), sent["x_hat"]
     wide = 512 / _DPI  # inches

@@ -64,9 +64,6 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
         distortions: D of each step, in the units of the loss.
         lmbda: weight of the distortion.
         window: steps of the running mean, from 1 to the number of steps.
-
-    Returns:
-        A figure of two panels: the rate, and 255² λ D on a logarithmic axis; single steps pale, running means bold.
     """
     figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (

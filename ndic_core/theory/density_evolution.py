@@ -7,10 +7,9 @@ import numpy as np
 from ndic_core.errors import NDICError
 
 _WEIGHT = 3  # checks per bit, as in `LDPC`
-_CLOSE = 1e-3  # share of wrong bits below which decoding always succeeds
 
 
-def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000, seed: int = 0) -> Iterator:
+def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000) -> Iterator:
     """The share of wrong bits after each iteration of belief propagation on infinitely long syndromes.
 
     On a long random code the incoming messages of a check, or of a bit, are independent samples of one distribution,
@@ -25,7 +24,6 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
         rate: checks per bit, above 0, up to 1.
         iterations: maximum number.
         population: number of messages.
-        seed: of the random samples.
 
     Yields:
         Shares in [0, 1], the first one before any message. A bit with a ratio of 0 counts as half wrong.
@@ -35,7 +33,7 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
     """
     if not 0 < rate <= 1:
         raise NDICError(f"the rate in checks per bit must be above 0 and at most 1, not {rate}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     ratios = np.asarray(ratios, dtype=np.float32)
     if ratios.ndim != 1 or not len(ratios):
         raise NDICError(f"log-likelihood ratios must have shape (K,) with K at least 1, not {ratios.shape}")
@@ -57,8 +55,8 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
 
 
 def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
-    """Whether belief propagation ends without wrong bits; arguments as in `evolve`."""
-    return any(wrong < _CLOSE for wrong in evolve(ratios, rate, **how))
+    """Whether belief propagation gets below a share of wrong bits from which it always succeeds; see `evolve`."""
+    return any(wrong < 1e-3 for wrong in evolve(ratios, rate, **how))
 
 
 def flip_ratios(p: float) -> np.ndarray:
