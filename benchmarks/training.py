@@ -29,7 +29,7 @@ from ndic_core.config import Config, load_config
 from ndic_core.data.street import Street
 from ndic_core.evaluation.tables import write_table
 from ndic_core.metrics import ms_ssim, psnr
-from ndic_core.models import aligned, baselines, codec, distributed
+from ndic_core.models import aligned, baselines, codec, ndic
 from ndic_core.models._compressai import GDN as PlainGDN
 from ndic_core.models.factory import build_model
 from ndic_core.models.gdn import GDN
@@ -94,7 +94,7 @@ def plain_model(config: Config) -> torch.nn.Module:
 @contextlib.contextmanager
 def default_layout():
     """Convolutions in PyTorch's default layout, without `channels_last`."""
-    users = (aligned, baselines, codec, distributed)
+    users = (aligned, baselines, codec, ndic)
     for user in users:
         user.channels_last = torch.Tensor.contiguous
     try:

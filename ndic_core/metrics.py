@@ -24,8 +24,7 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
     """Peak signal-to-noise ratio; the mean squared error runs over the channels and pixels of an image.
 
     Args:
-        x: images (B, 3, H, W) in [0, 1].
-        x_hat: their reconstructions, likewise.
+        x, x_hat: images and their reconstructions, (B, 3, H, W) in [0, 1].
 
     Returns:
         (B,) in dB; infinite where an image is reproduced exactly.
@@ -48,8 +47,7 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
     the training distortion.
 
     Args:
-        x: images (B, 3, H, W) in [0, 1], both sides above 96.
-        x_hat: their reconstructions, likewise.
+        x, x_hat: images and their reconstructions, (B, 3, H, W) in [0, 1], both sides above 96.
 
     Returns:
         (B,), at most 1 up to rounding; 1 is equality.
@@ -105,10 +103,6 @@ def ms_ssim_db(value: Tensor) -> Tensor:
 
     Returns:
         dB, same shape.
-
-    Example:
-        >>> ms_ssim_db(torch.tensor([0.9, 0.99, 1.0]))
-        tensor([10.0000, 20.0000, 72.2472])
     """
     return -10 * (1 - value).clamp(min=_FINEST).log10()
 
@@ -121,10 +115,6 @@ def bits(likelihoods: Tensor) -> Tensor:
 
     Returns:
         (B,) in bits.
-
-    Example:
-        >>> bits(torch.full((1, 192, 8, 16), 0.5))
-        tensor([24576.])
     """
     return -_at_least_float32(likelihoods).log2().flatten(1).sum(1)
 
@@ -139,22 +129,12 @@ def estimated_bpp(likelihoods: Mapping[str, Tensor], parts: Iterable[str], pixel
 
     Returns:
         (B,) in bits per pixel.
-
-    Example:
-        >>> likelihoods = {"x": torch.full((1, 4, 2, 2), 0.5), "w": torch.full((1, 4, 2, 2), 0.5)}
-        >>> estimated_bpp(likelihoods, ("x",), pixels=32)
-        tensor([0.5000])
     """
     return sum(bits(likelihoods[part]) for part in parts) / pixels
 
 
 def measured_bpp(data: bytes, pixels: int) -> float:
-    """Measured rate: the bytes of a whole file, header included, in bits per pixel.
-
-    Example:
-        >>> measured_bpp(bytes(1024), pixels=128 * 256)
-        0.25
-    """
+    """Measured rate: the bytes of a whole file, header included, in bits per pixel."""
     return 8 * len(data) / pixels
 
 

@@ -27,18 +27,10 @@ def test_psnr_is_computed_image_by_image(noisy):
 
 
 def test_ms_ssim_is_the_librarys_and_symmetric(noisy):
-    x, x_hat = noisy
-    together = ms_ssim(x, x_hat)
-    for i in range(2):
-        alone = library_ms_ssim(x[i, None], x_hat[i, None], data_range=1, win_size=7, size_average=True)
-        assert together[i].item() == pytest.approx(alone.item(), abs=1e-6)
-    assert torch.allclose(together, ms_ssim(x_hat, x), atol=1e-6)
-    assert together[0] > together[1]
-
-
-def test_float32_suffices(noisy):
-    single = ms_ssim_db(ms_ssim(*noisy)).double()
-    assert torch.allclose(single, ms_ssim_db(ms_ssim(*(part.double() for part in noisy))), atol=1e-3)
+    expected = library_ms_ssim(*noisy, data_range=1, win_size=7, size_average=False)
+    assert torch.allclose(ms_ssim(*noisy), expected, atol=1e-6)
+    assert torch.allclose(ms_ssim(*reversed(noisy)), expected, atol=1e-6)
+    assert expected[0] > expected[1]
 
 
 def test_half_precision_is_raised(noisy):
@@ -57,11 +49,9 @@ def test_ms_ssim_says_which_sizes_it_takes(size):
 
 
 def test_db_stay_finite_in_a_table():
-    value = torch.tensor([0.0, 0.9, 0.999, 1 - 2.0**-24, 1.0, 1.0 + 1e-6])
-    db = ms_ssim_db(value)
-    assert db[:3].tolist() == pytest.approx([0, 10, 30], abs=1e-3)
-    assert db[3:].tolist() == pytest.approx([72.247] * 3, abs=1e-3)
-    assert ms_ssim_db(value.double())[4].item() == pytest.approx(72.247, abs=1e-3)
+    for dtype in (torch.float32, torch.float64):
+        db = ms_ssim_db(torch.tensor([0.0, 0.9, 0.999, 1.0, 1.0 + 1e-6], dtype=dtype))
+        assert db.tolist() == pytest.approx([0, 10, 30, 72.247, 72.247], abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", [psnr, ms_ssim])
@@ -69,7 +59,6 @@ def test_db_stay_finite_in_a_table():
     ("shape", "other", "dtype", "said"),
     [
         ((3, 128, 128), (3, 128, 128), torch.float32, "batch of images"),
-        ((1, 3, 128, 128), (1, 3, 128, 256), torch.float32, "one shape"),
         ((1, 3, 128, 128), (2, 3, 128, 128), torch.float32, "one shape"),
         ((1, 3, 128, 128), (1, 3, 128, 128), torch.uint8, "uint8"),
     ],
@@ -92,10 +81,7 @@ def test_a_rate_counts_only_its_parts():
     assert measured_bpp(bytes(5), pixels=10) == 4
 
 
-def test_ms_ssim_keeps_float32_under_autocast():
-    torch.manual_seed(0)
-    x = torch.rand(1, 3, 128, 128)
-    x_hat = (x + 0.3 * torch.randn_like(x)).clamp(0, 1)
+def test_ms_ssim_keeps_float32_under_autocast(noisy):
     with torch.autocast("cpu", torch.bfloat16):
-        within = ms_ssim(x, x_hat)
-    assert torch.equal(within, ms_ssim(x, x_hat))
+        within = ms_ssim(*noisy)
+    assert torch.equal(within, ms_ssim(*noisy))

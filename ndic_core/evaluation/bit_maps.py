@@ -46,13 +46,11 @@ def bit_maps(model: Codec, x: Tensor, lmbda: float | None = None) -> dict[str, T
         tiles = tiling.split(model.to_model(x))
         gain, _ = model.gains(None if level is None else model.lmbda_at(level), len(tiles))
         _, likelihoods = model.prior_x(model.analyse(tiles, gain), gain)
-    return {name: _joined(-p.log2(), tiling) for name, p in zip(model.transmitted, likelihoods, strict=True)}
-
-
-def _joined(bits: Tensor, image: Tiling) -> Tensor:
-    """Maps (tiles, N, h, w) of an image's tiles as one map."""
-    height, width = bits.shape[-2:]
-    return Tiling(image.rows * height, image.columns * width, (height, width)).join(bits)
+    maps = {}
+    for name, p in zip(model.transmitted, likelihoods, strict=True):
+        height, width = p.shape[-2:]
+        maps[name] = Tiling(tiling.rows * height, tiling.columns * width, (height, width)).join(-p.log2())
+    return maps
 
 
 def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
@@ -68,11 +66,6 @@ def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
 
     Raises:
         NDICError: not such a map, or it is too small for the image.
-
-    Example:
-        >>> over_image(torch.tensor([[4.0, 8.0]]), step=2, height=2, width=3)
-        tensor([[1., 1., 2.],
-                [1., 1., 2.]])
     """
     if bits.ndim != 2:
         raise NDICError(f"a map of bits per position has shape (h, w), not {tuple(bits.shape)}: sum over channels")

@@ -117,12 +117,6 @@ def encode(name: str, x: Tensor, quality: float) -> bytes:
 
     Raises:
         NDICError: unknown codec, quality out of range, not such an image, or this Pillow lacks the codec.
-
-    Example:
-        >>> import torch
-        >>> data = encode("JPEG", torch.full((3, 64, 64), 0.5), quality=50)
-        >>> decode(data).shape
-        torch.Size([3, 64, 64])
     """
     codec = _codec(name)
     if not codec.lowest <= quality <= codec.highest:
@@ -133,7 +127,9 @@ def encode(name: str, x: Tensor, quality: float) -> bytes:
     buffer = BytesIO()
     try:
         if codec.feature is None:
-            _pillow_heif().encode("RGB", (x.shape[2], x.shape[1]), pixels.tobytes(), buffer, **codec.options(quality))
+            import pillow_heif  # an optional dependency
+
+            pillow_heif.encode("RGB", (x.shape[2], x.shape[1]), pixels.tobytes(), buffer, **codec.options(quality))
         else:
             Image.fromarray(pixels).save(buffer, codec.format, **codec.options(quality))
     except (OSError, ValueError, RuntimeError) as error:
@@ -182,7 +178,9 @@ def _opened(stream: BinaryIO) -> Image.Image:
     start = stream.read(12)
     stream.seek(0)
     if start[4:11] == b"ftyphei" and _installed(CODECS["HEVC"]):  # Pillow itself would not know it
-        return _pillow_heif().HeifImageFile(stream)
+        import pillow_heif  # an optional dependency
+
+        return pillow_heif.HeifImageFile(stream)
     formats = [codec.format for codec in CODECS.values() if codec.feature and _installed(codec)]
     return Image.open(stream, formats=formats)
 
@@ -201,9 +199,3 @@ def _installed(codec: ClassicalCodec) -> bool:
     if codec.feature is None:
         return importlib.util.find_spec("pillow_heif") is not None
     return features.check(codec.feature)
-
-
-def _pillow_heif():
-    import pillow_heif  # imported here: an optional dependency
-
-    return pillow_heif

@@ -41,14 +41,11 @@ def loss_terms(model: NDIC, x: Tensor, y: Tensor, lmbda: float | None = None) ->
     check_model(model)
     with evaluating(model):
         out = model(x, y, lmbda=lmbda)
-    likelihoods, pixels = out["likelihoods"], x.shape[-2] * x.shape[-1]
-    parts = {"bpp_x": ("x", "z"), "bpp_y": ("y", "z_y"), "bpp_w": ("w",)}
-    rates = {
-        name: estimated_bpp(likelihoods, [key for key in keys if key in likelihoods], pixels)
-        for name, keys in parts.items()
-    }
+    likelihoods, terms = out["likelihoods"], {}
+    for name, parts in {"bpp_x": {"x", "z"}, "bpp_y": {"y", "z_y"}, "bpp_w": {"w"}}.items():
+        terms[name] = estimated_bpp(likelihoods, parts & likelihoods.keys(), x.shape[-2] * x.shape[-1])
     images = {"psnr_x": (x, out["x_hat"]), "psnr_y": (y, out["y_hat"])}
-    return rates | {name: psnr(image, hat.clamp(0, 1)) for name, (image, hat) in images.items()}
+    return terms | {name: psnr(image, hat.clamp(0, 1)) for name, (image, hat) in images.items()}
 
 
 @torch.no_grad()
@@ -65,11 +62,6 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
 
     Raises:
         NDICError: `lmbda` is not offered, or `x` is not a batch of images of such a size.
-
-    Example:
-        >>> import ndic_core as ndic
-        >>> sent_latent(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 3, 32, 48)).shape
-        torch.Size([1, 4, 2, 3])
     """
     model.check(x, x)  # x in place of y, which is not needed
     model.gains(lmbda, 1)  # refuses a lambda that is not offered, as `encode` does
@@ -92,11 +84,6 @@ def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
 
     Raises:
         NDICError: another model, both parts are None, or their shapes differ from the above.
-
-    Example:
-        >>> import ndic_core as ndic
-        >>> from_parts(ndic.build_model("ndic_bls17", num_filters=4), torch.rand(1, 4, 2, 3), None).shape
-        torch.Size([1, 3, 32, 48])
     """
     check_model(model)
     if latent is None and w is None:
@@ -122,14 +109,10 @@ def channel_effects(model: NDIC, latent: Tensor, w: Tensor) -> Tensor:
         (N,), root mean squared change of x̂, in 8-bit levels.
 
     Raises:
-        NDICError: see `from_parts`.
-
-    Example:
-        >>> import ndic_core as ndic
-        >>> model = ndic.build_model("ndic_bls17", num_filters=4)
-        >>> channel_effects(model, *torch.rand(2, 1, 4, 2, 3)).shape
-        torch.Size([4])
+        NDICError: w is of several images; see also `from_parts`.
     """
+    if len(w) != 1:
+        raise NDICError(f"channel_effects requires one image, not {len(w)}: call it for each image")
     x_hat = from_parts(model, latent, w)
     changed = (from_parts(model, latent, levelled(w, channel)) for channel in range(w.shape[1]))
     return torch.stack([255 * (other - x_hat).square().mean().sqrt() for other in changed])
@@ -140,12 +123,17 @@ def levelled(w: Tensor, channel: int) -> Tensor:
 
     Args:
         w: (B, N, h, w).
-        channel: from 0.
+        channel: 0 to N − 1.
+
+    Raises:
+        NDICError: another channel.
 
     Example:
         >>> levelled(torch.tensor([[[[1.0, 3.0]], [[5.0, 9.0]]]]), 0).tolist()
         [[[[2.0, 2.0]], [[5.0, 9.0]]]]
     """
+    if not 0 <= channel < w.shape[1]:
+        raise NDICError(f"the channels of w are 0 to {w.shape[1] - 1}, not {channel}")
     changed = w.clone()
     changed[:, channel] = w[:, channel].mean((-1, -2), keepdim=True)
     return changed
@@ -166,11 +154,6 @@ def noise_capacity(w: Tensor, noise: float = W_NOISE) -> Tensor:
 
     Raises:
         NDICError: the noise is not above 0.
-
-    Example:
-        >>> w = torch.tensor([-1.0, 1.0]).expand(1, 1, 2, 2)  # one channel of variance 1, at a noise of 1/3
-        >>> round(float(noise_capacity(w, noise=3**-0.5)), 4)  # 1 bit for 16 × 16 pixels
-        0.0039
     """
     if not noise > 0:
         raise NDICError(f"noise is a standard deviation above 0, not {noise:g}: without noise the capacity is infinite")

@@ -105,13 +105,6 @@ def seconds(
 
     Raises:
         NDICError: `repeat` is below 1; see also `encode` and `decode`.
-
-    Example:
-        >>> import ndic_core as ndic
-        >>> rows = seconds(ndic.build_model("bls17", num_filters=4), torch.rand(3, 32, 32), repeat=1)
-        >>> [(row["side"], row["part"]) for row in rows]  # doctest: +NORMALIZE_WHITESPACE
-        [('sender', 'analysis of x'), ('sender', 'coder and the rest'),
-         ('receiver', 'synthesis of x'), ('receiver', 'coder and the rest')]
     """
     if repeat < 1:
         raise NDICError(f"repeat must be 1 or more, not {repeat}")
@@ -137,14 +130,6 @@ def peak_memory(call: Callable, *arguments) -> int:
 
     Not counted are tensors from before, such as weights, and the workspace of a single operation. (torch.profiler finds
     the same peaks of models, but only through private attributes, and logs to stderr.)
-
-    Args:
-        call: a function, such as `encode`.
-        arguments: its arguments.
-
-    Example:
-        >>> peak_memory(lambda n: (torch.zeros(n) + 1).sum(), 1000)  # two of 4,000 bytes, then the sum beside one
-        8000
     """
     with _LiveStorages() as live:
         call(*arguments)

@@ -45,15 +45,6 @@ def evaluate(
 
     Raises:
         NDICError: the model doesn't offer `lmbda`.
-
-    Example:
-        >>> import numpy as np
-        >>> import ndic_core as ndic
-        >>> images = np.random.default_rng(0).integers(0, 256, (4, 32, 64, 3), dtype=np.uint8)
-        >>> pairs = Pairs(images, np.array([[0, 1], [2, 3]]), ["a", "b"])
-        >>> model = ndic.build_model("ndic_bls17", num_filters=4)
-        >>> [(row["image"], row["side_info"]) for row in evaluate(model, pairs, progress=False)][:3]
-        [(0, 'matching_y'), (0, 'mismatched_y'), (0, 'no_y')]
     """
     rows, kinds = [], side_info if model.info.side_info else SIDE_INFO[:1]
     for i in tqdm(range(len(pairs)), "test", unit="image", disable=None if progress else True, leave=False):
@@ -92,15 +83,7 @@ def averages(rows: Iterable[dict], by: Sequence[str] = ("model", "lmbda", "side_
 
 
 def curve(model: Codec, pairs: Pairs, points: int = 6, progress: bool = True, **options) -> list[dict]:
-    """A model's rate–distortion points: at `points` lambdas in equal ratios, or at the only one it has.
-
-    Args:
-        model, pairs, progress, options: see `evaluate`.
-        points: number of lambdas of variable-rate weights, 2 or more.
-
-    Returns:
-        See `averages`.
-    """
+    """The `averages` of `evaluate` at `points` lambdas in equal ratios, 2 or more, or at the only one a model has."""
     rows = []
     for lmbda in lambdas(model, points):
         rows += evaluate(model, pairs, lmbda, progress=progress, **options)

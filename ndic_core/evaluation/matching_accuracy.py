@@ -43,13 +43,12 @@ class Alignment:
     occlusion_auc: float
 
 
-def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair], lmbda: float | None = None) -> list[Alignment]:
-    """Compare the attention maps of a model with the true disparity.
+def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair]) -> list[Alignment]:
+    """Compare the attention maps of a model, at the middle rate of variable-rate weights, with the true disparity.
 
     Args:
         model: `cross_attention` or `parallax_attention`, trained.
         pairs: rectified scenes with their disparity, of a size that the model accepts.
-        lmbda: the rate of variable-rate weights.
 
     Returns:
         One entry for each of the three layers.
@@ -59,24 +58,20 @@ def measure_alignment(model: AlignedNDIC, pairs: Iterable[StreetPair], lmbda: fl
     """
     if not hasattr(model, "attention_maps"):
         raise NDICError(f"{model.name} has no attention to measure: use cross_attention or parallax_attention")
-    layers = [_Positions(stride, [], [], [], [], []) for stride in STRIDES]
+    layers = [_Positions(stride) for stride in STRIDES]
     for pair in pairs:
-        maps = model.attention_maps(model.to_model(pair.x[None]), model.to_model(pair.y[None]), lmbda)
+        maps = model.attention_maps(model.to_model(pair.x[None]), model.to_model(pair.y[None]))
         for layer, weights in zip(layers, maps, strict=True):
             layer.add(pair, weights)
     return [layer.summary() for layer in layers]
 
 
-@dataclass(frozen=True)
 class _Positions:
     """The positions of one layer over all scenes so far."""
 
-    stride: int
-    offset: list[Tensor]
-    truth: list[Tensor]
-    reachable: list[Tensor]
-    no_match_visible: list[Tensor]
-    no_match_hidden: list[Tensor]
+    def __init__(self, stride: int):
+        self.stride = stride
+        self.offset, self.truth, self.reachable, self.no_match_visible, self.no_match_hidden = ([] for _ in range(5))
 
     def add(self, pair: StreetPair, weights: Tensor) -> None:
         truth, hidden = true_offsets(pair.disparity, pair.occluded, self.stride)
@@ -152,11 +147,6 @@ def patch_accuracy(weights: Tensor, shares: Tensor) -> float:
 
     Raises:
         NDICError: the weights are not between these patches, or y shows no patch of x.
-
-    Example:
-        >>> weights = torch.eye(4).reshape(1, 1, 2, 2, 2, 2)  # each patch attends to its own position
-        >>> patch_accuracy(weights, torch.eye(4).reshape(2, 2, 2, 2))
-        1.0
     """
     if weights.ndim != 6 or weights.shape[2:] != shares.shape:
         raise NDICError(

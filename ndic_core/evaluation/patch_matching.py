@@ -31,10 +31,7 @@ def textures(count: int, channels: int, size: tuple[int, int], device: torch.dev
     """Random periodic images with a 1/f amplitude spectrum, like that of photographs.
 
     Args:
-        count: number of textures.
-        channels: of each, independent of each other.
-        size: height and width.
-        device: of the result.
+        count, channels, size: of the result; channels are independent of each other.
 
     Returns:
         (count, channels, height, width), mean 0, standard deviation 1.
@@ -48,17 +45,12 @@ def textures(count: int, channels: int, size: tuple[int, int], device: torch.dev
     return t / t.std((1, 2, 3), keepdim=True)
 
 
-def as_feature(image: Tensor, stride: int = 4) -> Tensor:
-    """An image as a texture: grey, downsampled by `stride`, mean 0, standard deviation 1.
+def as_feature(image: Tensor) -> Tensor:
+    """An image (3, H, W) as a texture (1, 1, H/4, W/4): grey, mean 0, standard deviation 1.
 
-    Args:
-        image: (3, H, W), sides multiples of `stride`.
-        stride: 4 is the stride of the middle module of `cross_attention`.
-
-    Returns:
-        (1, 1, H/stride, W/stride).
+    4 is the stride of the middle module of `cross_attention`.
     """
-    small = F.avg_pool2d(image.mean(0)[None, None], stride)
+    small = F.avg_pool2d(image.mean(0)[None, None], 4)
     return (small - small.mean()) / small.std()
 
 
@@ -84,15 +76,9 @@ def match_of_roll(size: tuple[int, int], shift: tuple[int, int]) -> tuple[Tensor
 
 
 def train_patch_matching(
-    cam: CrossAttentionModule,
-    step: tuple[int, int],
-    steps: int = 300,
-    channels: int = 1,
-    batch: int = 32,
-    noise: float = 1.0,
-    lr: float = 4e-3,
+    cam: CrossAttentionModule, step: tuple[int, int], steps: int = 300, channels: int = 1, batch: int = 32
 ) -> list[float]:
-    """Train a module to reconstruct a texture t from its rolled copy u, with a noisy t as the query.
+    """Train a module to reconstruct a texture t from its rolled copy u, with t and as much noise as the query.
 
     Args:
         cam: the module; trained in place, left in evaluation mode.
@@ -100,8 +86,6 @@ def train_patch_matching(
         steps: number of training steps.
         channels: of a texture.
         batch: new textures per step.
-        noise: standard deviation of the noise on the query.
-        lr: maximum learning rate of the one-cycle schedule.
 
     Returns:
         The loss of every step: mean squared error, relative to the texture's variance.
@@ -113,11 +97,11 @@ def train_patch_matching(
     if size[0] % step[0] or size[1] % step[1]:
         raise NDICError(f"steps of {step} do not divide features of {size[0]} × {size[1]}")
     optimizer = torch.optim.Adam(cam.train().parameters())
-    lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
     losses = []
     for _ in range(steps):
         t = textures(batch, channels, size, device)
-        aligned = cam(t + noise * torch.randn_like(t), randomly_rolled(t, step))
+        aligned = cam(t + torch.randn_like(t), randomly_rolled(t, step))
         loss = F.mse_loss(aligned, t)
         optimizer.zero_grad()
         loss.backward()

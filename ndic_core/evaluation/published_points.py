@@ -5,59 +5,46 @@ of x alone. Source: the plot data in the repository `acnagle/neural-dsc`, file `
 rounded to four and two decimals. There the NDIC models are named after their transforms (balle17, balle18).
 """
 
-SOURCE = "acnagle/neural-dsc, benchmark/ndic/ndic_results.py"
-
-# (bits per pixel, dB). MS-SSIM in dB is averaged over images in dB; its models were trained for MS-SSIM.
-_MS_SSIM_DB = {
-    "cross_attention": (
-        (0.0228, 11.35),
-        (0.0443, 12.18),
-        (0.0728, 12.86),
-        (0.1267, 14.31),
-        (0.2210, 15.54),
-        (0.2851, 16.21),
-        (0.3492, 17.01),
-    ),
-    "ndic_bls17": (
-        (0.0150, 9.90),
-        (0.0491, 11.67),
-        (0.0930, 12.36),
-        (0.1233, 13.08),
-        (0.1571, 13.70),
-        (0.1866, 14.24),
-        (0.2583, 15.07),
-        (0.3147, 15.80),
-    ),
-    "ndic_bmshj18": (
-        (0.0152, 9.92),
-        (0.0312, 10.74),
-        (0.0664, 11.34),
-        (0.0979, 11.82),
-        (0.1202, 12.35),
-        (0.1556, 12.88),
-        (0.1861, 13.77),
-        (0.2258, 14.36),
-        (0.2415, 14.94),
-        (0.2437, 15.13),
-        (0.2875, 15.89),
-        (0.3344, 16.47),
-        (0.3611, 16.70),
-        (0.4011, 16.81),
-    ),
-    "DSIN": ((0.0187, 9.09), (0.0409, 10.09), (0.1109, 10.93), (0.2054, 11.63), (0.3591, 12.27)),
+# Bits per pixel and dB of each model. MS-SSIM in dB is averaged over images in dB.
+_CURVES = {
+    "ms_ssim_db": {  # trained for MS-SSIM
+        "cross_attention": (
+            (0.0228, 0.0443, 0.0728, 0.1267, 0.2210, 0.2851, 0.3492),
+            (11.35, 12.18, 12.86, 14.31, 15.54, 16.21, 17.01),
+        ),
+        "ndic_bls17": (
+            (0.0150, 0.0491, 0.0930, 0.1233, 0.1571, 0.1866, 0.2583, 0.3147),
+            (9.90, 11.67, 12.36, 13.08, 13.70, 14.24, 15.07, 15.80),
+        ),
+        "ndic_bmshj18": (
+            (
+                0.0152,
+                0.0312,
+                0.0664,
+                0.0979,
+                0.1202,
+                0.1556,
+                0.1861,
+                0.2258,
+                0.2415,
+                0.2437,
+                0.2875,
+                0.3344,
+                0.3611,
+                0.4011,
+            ),
+            (9.92, 10.74, 11.34, 11.82, 12.35, 12.88, 13.77, 14.36, 14.94, 15.13, 15.89, 16.47, 16.70, 16.81),
+        ),
+        "DSIN": ((0.0187, 0.0409, 0.1109, 0.2054, 0.3591), (9.09, 10.09, 10.93, 11.63, 12.27)),
+    },
+    "psnr": {  # trained for the mean squared error
+        "ndic_bls17": ((0.0240, 0.0767, 0.1478, 0.2173, 0.2927, 0.3908), (21.30, 22.89, 24.56, 25.77, 26.64, 27.65)),
+    },
 }
-# Trained for the mean squared error.
-_PSNR = {
-    "ndic_bls17": (
-        (0.0240, 21.30),
-        (0.0767, 22.89),
-        (0.1478, 24.56),
-        (0.2173, 25.77),
-        (0.2927, 26.64),
-        (0.3908, 27.65),
-    ),
+POINTS = {
+    metric: {model: tuple(zip(*curve, strict=True)) for model, curve in curves.items()}
+    for metric, curves in _CURVES.items()
 }
-POINTS = {"ms_ssim_db": _MS_SSIM_DB, "psnr": _PSNR}
 
 # The lambdas that the published curves were trained at, by `dataset_name`; for models trained for MS-SSIM.
 LAMBDAS = {
@@ -68,13 +55,7 @@ LAMBDAS = {
 
 
 def published_rows(metric: str) -> list[dict]:
-    """The published points as rows for `bd_rate` and `rate_distortion`.
-
-    Args:
-        metric: "psnr" or "ms_ssim_db".
-
-    Returns:
-        Rows with model, bpp (estimated) and the metric.
+    """The published points as rows with model, bpp (estimated) and the metric, "psnr" or "ms_ssim_db".
 
     Example:
         >>> published_rows("ms_ssim_db")[0]

@@ -19,11 +19,6 @@ def rate_savings(anchor: Mapping, test: Iterable[Mapping]) -> float:
     Returns:
         0.1 where 10 % of the bits are saved, negative where more are needed; NaN where the anchor's quality is outside
         the range of the points.
-
-    Example:
-        >>> anchor = dict(bpp=0.2, ms_ssim_db=11.0)
-        >>> round(rate_savings(anchor, [dict(bpp=0.1, ms_ssim_db=11.0), dict(bpp=0.4, ms_ssim_db=13.0)]), 4)
-        0.5
     """
     rates, qualities = [], []
     for point in sorted(test, key=lambda point: (point["bpp"], -point["ms_ssim_db"])):

@@ -59,9 +59,6 @@ def roundtrips(model: Codec, x: Tensor, ys: Mapping[Hashable, Tensor | None], lm
     Returns:
         The rows of `measure` with model (its name), lmbda (of the rate level that the file names), side_info (the name
         of y) and bpp_estimated (from likelihoods).
-
-    Raises:
-        NDICError: see `encode` and `decode`.
     """
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
@@ -73,16 +70,7 @@ def roundtrips(model: Codec, x: Tensor, ys: Mapping[Hashable, Tensor | None], lm
 
 
 def roundtrip(model: Codec, x: Tensor, y: Tensor | None = None, lmbda: float | None = None) -> dict:
-    """One file of a model, decoded with one side image: the row of `roundtrips`, without side_info.
-
-    Example:
-        >>> import torch
-        >>> import ndic_core as ndic
-        >>> x, y = torch.rand(2, 3, 128, 256)
-        >>> row = roundtrip(ndic.build_model("ndic_bls17", num_filters=4), x, y)
-        >>> row["bpp"] == 8 * row["bytes"] / (128 * 256)
-        True
-    """
+    """One file of a model, decoded with one side image: the row of `roundtrips`, without side_info."""
     (row,) = roundtrips(model, x, {"": y}, lmbda)
     del row["side_info"]
     return row

@@ -38,26 +38,16 @@ def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
         rows: mappings, such as those of `roundtrip` or `averages`. A missing value or None leaves an empty cell.
         columns: keys of the columns. By default model, side information, lambda, rate and quality: those of them that
             a row has.
-
-    Example:
-        >>> print(format_table([dict(model="bls17", bytes=812, psnr=24.5), dict(model="bmshj18", bytes=99, psnr=7)]))
-        model    bytes  PSNR dB
-        bls17      812    24.50
-        bmshj18     99     7.00
     """
     keys = list(columns) or [key for key in _DEFAULT if any(row.get(key) is not None for row in rows)]
     headings, formats = zip(*(COLUMNS.get(key, (key.replace("_", " "), "")) for key in keys), strict=True)
     values = [[row.get(key) for key in keys] for row in rows]
-    lines = [headings]
-    lines += [
-        ["" if value is None else f"{value:{how}}" for value, how in zip(row, formats, strict=True)] for row in values
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    sides = ["<" if any(isinstance(value, str) for value in column) else ">" for column in zip(*values, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    columns = []
+    for heading, how, *column in zip(headings, formats, *values, strict=True):
+        cells = [heading, *("" if value is None else f"{value:{how}}" for value in column)]
+        side = "<" if any(isinstance(value, str) for value in column) else ">"
+        columns.append([f"{cell:{side}{max(map(len, cells))}}" for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def results_table(points: Sequence[Mapping]) -> str:

@@ -58,20 +58,40 @@ class FactorizedPrior(EntropyBottleneck):
         The density is that of the latent without its `gain` (B, C), which acts as the quantiser's step size: one
         density serves all rates.
         """
-        b, c, height, width = h.shape
         with no_autocast(h):
             h = h.float() if h.dtype == torch.bfloat16 else h
             h_hat = quantise(h, self.training) if self.transmitted else h
-            lower, upper = (self._by_channel(h_hat + edge, gain) for edge in (-0.5, 0.5))
-            # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
-            sign = torch.where(lower + upper > 0, -1.0, 1.0)
-            p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
-        return h_hat, (p.reshape(c, b, height, width).transpose(0, 1),)
+            return h_hat, (self._probabilities(h_hat, gain),)
+
+    def _probabilities(self, h: Tensor, gain: Tensor | None) -> Tensor:
+        lower, upper = (self._by_channel(h + edge, gain) for edge in (-0.5, 0.5))
+        # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
+        sign = torch.where(lower + upper > 0, -1.0, 1.0)
+        p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
+        b, c, height, width = h.shape
+        return p.reshape(c, b, height, width).transpose(0, 1)
 
     def _by_channel(self, values: Tensor, gain: Tensor | None) -> Tensor:
         """Logits of the cumulative density, (C, 1, B·H·W)."""
         values = values if gain is None else values / gain[:, :, None, None]
         return self._logits_cumulative(values.transpose(0, 1).reshape(self.channels, 1, -1), stop_gradient=False)
+
+    @torch.no_grad()
+    def probabilities(self, values: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Probability of the interval of length 1 around each value, by every channel's learned density.
+
+        At an integer this is the probability of that rounded latent; as a function of all real values it is the density
+        of the latent with uniform noise added (Ballé et al. 2017, arXiv 1611.01704, section 3).
+
+        Args:
+            values: (n,).
+            gain: (C,), of one rate of variable-rate weights.
+
+        Returns:
+            (C, n), at least 1e-9, on the CPU.
+        """
+        h = values.to(next(self.parameters()).device, torch.float32).expand(1, self.channels, 1, -1)
+        return self._probabilities(h, None if gain is None else gain.reshape(1, -1))[0, :, 0].cpu()
 
     @torch.no_grad()
     def tables(self, gain: Tensor | None = None) -> Tables:

@@ -36,13 +36,7 @@ class Part:
 
 
 def installed_parts() -> list[Part]:
-    """The packages and the shipped weights that the notebooks need, installed or missing.
-
-    Example:
-        >>> missing = [part for part in installed_parts() if part.found is None]
-        >>> missing
-        []
-    """
+    """The packages and the shipped weights that the notebooks need, installed or missing."""
     return [*map(_package, _REQUIRED_FOR), *map(_weights, MODELS)]
 
 

@@ -44,18 +44,6 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
     Args:
         draw: accepts the controls' values by name.
         controls: by the names of `draw`'s arguments; the name is also the label of a control without one.
-
-    Example:
-        >>> from contextlib import redirect_stdout
-        >>> from io import StringIO
-        >>> def draw(power=2):
-        ...     figure = Figure()
-        ...     figure.subplots().plot([x**power for x in range(9)])
-        ...     return figure
-        >>> with redirect_stdout(StringIO()):  # there is no output cell outside a notebook
-        ...     explorer = explore(draw, power=(1, 5))
-        >>> explorer, explorer.children[0].value
-        ([explorer of power: run to move it], 2)
     """
 
     @wraps(draw)
@@ -70,9 +58,8 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
             control.continuous_update = False
         if control.has_trait("style"):
             control.style.description_width = "initial"  # labels are not truncated
-            control.layout.width = (
-                control.layout.width or "30em"
-            )  # the default has no room for a slider beside a long label
+            # the default width has no room for a slider beside a long label
+            control.layout.width = control.layout.width or "30em"
     return explorer
 
 
@@ -102,14 +89,6 @@ class ClickImage(VBox, ValueWidget):
 
     Raises:
         NDICError: the image has another shape, or the initial pixel is outside it.
-
-    Example:
-        >>> place = ClickImage(np.zeros((3, 128, 256)), row=10)
-        >>> place.value
-        (10, 128)
-        >>> place.column.value = 200
-        >>> place.value
-        (10, 200)
     """
 
     value = Tuple(Int(), Int())

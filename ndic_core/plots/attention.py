@@ -21,12 +21,6 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
     Args:
         x, y, answer: (n,) each: queries, values, and the weighted means of the values.
         weights: (n, n), a row for each query, over the positions of y.
-
-    Example:
-        >>> x, y = torch.rand(2, 8)
-        >>> weights = (-9 * (x[:, None] - y).square()).softmax(1)
-        >>> [len(axis.lines) for axis in soft_lookup(x, y, weights, weights @ y).axes[:2]]
-        [3, 0]
     """
     figure, (signals, table) = style.subplots((9.0, 3.6), columns=2, width_ratios=[1.5, 1])
     signals.plot(y, color=style.GREEN, marker="s", markersize=4, linestyle=":", label="y, values")
@@ -62,9 +56,8 @@ def patch_attention(
         head: from 0; the mean of all heads where None.
 
     Returns:
-        A figure: x with the query patch and a cross at the pixel; y with the patch of the largest weight, and the true
-        match of the whole patch, moved by the median of its visible pixels; below, the weights over y's patches, in
-        percent, and the percentage of the patch's visible pixels that are located in each.
+        A figure: x with the query patch; y with the patch of the largest weight, and the true match of the whole patch,
+        moved by the median of its visible pixels; below, the weights and the true shares over y's patches.
     """
     height, width = x.shape[-2:]
     row, column = place
@@ -107,10 +100,6 @@ def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int
         results: `patch_matching_score` by name and by shift in image pixels.
         patch: width of a patch, image pixels.
         usual: lowest and highest expected disparity, image pixels; shaded.
-
-    Returns:
-        A figure of two panels over the shift: accuracy, with the chance level of 16 patches; and the error of the
-        aligned features, with the matching u and with that of another texture.
     """
     figure, (accuracy, errors) = style.subplots((9.0, 3.7), columns=2)
     for (name, found), (colour, marker) in zip(
@@ -135,18 +124,16 @@ def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int
     return figure
 
 
-def aligned_features(
-    t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[int], patch_grid: int | None = 4
-) -> Figure:
+def aligned_features(t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[int]) -> Figure:
     """Channels of the features of x, of y, and of y aligned with x.
 
     Args:
         t, u, aligned: (N, h, w) each.
         channels: to be shown, one per row.
-        patch_grid: patches per side, whose borders are drawn; none where None.
 
     Returns:
-        A figure, a row for each channel. Each map has its own grey scale, from its 2nd to its 98th percentile.
+        A figure, a row for each channel, with the borders of 4 × 4 patches. Each map has its own grey scale, from its
+        2nd to its 98th percentile.
     """
     figure, axes = style.subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
     for row, channel in zip(axes, channels, strict=True):
@@ -154,7 +141,7 @@ def aligned_features(
             values = features[channel].detach().cpu().float()
             low, high = values.quantile(torch.tensor([0.02, 0.98])).tolist()
             style.show_map(axis, values, frame=True, cmap="gray", vmin=low, vmax=high)
-            _patch_grid(axis, patch_grid or 1, values.shape, color=style.VERMILION, alpha=0.5)
+            _patch_grid(axis, 4, values.shape, color=style.VERMILION, alpha=0.5)
         row[0].set_ylabel(f"channel {channel}", fontsize=10)
     titles = ("t, of x's decoder", "u, of y's decoder", "aligned, for x's decoder")
     for axis, title in zip(axes[0], titles, strict=True):

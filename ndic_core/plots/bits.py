@@ -25,33 +25,23 @@ _FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
     "payload": "#E4F1FA",
     "checksum": "#EE9D6B",
 }
-_OPACITY = 0.72  # of a bit map, so that the image below can be recognised
 _LINE = 0.19  # inches
 
 
-def bits_over_image(
-    image: Tensor, maps: Mapping[str, Tensor], columns: int = 2, largest: Mapping[str, float] | None = None
-) -> Figure:
+def bits_over_image(image: Tensor, maps: Mapping[str, Tensor], largest: Mapping[str, float] | None = None) -> Figure:
     """Bit maps over a grey version of their image.
 
     Args:
         image: (3, H, W) in [0, 1]; it is shown first.
         maps: by their titles, (H, W) each in bits per pixel, from `evaluation.bit_maps.over_image`. The map's sum, in
             bits, is added to the title.
-        columns: of the grid.
         largest: upper end of a map's colour scale in bits per pixel, by title; its maximum where none is given.
 
     Raises:
         NDICError: a map has another size than the image.
-
-    Example:
-        >>> import torch
-        >>> figure = bits_over_image(torch.rand(3, 32, 64), {"latent": torch.full((32, 64), 0.25)})
-        >>> figure.axes[1].get_title()
-        'latent: 512 bits'
     """
     height, width = image.shape[-2:]
-    figure, axes = style.image_grid(1 + len(maps), columns, 7.5, 0.88 * 7.5 / columns * height / width + 0.4)
+    figure, axes = style.image_grid(1 + len(maps), 2, 7.5, 3.3 * height / width + 0.4)
     style.show_image(axes[0], image, "the image", fontsize=9)
     grey = style.pixels(image).mean(-1)
     for axis, (title, bits) in zip(axes[1:], maps.items(), strict=False):
@@ -60,7 +50,8 @@ def bits_over_image(
         axis.imshow(grey, cmap="gray", vmin=-0.6, vmax=1, interpolation="none")  # pale, so that colours stay true
         top = (largest or {}).get(title) or max(bits.max().item(), 1e-9)
         words = f"{title}: {bits.sum().item():,.0f} bits"
-        shown = style.show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=_OPACITY)
+        # not opaque, so that the image below can be recognised
+        shown = style.show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=0.72)
         bar = figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
         bar.set_label("bits per pixel, estimated", fontsize=7)
         bar.ax.tick_params(labelsize=8)
@@ -97,8 +88,7 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
     figure, axes = style.subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
     for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
         reach = values.shape[0] // 2
-        edge = reach + 0.5
-        box = (-edge, edge, edge, -edge)
+        box = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
         axis.imshow(values.cpu().numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
         for i, row in enumerate(values.tolist()):
             for j, value in enumerate(row):
@@ -117,11 +107,6 @@ def file_parts(rows: Sequence[Mapping]) -> Figure:
     Args:
         rows: by rising lambda: mappings with `lmbda`, and `z`, `x` and `file`, in bits: the first two estimated, the
             last measured.
-
-    Example:
-        >>> figure = file_parts([dict(lmbda=1e-5, z=100, x=2700, file=3000), dict(lmbda=1e-4, z=99, x=7700, file=8000)])
-        >>> [axis.get_ylabel() for axis in figure.axes]
-        ['bits of a file', 'share of the file (%)']
     """
     figure, (absolute, relative) = style.subplots((9.0, 3.4), columns=2)
     positions = range(len(rows))
@@ -151,12 +136,6 @@ def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
 
     Raises:
         NDICError: the bytes are not an `.ndic` file (see `models.coding.container.unpack`).
-
-    Example:
-        >>> from ndic_core.models.coding.container import Header, pack
-        >>> figure = file_bytes(pack(Header("bls17", bytes(3), 128, 256), b"payload"))
-        >>> [text.get_text() for text in figure.axes[0].texts][:3]
-        ['4e', '44', '20']
     """
     parts = fields(stream)
     payload = next(part for part in parts if part.name == "payload")
@@ -200,11 +179,6 @@ def damage_by_place(rows: Sequence[Mapping], psnr: float) -> Figure:
 
     Returns:
         A figure of two panels over the position. Rejected files are crosses on the lower edge.
-
-    Example:
-        >>> figure = damage_by_place([dict(byte=0, wrong=0.9, psnr=10.0), dict(byte=400, wrong=None, psnr=None)], 23.0)
-        >>> [axis.get_ylabel() for axis in figure.axes]
-        ['wrong latents (%)', 'PSNR of the image (dB)']
     """
     figure, (left, right) = style.subplots((9.0, 3.2), columns=2, dpi=90)
     wrong = [(row["byte"], 100 * row["wrong"]) for row in rows if row["wrong"] is not None]

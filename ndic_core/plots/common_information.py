@@ -17,56 +17,44 @@ _CONDITIONS = {
 }
 
 
-def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str], columns: int = 4) -> Figure:
+def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str]) -> Figure:
     """A contact sheet of y and channels of its w.
 
     Args:
         y: (3, H, W) in [0, 1].
         w: (N, h, w).
         titles: of each channel, by its number, in the order to show.
-        columns: of the grid.
 
     Returns:
         A figure; a square of a map corresponds to 16 × 16 pixels. Colours are centred on the channel's mean: red above,
         blue below, white at the mean.
-
-    Example:
-        >>> import torch
-        >>> figure = w_channels(torch.rand(3, 32, 48), torch.rand(4, 2, 3), {2: "the third", 0: "the first"})
-        >>> [axis.get_title() for axis in figure.axes]
-        ['y', 'the third', 'the first', '']
     """
     height, width = y.shape[-2:]
-    figure, axes = style.image_grid(len(titles) + 1, columns, 9.0, 9.0 / columns * height / width + 0.35)
+    figure, axes = style.image_grid(len(titles) + 1, 4, 9.0, 2.25 * height / width + 0.35)
     style.show_image(axes[0], y, "y", fontsize=9)
     for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
         _show_centred(axis, w[channel], title, fontsize=9)
     return figure
 
 
-def channel_effect(
-    y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, title: str, limit: float = 24.0
-) -> Figure:
+def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, title: str) -> Figure:
     """One channel of w, the reconstruction with it, and the change that its spatial detail makes.
 
     Args:
         y: (3, H, W) in [0, 1], the side information that w was computed from.
         channel: (h, w), of w.
-        x_hat: (3, H, W) in [0, 1], the reconstruction.
-        without: likewise, with the channel replaced by its mean.
-        title: of the figure.
-        limit: change of a colour, in 8-bit steps, that is shown at full strength.
+        x_hat, without: (3, H, W) in [0, 1], the reconstruction, and that with the channel replaced by its mean.
 
     Returns:
-        A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the amplified change of x̂ around
-        grey.
+        A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the change of x̂ around grey,
+        amplified so that 24 of 255 are shown at full strength.
     """
     figure, axes = style.subplots((8.0, 4.9), 2, 2)
     style.show_image(axes[0, 0], y, "y, the side information")
     _show_centred(axes[0, 1], channel, f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}")
     style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
-    change = 0.5 + 0.5 * 255 / limit * (x_hat - without)
-    style.show_image(axes[1, 1], change, f"effect of the channel on x̂; full strength: {limit:g} of 255")
+    change = 0.5 + 0.5 * 255 / 24 * (x_hat - without)
+    style.show_image(axes[1, 1], change, "effect of the channel on x̂; full strength: 24 of 255")
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -78,10 +66,6 @@ def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], windo
         histories: trainings by name, a row per step: `bpp_x`, `bpp_w`, `bpp_y` (estimated, bits per pixel), `mse_x`,
             `mse_y`.
         window: steps of the running mean, from 1 to the number of steps.
-
-    Returns:
-        A figure of three panels: the rate of x, the rates of w (solid) and of y (dashed), and both errors (x solid,
-        y dashed) on a logarithmic axis.
     """
     figure, axes = style.subplots((10.0, 3.4), columns=3)
     panels = {
@@ -112,9 +96,8 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         anchor: the cost of the same model without side information, a dashed line.
 
     Returns:
-        A figure of four panels over the pairs (alpha, beta): the cost bpp + 255² λ MSE; PSNR of x̂ with matching y,
-        mismatched y and no y; the estimated rate of w beside the capacity of its channel; PSNR of ŷ. The rate of w is
-        shown only where beta is above 0: elsewhere its prior is not trained.
+        A figure of four panels over the pairs (alpha, beta). The estimated rate of w is shown only where beta is above
+        0: elsewhere its prior is not trained.
 
     Raises:
         NDICError: there are rows of another model.

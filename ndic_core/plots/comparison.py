@@ -21,24 +21,16 @@ def rate_gap(
     """The BD-rate as an area between two rate–distortion curves, and the rate difference at each quality.
 
     Args:
-        anchor: points of the reference codec: mappings with `model`, `bpp` (measured) and the metric.
-        test: points of the codec that is compared, likewise.
+        anchor, test: points of both codecs: mappings with `model`, `bpp` (measured) and the metric.
         metric: "psnr" or "ms_ssim_db".
         part: of the range of qualities that both reach, from 0 to 1: what the mean is computed over.
         title: what was measured.
 
     Returns:
-        A figure of two panels with a common quality axis: the curves over the logarithm of the rate, and the
-        difference in percent with its mean, which for the whole range is the BD-rate.
+        A figure of two panels with a common quality axis. The mean difference over the whole range is the BD-rate.
 
     Raises:
         NDICError: see `evaluation.bd_rate.rates_in_common`; or a model has no style.
-
-    Example:
-        >>> anchor = [dict(model="bls17", bpp=0.1 * 2**n, psnr=30.0 + 3 * n) for n in range(4)]
-        >>> test = [dict(row, model="bmshj18", bpp=row["bpp"] / 2) for row in anchor]
-        >>> rate_gap(anchor, test, "psnr").axes[1].get_title()
-        'mean difference: -50.0 %'
     """
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
@@ -83,11 +75,6 @@ def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, t
         differences: by name, a number for each image.
         intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
         x: label of the axis, with the unit.
-
-    Example:
-        >>> figure = spread({"a": [1.0, 2.0, 3.0]}, {"a": (1.5, 2.5)}, "%")
-        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
-        ['a']
     """
     figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
@@ -111,11 +98,6 @@ def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
 
     Raises:
         NDICError: a codec has no style.
-
-    Example:
-        >>> axis = header_costs({"JPEG": {32768: 473}, "bls17": {32768: 19}}).axes[0]
-        >>> axis.lines[0].get_ydata().round(3).tolist()
-        [0.115]
     """
     figure, axis = style.subplots((7.6, 3.4))
     for name, by_size in costs.items():
@@ -134,11 +116,6 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
             `time_offset` in seconds where it is "matching_y". Several of one kind are averaged.
         title: what was measured.
-
-    Example:
-        >>> rows = [dict(model="ndic_bls17", side_info="matching_y", time_offset=t, ms_ssim_db=11 - t) for t in (0, 1)]
-        >>> quality_over_offset(rows).axes[0].lines[0].get_ydata().tolist()
-        [11.0, 10.0]
     """
     groups = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -168,11 +145,7 @@ def lagrangian(
         points: mappings with `bpp` (estimated) and `distortion`, as `rate_distortion_loss` returns them.
         lmbda: weight of the distortion, above 0.
         image: (3, H, W) in [0, 1], shown beside it, under `title`.
-        title: of the image.
         metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
-
-    Returns:
-        A figure: the points in the plane of rate and distortion, lines of equal sum, and the point of the lowest sum.
     """
     rate, distortion = np.array([[point["bpp"], point["distortion"]] for point in points]).T
     weight = 255**2 * lmbda

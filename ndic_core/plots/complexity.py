@@ -24,11 +24,6 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
         key: "gmac" or "seconds".
         unit: label of the axis.
         scale: from the rows' numbers to the unit.
-
-    Example:
-        >>> rows = [dict(model="bls17", side="sender", part="analysis of x", gmac=0.1)]
-        >>> cost_bars({"64 filters": rows}, "gmac", "GMAC").axes[0].get_title()
-        '64 filters'
     """
     names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
     size = (9.0, 1.3 + 0.44 * len(names))
@@ -43,9 +38,13 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
             drawn = axis.barh(bar[0], length, 0.36, left=left, color=_PART_COLOURS[row["part"]], linewidth=0)
             handles.setdefault(row["part"], drawn)
             totals[bar] = left + length
-        edge = _edge(totals.values())
+        *shorter, longest = sorted(totals.values())
+        if len(shorter) > 1 and longest > 3 * shorter[-1]:
+            longest = shorter[-1]
+        edge = 1.45 * longest  # room for the labels
         for (position, side), total in totals.items():
-            words, look = f"{side} {_three_digits(total)}", dict(fontsize=7.5, va="center")
+            digits = f"{total:.0f}" if total >= 100 else f"{total:.3g}"
+            words, look = f"{side} {digits}", dict(fontsize=7.5, va="center")
             if total > edge:
                 axis.text(0.99 * edge, position, f"{words} →", ha="right", color="white", **look)
             else:
@@ -57,15 +56,3 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
     order = [part for part in _PART_COLOURS if part in handles]
     figure.legend([handles[p] for p in order], order, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
-
-
-def _edge(totals) -> float:
-    """End of the axis: room for the labels beside the longest bar that is not cut."""
-    *shorter, longest = sorted(totals)
-    if len(shorter) > 1 and longest > 3 * shorter[-1]:
-        longest = shorter[-1]
-    return 1.45 * longest
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

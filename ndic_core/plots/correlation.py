@@ -31,14 +31,7 @@ def savings_over_baseline(
             its standard error.
 
     Returns:
-        A figure of three panels over the baseline, each with its own axis, because bits per independent sample and
-        percent of a codec's file are different quantities.
-
-    Example:
-        >>> points = {0.0: (0.2, 0.01), 1.0: (0.1, 0.01), "another scene": (-0.3, 0.05)}
-        >>> figure = savings_over_baseline([0, 1], {"y": [0.9, 0.5]}, {"y": [1.2, 0.2]}, {"ndic_bls17": points})
-        >>> [len(axis.get_xticks()) for axis in figure.axes]
-        [4, 4, 4]
+        A figure of three panels: bits per independent sample and percent of a codec's file are different quantities.
     """
     figure, axes = style.subplots((10.5, 3.7), columns=3)
     apart = _other_position(baselines)
@@ -76,7 +69,6 @@ def savings_at_baseline(
         points: see `savings_over_baseline`.
         here: the baseline of y in metres, None for the y of another scene, and the share that is saved in this scene;
             NaN where the quality is not reached.
-        title: of the figure.
 
     Returns:
         A figure of three images and a curve with a ring at `here`. The error's colour scale is the same in all calls.

@@ -1,7 +1,5 @@
 """GDN and the factorised entropy model: joint histograms, learned densities, quantisation."""
 
-import copy
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -15,15 +13,13 @@ from ndic_core.plots import style
 _REACH = 4.0  # standard deviations shown on either side
 _COLUMNS = 33
 _FEWEST = 30  # responses in a column, below which its standard deviation is not drawn
-_MARGIN = 2  # integers shown beyond the outermost latent
 
 
 def bow_ties(before: Tensor, after: Tensor) -> Figure:
     """Conditional histograms of two channels before and after GDN, and the marginal distributions.
 
     As in Schwartz & Simoncelli 2001, "Natural signal statistics and sensory gain control", Nature Neuroscience 4(8),
-    figure 2: each column is scaled to its own largest count. All responses are in units of their channel's standard
-    deviation, around its mean.
+    figure 2: each column is scaled to its own largest count; responses are in standard deviations from the mean.
 
     Args:
         before: responses of two channels at the same positions, (2, n).
@@ -82,34 +78,6 @@ def _spread(first: Tensor, second: Tensor) -> float:
     return (sides.std() / middle.std()).item() if min(len(sides), len(middle)) >= _FEWEST else float("nan")
 
 
-@torch.no_grad()
-def probabilities(prior: FactorizedPrior, values: Tensor, gain: Tensor | None = None) -> Tensor:
-    """Probability of the interval of length 1 around each value, by every channel's learned density.
-
-    At an integer this is the probability of that rounded latent; as a function of all real values it is the density of
-    the latent with uniform noise added (Ballé et al. 2017, arXiv 1611.01704, section 3).
-
-    Args:
-        prior: of C channels.
-        values: (n,).
-        gain: (C,), of one rate of variable-rate weights.
-
-    Returns:
-        (C, n), at least 1e-9.
-
-    Example:
-        >>> p = probabilities(FactorizedPrior(2), torch.arange(-200, 201))
-        >>> p.shape, [round(total, 3) for total in p.sum(1).tolist()]
-        (torch.Size([2, 401]), [1.0, 1.0])
-    """
-    unrounded = copy.deepcopy(prior)
-    unrounded.transmitted = False  # the prior rounds only what is transmitted
-    device = next(prior.parameters()).device
-    h = values.to(device, torch.float32).expand(1, prior.channels, 1, -1)
-    _, (p,) = unrounded(h, None if gain is None else gain.reshape(1, -1))
-    return p[0, :, 0].cpu()
-
-
 def bits_per_channel(bits: Tensor) -> Figure:
     """Bits of each latent channel in descending order, and their cumulative share.
 
@@ -139,16 +107,15 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
         gain: (C,), of that rate.
 
     Returns:
-        A figure of two panels, the same on a linear and a logarithmic axis: bars, the share of each integer among the
-        latents; a curve, the density of the latent with noise; dots, the probability of each integer in the coder.
-        The title has the bits per image (estimated) and the entropy of the histogram.
+        A figure of two panels, the same on a linear and a logarithmic axis. The title has the bits per image
+        (estimated) and the entropy of the histogram.
     """
     latents = h_hat[:, channel].detach().cpu().flatten()
-    low, high = (int(end) for end in (latents.min() - _MARGIN, latents.max() + _MARGIN))
+    low, high = (int(end) for end in (latents.min() - 2, latents.max() + 2))
     integers = torch.arange(low, high + 1)
     share = torch.stack([(latents == k).float().mean() for k in integers])
     grid = torch.linspace(low - 0.5, high + 0.5, 40 * len(integers) + 1)
-    curve, dots = (probabilities(prior, values, gain)[channel] for values in (grid, integers))
+    curve, dots = (prior.probabilities(values, gain)[channel] for values in (grid, integers))
     per_symbol = -(share * dots.log2()).sum()
     entropy = -torch.special.xlogy(share, share).sum() / np.log(2)
     symbols = latents.numel() / len(h_hat)
@@ -159,32 +126,26 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
         axis.plot(grid, curve, color=style.VERMILION, label="learned density, with noise")
         axis.plot(integers, dots, "o", color=style.VERMILION, markersize=4.5, label="probability of the integer")
         axis.set(xlim=(low - 0.5, high + 0.5), xlabel="value", yscale=scale)
-    axes[0].set(
-        ylabel="share, probability", ylim=(0, 1.45 * max(share.max(), curve.max()).item())
-    )  # room for the legend
+    top = 1.45 * max(share.max(), curve.max()).item()  # room for the legend
+    axes[0].set(ylabel="share, probability", ylim=(0, top))
     axes[0].legend(fontsize=8, frameon=False, loc="upper right")
-    axes[1].set(ylabel="the same, logarithmic")
-    axes[1].set_ylim(bottom=1e-5)
+    axes[1].set(ylabel="the same, logarithmic", ylim=(1e-5, None))
     bits = f"{symbols * per_symbol:.0f} bits per image (estimated), {symbols * entropy:.0f} by the histogram's entropy"
     figure.suptitle(f"channel {channel}: {bits}", fontsize=10)
     return figure
 
 
-def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None = None, reach: float = 4.0) -> Figure:
+def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None = None) -> Figure:
     """Bits and squared error of a latent over its value: rounded, with a sample of uniform noise, and their mean.
 
-    Args:
-        prior: of C channels.
-        channel: 0 to C − 1.
-        gain: (C,), of the rate.
-        reach: values from −reach to reach.
+    Arguments as in `latent_density`.
     """
-    h = torch.linspace(-reach, reach, 801)
+    h = torch.linspace(-4, 4, 801)
     noise = torch.linspace(-0.5, 0.5, 102)[:-1] + 0.5 / 101  # midpoints
     sample = torch.rand(len(h), generator=torch.Generator().manual_seed(0)) - 0.5
 
     def bits(values: Tensor) -> Tensor:
-        return -probabilities(prior, values.flatten(), gain)[channel].log2().reshape(values.shape)
+        return -prior.probabilities(values.flatten(), gain)[channel].log2().reshape(values.shape)
 
     panels = {
         "bits, $-\\log_2 p$": (bits(h.round()), bits(h + sample), bits(h[:, None] + noise).mean(1)),

@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from ndic_core.catalogue import STRIDES
 from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import StreetPair
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style
-
-_FURTHEST = 40.0  # upper end of the colour scale, in pixels of disparity
 
 
 def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
@@ -26,9 +25,7 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
         row, column: of a pixel of x; the feature position that contains it is shown.
 
     Returns:
-        A figure: x with the position, y with the row that the map covers, the true match and the position of the
-        largest weight, and below the weight (summed over the map's rows) over the offset in image pixels, with the
-        weight of the no-match token.
+        A figure; the weight is summed over the map's rows.
     """
     i, j = row // stride, column // stride
     window = weights[0, :, i, j].mean(0).cpu()
@@ -72,25 +69,23 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     return figure
 
 
-def attention_disparity(pair: StreetPair, maps: Sequence[Tensor], strides: Sequence[int] = (8, 4, 2)) -> Figure:
+def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
     """Disparity and occlusion estimated by attention at every scale, beside the ground truth.
 
     Args:
         pair: the scene.
         maps: `attention_maps` of this pair, of either kind of attention.
-        strides: of the layers.
 
     Returns:
-        A figure, a row for each layer: disparity at the largest weight, the true one (white where the position is
-        hidden from y), the weight of the no-match token, and the true occlusions. Pixels are those of the features.
+        A figure, a row for each layer, in pixels of its features; the true disparity is white where hidden from y.
     """
     figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
-    for row, weights, stride in zip(axes, maps, strides, strict=True):
+    for row, weights, stride in zip(axes, maps, STRIDES, strict=True):
         truth, occluded = true_offsets(pair.disparity, pair.occluded, stride)
         offset, no_match = best_match(weights, tuple(truth.shape))
         for axis, values in zip(row[:2], (offset[1], truth), strict=True):
-            shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=_FURTHEST, cmap="viridis")
+            shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=40, cmap="viridis")
         for axis, values in zip(row[2:], (no_match, occluded.float()), strict=True):
             share = style.show_map(axis, values, frame=True, vmin=0, vmax=1, cmap="gray")
         row[0].set_ylabel(f"1/{stride}")
@@ -109,9 +104,8 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
             and a description; they are distinguished by hatching.
 
     Returns:
-        A figure of two panels: accuracy, with a short line for what is reachable by whole patches or within the window,
-        and a dashed one for the constant-shift baseline; and how well the weight of the no-match token separates hidden
-        from visible positions.
+        A figure of two panels: accuracy, with lines for `accuracy_upper_bound` and the constant-shift baseline; and the
+        area under the ROC curve of the no-match token.
     """
     figure, (hits, occlusion) = style.subplots((9.0, 3.4), columns=2)
     bar = 0.8 / len(results)

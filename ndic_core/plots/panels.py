@@ -11,10 +11,11 @@ from torch import Tensor
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.published_points import POINTS
-from ndic_core.metrics import MS_SSIM_SMALLEST, ms_ssim, ms_ssim_db, psnr
+from ndic_core.metrics import quality
 from ndic_core.plots import style
 
 _DPI = 120  # of figures with small type
+_LARGEST_ERROR = 64  # upper end of the error's colour scale, in 8-bit steps
 _RATE_TICKS = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]
 
 
@@ -29,10 +30,9 @@ def contact_sheet(
 
     Args:
         images: (3, H, W) in [0, 1] each, all of one size.
-        titles: one for each image.
+        titles, colours: of each image, and of its title.
         columns: of the grid.
         width: of the figure, in inches.
-        colours: of the titles; black where None.
     """
     height, image_width = images[0].shape[-2:]
     figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
@@ -41,7 +41,7 @@ def contact_sheet(
     return figure
 
 
-def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float, gain: float = 4.0) -> Figure:
+def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float) -> Figure:
     """The image sent, the side information, the reconstruction, and its error.
 
     Args:
@@ -49,28 +49,25 @@ def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float, gain: f
         y: likewise; None leaves it out.
         x_hat: the reconstruction, likewise; clipped to [0, 1] first.
         bpp: measured rate, from the bytes of the whole file.
-        gain: the error |x − x̂|, averaged over channels, is multiplied by this, then clipped to 1.
 
     Returns:
-        A figure of four (or three) images. Titles contain the measured rate, PSNR in dB and, where the image is large
-        enough, MS-SSIM.
+        A figure of four (or three) images; the error |x − x̂| is averaged over the channels, times 4. Titles contain
+        the measured rate, PSNR in dB and, where the image is large enough, MS-SSIM.
     """
     x, x_hat = x.detach().cpu().clamp(0, 1), x_hat.detach().cpu().clamp(0, 1)
-    quality = f"{psnr(x[None], x_hat[None]).item():.2f} dB PSNR"
-    if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
-        similarity = ms_ssim(x[None], x_hat[None])
-        quality += f", MS-SSIM {similarity.item():.4f} ({ms_ssim_db(similarity).item():.2f} dB)"
+    found = quality(x, x_hat)
+    words = f"{found['psnr']:.2f} dB PSNR{_similarity(found)}"
     images = {
         "x, the image sent": x,
         "y, side information at the decoder": y,
-        f"x̂: {bpp:.4f} bpp measured\n{quality}": x_hat,
-        f"error |x − x̂|, mean of the channels, {gain:g} times": gain * (x - x_hat).abs().mean(0).expand(3, -1, -1),
+        f"x̂: {bpp:.4f} bpp measured\n{words}": x_hat,
+        "error |x − x̂|, mean of the channels, 4 times": 4 * (x - x_hat).abs().mean(0).expand(3, -1, -1),
     }
     images = {title: image for title, image in images.items() if image is not None}
     return contact_sheet(list(images.values()), list(images))
 
 
-def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most: float = 0.8) -> Figure:
+def inspection(x: Tensor, sent: Mapping, bits: Tensor) -> Figure:
     """The image sent, its reconstruction, the error, and the bit map.
 
     The colour scales of error and bits are the same in every call, so that figures can be compared as a slider moves.
@@ -79,19 +76,17 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor, limit: float = 64.0, most
         x: (3, H, W) in [0, 1].
         sent: the result of `evaluation.roundtrip.roundtrip`.
         bits: (H, W), estimated bits per pixel, from `evaluation.bit_maps.over_image`.
-        limit: upper end of the error's colour scale, in 8-bit steps.
-        most: upper end of the bit map's colour scale, in bits per pixel.
     """
     x, x_hat = x.detach().cpu(), sent["x_hat"]
     figure, axes = style.subplots((7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), 2, 2)
-    similarity = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f} ({sent['ms_ssim_db']:.2f} dB)"
-    numbers = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured), PSNR {sent['psnr']:.2f} dB{similarity}"
+    rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured)"
+    numbers = f"{rate}, PSNR {sent['psnr']:.2f} dB{_similarity(sent)}"
     figure.suptitle(f"{sent['model']} at λ = {sent['lmbda']:.2e}\n{numbers}", fontsize=10)
     style.show_image(axes[0, 0], x, "x, the image sent")
     style.show_image(axes[0, 1], x_hat, "x̂, the reconstruction")
-    error = style.show_error(axes[1, 0], x, x_hat, limit)
+    error = style.show_error(axes[1, 0], x, x_hat, _LARGEST_ERROR)
     title = f"{bits.sum().item():,.0f} bits in total (estimated)"
-    spent = style.show_map(axes[1, 1], bits, title, cmap="inferno", vmin=0, vmax=most)
+    spent = style.show_map(axes[1, 1], bits, title, cmap="inferno", vmin=0, vmax=0.8)
     for axis, shown, unit in zip(axes[1], (error, spent), ("8-bit steps", "bits per pixel, estimated"), strict=True):
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", extend="max", fraction=0.07, pad=0.03)
         bar.set_label(unit, fontsize=9)
@@ -103,19 +98,8 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     """Two reconstructions of one image in one frame: the first left of an edge, the second right of it.
 
     Args:
-        first: the result of `evaluation.roundtrip.roundtrip`.
-        second: likewise, of the same image.
+        first, second: results of `evaluation.roundtrip.roundtrip` of one image.
         edge: position of the edge, from 0 (only the second) to 1 (only the first).
-
-    Returns:
-        A figure with the models' names and numbers above the image, in their colours.
-
-    Example:
-        >>> import torch
-        >>> sent = dict(model="bls17", bytes=812, psnr=24.5, ms_ssim_db=None, x_hat=torch.zeros(3, 32, 64))
-        >>> other = dict(sent, model="ndic_bls17", x_hat=torch.ones(3, 32, 64))
-        >>> swipe(sent, other, edge=0.25).axes[0].images[0].get_array()[0, 15:17, 0].tolist()
-        [0.0, 1.0]
     """
     mixed = second["x_hat"].clone()
     height, width = mixed.shape[-2:]
@@ -151,18 +135,12 @@ def rate_distortion(
     Args:
         rows: points in any order: mappings with `model` (a model, or a classical codec), `bpp` and the metric;
             `side_info` ("matching_y", "mismatched_y" or "no_y") where a model uses y, "matching_y" if left out.
-        metric: of the quality axis.
         rate: whether `bpp` in the rows is measured (bytes of files) or estimated (likelihoods).
         published: also draw the published points on KITTI Stereo, whose rates are estimated.
         title: what was measured, such as the data set.
 
     Raises:
         NDICError: there is no row, or a model has no style.
-
-    Example:
-        >>> rows = [dict(model="bls17", bpp=0.1, psnr=24.0), dict(model="bls17", bpp=0.2, psnr=26.0)]
-        >>> [text.get_text() for text in rate_distortion(rows).axes[0].get_legend().get_texts()]
-        ['bls17']
     """
     figure, axis = style.subplots((9.0, 4.8))
     _draw_curves(axis, rows, metric, rate)
@@ -179,7 +157,7 @@ def rate_distortion(
     return figure
 
 
-def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float = 64.0) -> Figure:
+def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     """One image at one rate: the reconstruction, its error, and its point among the models' rate–distortion curves.
 
     The error's colour scale is the same in every call, so that figures can be compared as a slider moves.
@@ -188,11 +166,9 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
         x: (3, H, W) in [0, 1], large enough for MS-SSIM.
         sent: the result of `evaluation.roundtrip.roundtrip`.
         curves: rows as in `rate_distortion`: the same image at several rates, by this model and others.
-        limit: upper end of the error's colour scale, in 8-bit steps.
 
     Returns:
-        A figure of x, x̂, |x − x̂| (mean of the channels) with its scale, and MS-SSIM in dB over the measured rate with
-        a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
+        A figure with a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
     """
     x, x_hat = x.detach().cpu(), sent["x_hat"]
     wide = 512 / _DPI  # inches
@@ -212,7 +188,7 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     figure.text(0.5, 1 - 0.05 / height, title, fontsize=11, weight="bold", ha="center", va="top")
     style.show_image(axes["x"], x, "x, the image sent")
     style.show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}")
-    error = style.show_error(axes["error"], x, x_hat, limit)
+    error = style.show_error(axes["error"], x, x_hat, _LARGEST_ERROR)
     bar = figure.colorbar(error, cax=axes["scale"], orientation="horizontal", extend="max")
     bar.set_label("8-bit steps, one scale for all rates", fontsize=9)
     bar.ax.tick_params(labelsize=9)
@@ -227,6 +203,10 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping], limit: float =
     axis.tick_params(labelsize=9)
     axis.legend(fontsize=8, handlelength=2.4)
     return figure
+
+
+def _similarity(row: Mapping) -> str:
+    return "" if row["ms_ssim"] is None else f", MS-SSIM {row['ms_ssim']:.4f} ({row['ms_ssim_db']:.2f} dB)"
 
 
 def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) -> None:

@@ -12,31 +12,22 @@ def anaglyph(x: Tensor, y: Tensor) -> Tensor:
     """Both views in one image for red–cyan glasses: red of the left view, green and blue of the right view.
 
     Args:
-        x: the left view, (3, H, W) in [0, 1].
-        y: the right view, likewise.
+        x, y: the left and the right view, (3, H, W) in [0, 1].
 
     Returns:
         (3, H, W) in [0, 1]. Without glasses, the width of the coloured fringes is the disparity.
-
-    Example:
-        >>> anaglyph(torch.ones(3, 8, 8), torch.zeros(3, 8, 8))[:, 0, 0]
-        tensor([1., 0., 0.])
     """
     return torch.cat([x[:1], y[1:]])
 
 
-def stereo_pair(
-    x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None = None, how: str = "true", furthest: float = 40.0
-) -> Figure:
+def stereo_pair(x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None = None, how: str = "true") -> Figure:
     """Two views, their anaglyph, and the disparity map.
 
     Args:
-        x: (3, H, W) in [0, 1], the left view.
-        y: likewise, the right view.
+        x, y: the left and the right view, (3, H, W) in [0, 1].
         disparity: (H, W), pixels.
         hidden: (H, W) bool, left white in the disparity; nothing where None.
         how: kind of disparity, for the title: "true", "matched", ...
-        furthest: upper end of the colour scale, pixels.
     """
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
@@ -47,21 +38,18 @@ def stereo_pair(
     title = f"disparity, {how}"
     if hidden is not None:
         shown, title = shown.masked_fill(hidden.cpu(), torch.nan), f"{title}; white: hidden from y"
-    colours = dict(cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=furthest)
+    colours = dict(cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=40)
     image = style.show_map(axes["disparity"], shown, title, frame=True, **colours)
     figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", shrink=0.9)
     return figure
 
 
-def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = None, limit: float = 0.2) -> Figure:
+def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = None) -> Figure:
     """Prediction of x from y, without alignment and warped by the disparity, and the error of both.
 
     Args:
-        x: (3, H, W) in [0, 1].
-        y: likewise.
-        predicted: x as predicted from y, likewise.
+        x, y, predicted: (3, H, W) in [0, 1]; the last is x as predicted from y.
         hidden: (H, W) bool, positions that are not visible in y, outlined in the last error; nothing where None.
-        limit: end of the error's colour scale; the error is the mean of the channels.
     """
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["y", "predicted"], ["apart", "left"]])
@@ -69,7 +57,7 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
     style.show_image(axes["predicted"], predicted, "y, warped by the disparity")
     for name, image, words in (("apart", y, "x − y"), ("left", predicted, "x − warped y")):
         title = f"{words}: {psnr(x[None], image[None]).item():.1f} dB"
-        colours = dict(cmap="RdBu_r", vmin=-limit, vmax=limit)
+        colours = dict(cmap="RdBu_r", vmin=-0.2, vmax=0.2)
         shown = style.show_map(axes[name], (x - image).mean(0), title, frame=True, **colours)
     if hidden is not None and hidden.any():
         axes["left"].contour(hidden.cpu().float(), levels=[0.5], colors=style.BLACK, linewidths=0.6)

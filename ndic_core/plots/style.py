@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
@@ -55,10 +53,6 @@ def curve_style(name: str) -> dict:
 
     Raises:
         NDICError: the name has no style.
-
-    Example:
-        >>> curve_style("bls17")
-        {'color': '#999999', 'marker': 'o', 'markersize': 6}
     """
     if name in MODEL_STYLE:
         colour, marker = MODEL_STYLE[name]
@@ -70,13 +64,7 @@ def curve_style(name: str) -> dict:
 
 
 def pixels(image: Tensor) -> np.ndarray:
-    """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU.
-
-    Example:
-        >>> import torch
-        >>> pixels(torch.full((3, 16, 32), 1.5)).shape
-        (16, 32, 3)
-    """
+    """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU."""
     return image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
 
 
@@ -105,16 +93,7 @@ def show_image(axis: Axes, image: Tensor, title: str = "", fontsize: float = 10,
 def show_map(
     axis: Axes, values: Tensor, title: str = "", fontsize: float = 10, frame: bool = False, **options
 ) -> AxesImage:
-    """Draw a map (H, W) without ticks and without interpolation.
-
-    Args:
-        axis: to draw on.
-        values: (H, W); NaN is left white.
-        title: of the axes.
-        fontsize: of the title, in points.
-        frame: also draw the axes' frame.
-        options: of `Axes.imshow`: cmap, vmin, vmax, ...
-    """
+    """Draw a map (H, W) without ticks and without interpolation; NaN is left white. Options are those of `imshow`."""
     axis.set_title(title, fontsize=fontsize)
     axis.set(xticks=[], yticks=[])
     if not frame:
@@ -148,10 +127,3 @@ def plot_running_mean(axis: Axes, values: Sequence[float], window: int, **look) 
 def legend_beside(axis: Axes, handlelength: float | None = None) -> None:
     """Draw the legend to the right of the axes."""
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False, handlelength=handlelength)
-
-
-def plain_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 times each power of ten, with plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())

@@ -16,19 +16,12 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
     """The encoder compresses x into a file without y; the decoder reconstructs x from the file and y.
 
     Args:
-        x: (3, H, W) in [0, 1], the left camera's image.
-        y: the right camera's image, likewise.
+        x, y: images of the left and the right camera, (3, H, W) in [0, 1].
         x_hat: the reconstruction, likewise; clipped to [0, 1] first.
         stream: the file.
 
     Returns:
         A figure of 9 inches. Images 256 pixels wide are shown pixel for pixel, wider ones are reduced.
-
-    Example:
-        >>> import torch
-        >>> figure = two_cameras(*torch.rand(3, 3, 128, 256), bytes(1024))
-        >>> "1,024 bytes" in [text.get_text() for text in figure.axes[0].texts]
-        True
     """
     tall = _WIDE * x.shape[1] / x.shape[2]
     height = 2 * tall + 2.0

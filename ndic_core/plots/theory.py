@@ -26,7 +26,6 @@ def slepian_wolf_region(joint, title: str = "") -> Figure:
 
     Args:
         joint: (values of x, values of y), probabilities.
-        title: of the figure.
     """
     both = entropies(joint)
     # Axes extend a fifth beyond the rates of separate coding, and do not move with the region's corner.
@@ -60,7 +59,6 @@ def waterfall(
         curves: up to three, by label: block error rates in [0, 1].
         threshold: of density evolution, for infinitely long blocks.
         limit: the Slepian–Wolf limit of this rate.
-        title: of the figure.
     """
     figure, axis = style.subplots((7.2, 3.8))
     looks = zip(curves.items(), (style.BLUE, style.ORANGE, style.GREEN), ("o-", "s--", "^:"), strict=False)

@@ -6,6 +6,7 @@ from operator import itemgetter
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.errors import NDICError
@@ -29,11 +30,6 @@ def learning_curves(
 
     Raises:
         NDICError: the history is empty.
-
-    Example:
-        >>> rows = [dict(epoch=i, loss=3 / i, val_loss=4 / i, bpp=0.2, psnr=18 + i) for i in (1, 2, 3)]
-        >>> [axis.get_title() for axis in learning_curves(rows).axes]
-        ['loss, logarithmic', 'rate, estimated (bits per pixel)', 'PSNR (dB)']
     """
     if not history:
         raise NDICError("the history is empty: train for validation_period epochs at least")
@@ -68,9 +64,6 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
         distortions: D of each step, in the units of the loss.
         lmbda: weight of the distortion.
         window: steps of the running mean, from 1 to the number of steps.
-
-    Returns:
-        A figure of two panels: the rate, and 255² λ D on a logarithmic axis; single steps pale, running means bold.
     """
     figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (
@@ -201,19 +194,18 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
     rows = [row for row in rows if row["model"] == model]
     if not rows:
         raise NDICError(f"no rate of {model!r} was measured: choose another model, or measure it with throughput()")
-    bars = []
+    bars, known = [], None
     for row in rows:
         hours = images / row["images_per_second"] / 3600
         bars.append((f"{row['device']}, batch {row['batch']}, {row['num_filters']} filters", hours, hours))
-    known = next((row for row in rows if "H100" in row["device"]), None)
-    for name, peak in PEAK_TFLOPS.items() if known else ():
-        if name != "H100":
-            hours = images / known["images_per_second"] / 3600
-            bars.append((f"{name}, not measured: an estimate", hours, hours * PEAK_TFLOPS["H100"] / peak))
+        known = hours if known is None and "H100" in row["device"] else known
+    for name in ("A100", "L4") if known else ():
+        slower = PEAK_TFLOPS["H100"] / PEAK_TFLOPS[name]
+        bars.append((f"{name}, not measured: an estimate", known, known * slower))
     figure, axis = style.subplots((9.0, 1.1 + 0.42 * len(bars)))
     colour, _ = style.MODEL_STYLE[model]
     for i, (name, low, high) in enumerate(bars):
-        ends = [low] if low == high else [low, high]
+        ends = sorted({low, high})
         if low == high:
             axis.plot(low, i, "o", color=colour, markersize=9)
         else:
@@ -236,8 +228,11 @@ def training_cost(rows: Sequence[Mapping], model: str, images: float, price: flo
 
 
 def _log_y_axis(axis: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten."""
     axis.set_yscale("log")
-    style.plain_log_ticks(axis.yaxis)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _megabytes(row: Mapping) -> float | None:

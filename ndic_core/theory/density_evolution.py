@@ -7,10 +7,9 @@ import numpy as np
 from ndic_core.errors import NDICError
 
 _WEIGHT = 3  # checks per bit, as in `LDPC`
-_CLOSE = 1e-3  # share of wrong bits below which decoding always succeeds
 
 
-def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000, seed: int = 0) -> Iterator:
+def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: int = 20_000) -> Iterator:
     """The share of wrong bits after each iteration of belief propagation on infinitely long syndromes.
 
     On a long random code the incoming messages of a check, or of a bit, are independent samples of one distribution,
@@ -25,7 +24,6 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
         rate: checks per bit, above 0, up to 1.
         iterations: maximum number.
         population: number of messages.
-        seed: of the random samples.
 
     Yields:
         Shares in [0, 1], the first one before any message. A bit with a ratio of 0 counts as half wrong.
@@ -35,7 +33,7 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
     """
     if not 0 < rate <= 1:
         raise NDICError(f"the rate in checks per bit must be above 0 and at most 1, not {rate}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     ratios = np.asarray(ratios, dtype=np.float32)
     if ratios.ndim != 1 or not len(ratios):
         raise NDICError(f"log-likelihood ratios must have shape (K,) with K at least 1, not {ratios.shape}")
@@ -57,63 +55,35 @@ def evolve(ratios: np.ndarray, rate: float, iterations: int = 200, population: i
 
 
 def succeeds(ratios: np.ndarray, rate: float, **how) -> bool:
-    """Whether belief propagation ends without wrong bits; arguments as in `evolve`.
-
-    Example:
-        >>> bool(succeeds(flip_ratios(0.07), rate=0.5)), bool(succeeds(flip_ratios(0.1), rate=0.5))
-        (True, False)
-    """
-    return any(wrong < _CLOSE for wrong in evolve(ratios, rate, **how))
+    """Whether belief propagation gets below a share of wrong bits from which it always succeeds; see `evolve`."""
+    return any(wrong < 1e-3 for wrong in evolve(ratios, rate, **how))
 
 
-def flip_ratios(p: float, count: int = 20_000) -> np.ndarray:
-    """Log-likelihood ratios of bits observed through flips of probability p, in exact proportions.
-
-    Args:
-        p: above 0 and below 1.
-        count: number of ratios.
-
-    Returns:
-        (count,); natural logarithms.
-
-    Example:
-        >>> flip_ratios(0.25, count=4).round(3)
-        array([-1.099,  1.099,  1.099,  1.099], dtype=float32)
-    """
+def flip_ratios(p: float) -> np.ndarray:
+    """20,000 log-likelihood ratios of bits observed through flips of probability p, in exact proportions."""
     if not 0 < p < 1:
         raise NDICError(f"the probability of a flip must be above 0 and below 1, not {p}")
-    ratio = np.full(count, np.log((1 - p) / p), dtype=np.float32)
-    ratio[: round(p * count)] *= -1
+    ratio = np.full(20_000, np.log((1 - p) / p), dtype=np.float32)
+    ratio[: round(p * len(ratio))] *= -1
     return ratio
 
 
 def flip_threshold(rate: float, precision: float = 5e-4, **how) -> float:
-    """The largest probability of a flip at which syndromes of this rate still decode.
+    """The largest probability of a flip at which syndromes of this rate, in checks per bit, decode on a long code.
 
-    Args:
-        rate: checks per bit.
-        precision: of the answer.
-        how: see `evolve`.
-
-    Returns:
-        The threshold; below it belief propagation on a long code succeeds, above it fails.
+    The precision is that of the answer; for the other arguments see `evolve`.
     """
     return sum(_bisect(lambda p: not succeeds(flip_ratios(p), rate, **how), 0.0, 0.5, precision)) / 2
 
 
-def needed_rate(ratios: np.ndarray, precision: float = 1e-2, **how) -> float:
-    """The smallest syndrome rate, in checks per bit, at which bits with these log-likelihood ratios decode.
-
-    Args:
-        ratios: see `evolve`.
-        precision: of the answer.
-        how: see `evolve`.
+def needed_rate(ratios: np.ndarray, **how) -> float:
+    """The smallest syndrome rate, in checks per bit within 0.01, at which bits with these ratios decode; see `evolve`.
 
     Returns:
         At least the conditional entropy of the bits, a lower bound for every code, and 0.02; at most 1.
     """
     entropy = np.logaddexp2(0, -np.asarray(ratios) / np.log(2)).mean()
-    return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, precision)[1]
+    return _bisect(lambda rate: succeeds(ratios, rate, **how), min(max(entropy, 0.02), 1.0), 1.0, 0.01)[1]
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float, precision: float) -> tuple[float, float]:

@@ -13,10 +13,6 @@ def binary_entropy(p):
 
     Raises:
         NDICError: a number that is not a probability.
-
-    Example:
-        >>> round(float(binary_entropy(0.11)), 4)
-        0.4999
     """
     p = np.asarray(p)
     if not ((p >= 0) & (p <= 1)).all():
@@ -29,10 +25,6 @@ def entropy(law) -> float:
 
     Raises:
         NDICError: a negative entry, or a sum other than 1.
-
-    Example:
-        >>> float(entropy([0.5, 0.25, 0.25]))
-        1.5
     """
     law = np.asarray(law, dtype=float)
     least = law.min(initial=np.inf)

@@ -119,9 +119,7 @@ class LDPC:
         return len(_sharing_pairs(self.check, self.bit)[0])
 
 
-def wrong_bits(
-    code: LDPC, p: float, blocks: int, exact: bool = True, iterations: int = 100, seed: int = 0
-) -> np.ndarray:
+def wrong_bits(code: LDPC, p: float, blocks: int, exact: bool = True, seed: int = 0) -> np.ndarray:
     """Bit errors of random words that are decoded from their syndromes and a flipped copy.
 
     Args:
@@ -129,16 +127,11 @@ def wrong_bits(
         p: probability of a flip, above 0 and below 1/2.
         blocks: number of words.
         exact: whether each block has exactly p n flips, at random positions; otherwise bits flip independently.
-        iterations: maximum number.
         seed: of words and flips.
 
     Returns:
-        Wrong bits of each block before the first and after each iteration, (blocks, iterations + 1). A block fails
-        where the last number is not 0.
-
-    Example:
-        >>> wrong_bits(LDPC(600, 300), p=0.02, blocks=2)[:, [0, -1]].tolist()
-        [[12, 0], [12, 0]]
+        Wrong bits of each block before the first and after each of 100 iterations, (blocks, 101). A block fails where
+        the last number is not 0.
     """
     if not 0 < p < 0.5:
         raise NDICError(f"the probability of a flip must be above 0 and below 1/2, not {p}")
@@ -147,8 +140,8 @@ def wrong_bits(
     draws = rng.random(x.shape)
     flips = draws.argsort(axis=1) < round(p * code.bits) if exact else draws < p
     prior = (1.0 - 2.0 * (x ^ flips)) * np.log((1 - p) / p)
-    wrong = np.zeros((blocks, iterations + 1), dtype=int)
-    for step, (rows, words, _) in enumerate(code.iterate(code.syndrome(x), prior, iterations)):
+    wrong = np.zeros((blocks, 101), dtype=int)
+    for step, (rows, words, _) in enumerate(code.iterate(code.syndrome(x), prior, iterations=100)):
         wrong[:, step] = wrong[:, step - 1]
         wrong[rows, step] = (words != x[rows]).sum(1)
     wrong[:, step:] = wrong[:, [step]]

@@ -34,42 +34,31 @@ class QuantiserCodec:
         noise: variance of y's noise.
         length: samples of a block.
         margin: checks per bit beyond those of density evolution, since blocks are finite.
-        seed: of the codes and the simulated pairs.
 
     Attributes:
         rates: checks per sample for each bit of the bin's number, lowest bit first; 1 where the bit is sent raw.
 
     Raises:
         NDICError: a step or noise that is not above 0, or infinite; too short blocks (see `LDPC`).
-
-    Example:
-        >>> rng = np.random.default_rng(1)
-        >>> x = rng.normal(size=(2, 2000))
-        >>> y = x + rng.normal(scale=0.1**0.5, size=x.shape)
-        >>> codec = QuantiserCodec(step=1.0, noise=0.1, length=2000, margin=0.06)
-        >>> stream = codec.encode(x)
-        >>> index, solved = codec.decode_index(stream, y)
-        >>> np.array_equal(index, codec.index(x)), 8 * len(stream) / x.size < 1.2
-        (True, True)
     """
 
-    def __init__(self, step: float, noise: float, length: int = 10_000, margin: float = 0.03, seed: int = 0):
+    def __init__(self, step: float, noise: float, length: int = 10_000, margin: float = 0.03):
         if not (0 < step < np.inf and 0 < noise < np.inf):
             raise NDICError(f"step and noise must be above 0 and finite, not {step} and {noise}")
         self.step, self.noise, self.length = step, noise, length
         self.variance = conditional_variance(noise)
         planes = max(1, int(np.ceil(np.log2(2 * _REACH * np.sqrt(self.variance) / step))))
 
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         x = rng.normal(size=(1, 20_000))
         index = self.index(x)
         y = x + rng.normal(scale=noise**0.5, size=x.shape)
         self.rates, self.codes = [], []
         for plane in range(planes):
             ratios = (1 - 2 * (index >> plane & 1)) * self._ratios(*self._candidates(y, plane, index), plane)
-            rate = needed_rate(ratios.ravel(), population=10_000, seed=seed) + margin
+            rate = needed_rate(ratios.ravel(), population=10_000) + margin
             checks = round(rate * length)
-            self.codes.append(LDPC(length, checks, seed) if rate < _RAW else None)
+            self.codes.append(LDPC(length, checks) if rate < _RAW else None)
             self.rates.append(checks / length if rate < _RAW else 1.0)
 
     def index(self, x: np.ndarray) -> np.ndarray:

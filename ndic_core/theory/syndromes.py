@@ -78,11 +78,6 @@ def nearby(code: SyndromeCode, flips: int) -> np.ndarray:
 
     Raises:
         NDICError: fewer than 0 flips.
-
-    Example:
-        >>> law = nearby(DISCUS, flips=1)
-        >>> law.shape, int((law > 0).sum())
-        ((8, 8), 32)
     """
     if flips < 0:
         raise NDICError(f"flips must be 0 or more, not {flips}")

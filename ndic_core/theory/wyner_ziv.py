@@ -20,10 +20,6 @@ def gaussian_rate(distortion, variance: float = 1.0):
     Args:
         distortion: mean squared error, above 0; a number or an array.
         variance: of x, or of x given y.
-
-    Example:
-        >>> round(float(gaussian_rate(0.01, conditional_variance(0.1))), 3)
-        1.592
     """
     distortion = np.asarray(distortion)
     if not ((distortion > 0).all() and np.all(variance > 0)):
@@ -42,11 +38,6 @@ def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
 
     Returns:
         Bits per sample, and mean squared error of E[x | y, u].
-
-    Example:
-        >>> rate, distortion = gaussian_scheme(blur=0.02, noise=0.1)
-        >>> bool(np.isclose(rate, gaussian_rate(distortion, conditional_variance(0.1))))
-        True
     """
     if not (blur > 0 and noise > 0):
         raise NDICError(f"blur and noise must be variances above 0, not {blur} and {noise}")
@@ -63,12 +54,7 @@ def gaussian_scheme(blur: float, noise: float) -> tuple[float, float]:
 
 
 def conditional_variance(noise: float) -> float:
-    """Variance of x given y, where x has variance 1 and y is x with noise of this variance, above 0.
-
-    Example:
-        >>> round(conditional_variance(0.1), 4)
-        0.0909
-    """
+    """Variance of x given y, where x has variance 1 and y is x with noise of this variance, above 0."""
     if not noise > 0:
         raise NDICError(f"noise must be a variance above 0, not {noise}")
     return 1 / (1 + 1 / noise)  # 1 where the noise is infinite
@@ -88,10 +74,6 @@ def binary_rate(distortion, p: float):
 
     Raises:
         NDICError: another p, or a distortion that is not a share.
-
-    Example:
-        >>> round(float(binary_rate(0.05, p=0.25)), 4), round(float(binary_conditional_rate(0.05, p=0.25)), 4)
-        (0.5622, 0.5249)
     """
     distortion, critical = np.asarray(distortion, dtype=float), critical_distortion(p)
     line = _curve(critical, p) * (p - distortion) / (p - critical)
@@ -104,12 +86,7 @@ def binary_conditional_rate(distortion, p: float):
 
 
 def critical_distortion(p: float) -> float:
-    """The distortion at which the tangent through (p, 0) touches h(p∗D) − h(D).
-
-    Example:
-        >>> round(critical_distortion(0.25), 3)
-        0.088
-    """
+    """The distortion at which the tangent through (p, 0) touches h(p∗D) − h(D)."""
     if not 0 < p <= 0.5 - 1e-6:
         raise NDICError(f"the probability of a flip must be above 0 and below 1/2 - 1e-6, not {p}")
 
@@ -140,11 +117,6 @@ def ideal_quantiser(step: float, noise: float = np.inf) -> tuple[float, float]:
 
     Returns:
         Bits per sample, and mean squared error of E[x | cell, y].
-
-    Example:
-        >>> rate, distortion = ideal_quantiser(step=0.05, noise=0.1)
-        >>> round(float(rate - gaussian_rate(distortion, conditional_variance(0.1))), 4)
-        0.2546
     """
     variance = conditional_variance(noise)
     spread_of_means = np.sqrt(1 - variance)  # of E[x | y], which is Gaussian
@@ -170,8 +142,7 @@ def cell_statistics(index, mean, variance: float, step: float) -> tuple[np.ndarr
 
     Args:
         index: of the cells; broadcast with `mean`.
-        mean: of the variable.
-        variance: of the variable.
+        mean, variance: of the variable.
         step: width of the cells.
 
     Returns:

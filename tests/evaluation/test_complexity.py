@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE_INFO
+from conftest import SIDE_INFO, same_weights
 
 import ndic_core as ndic
 from ndic_core.evaluation.complexity import PARTS, REST, count_macs, peak_memory, seconds
@@ -17,11 +17,6 @@ def by_part(rows, key):
     return {(row["side"], row["part"]): row[key] for row in rows}
 
 
-def conv_macs(in_channels, out_channels, kernel, height, width):
-    """Of a convolution with an output (or a transposed one with an input) of this size."""
-    return in_channels * out_channels * kernel**2 * height * width
-
-
 def test_an_analysis_by_hand():
     """Four convolutions with GDN's matrix product after each of the first three."""
     n, h, w = 8, 64, 128
@@ -29,7 +24,7 @@ def test_an_analysis_by_hand():
     macs, channels = 0, 3
     for layer in range(4):
         h, w = h // 2, w // 2
-        macs += conv_macs(channels, n, 5, h, w) + (n * n * h * w if layer < 3 else 0)
+        macs += h * w * (channels * n * 5**2 + (n * n if layer < 3 else 0))
         channels = n
     assert rows["sender", "analysis of x"] == pytest.approx(macs / 1e9)
     # The synthesis is its mirror image: the same products.
@@ -37,20 +32,13 @@ def test_an_analysis_by_hand():
 
 
 def test_parameters_of_layers_that_run():
-    model = ndic.build_model("parallax_attention", num_filters=8)
-    found = by_part(count_macs(model, 64, 64), "parameters")
-
-    def size(module):
-        return sum(p.numel() for p in module.parameters())
-
-    assert found["sender", "analysis of x"] == size(model.analysis_x)
-    assert found["receiver", "alignment"] == size(model.cams)
-    assert found["receiver", "features of y"] == size(model.pyramid_y)
-    assert found["receiver", "retouch with y"] == size(model.retouch)
-    # The last stage of y's own decoder draws y, which no receiver needs.
     model = ndic.build_model("cross_attention", num_filters=8, image_size=(64, 64), embed_dim=16, heads=2)
     found = by_part(count_macs(model, 64, 64), "parameters")
-    assert found["receiver", "synthesis of y's features"] == size(model.synthesis_y) - size(model.synthesis_y.stage4)
+    size = {name: sum(p.numel() for p in module.parameters()) for name, module in model.named_modules()}
+    assert found["sender", "analysis of x"] == size["analysis_x"]
+    assert found["receiver", "alignment"] == size["cams"]
+    # The last stage of y's own decoder draws y, which no receiver needs.
+    assert found["receiver", "synthesis of y's features"] == size["synthesis_y"] - size["synthesis_y.stage4"]
 
 
 @pytest.mark.parametrize("name", SIDE_INFO)
@@ -79,39 +67,29 @@ def test_larger_images_are_tiled_or_padded(name, times):
 
 def test_counting_leaves_the_model_alone():
     model = ndic.build_model("ndic_bmshj18", num_filters=4).train()
-    before = {name: p.clone() for name, p in model.state_dict().items()}
-    count_macs(model, 64, 64)
+    before = copy.deepcopy(model)
+    found = count_macs(model, 64, 64)
     assert model.training
     assert all(p.requires_grad and p.device.type == "cpu" for p in model.parameters())
-    assert all(torch.equal(before[name], p) for name, p in model.state_dict().items())
+    assert same_weights(before, model)
+    assert count_macs(model.half(), 64, 64) == found
 
 
 @pytest.mark.parametrize(
-    ("size", "sentence"),
-    [
-        ((0, 5), "positive whole numbers"),
-        ((64.0, 64), "positive"),
-        ((4096, 4097), "4096 × 4112 pixels; from 1 to"),
-    ],
+    ("size", "sentence"), [((64.0, 64), "positive whole numbers"), ((4096, 4097), "4096 × 4112 pixels; from 1 to")]
 )
 def test_impossible_sizes_are_refused(size, sentence):
     with pytest.raises(ndic.NDICError, match=sentence):
         count_macs(ndic.build_model("bls17", num_filters=4), *size)
 
 
-def test_half_precision_has_the_same_macs():
-    model = ndic.build_model("ndic_bmshj18", num_filters=4)
-    assert count_macs(model, 64, 64) == count_macs(copy.deepcopy(model).half(), 64, 64)
-
-
 @pytest.mark.parametrize("name", ["bls17", "bmshj18", "parallax_attention"])
 def test_seconds_have_the_parts_of_count_macs(name, pair):
     model = ndic.build_model(name, num_filters=4).eval()
     found = by_part(seconds(model, *pair, repeat=1), "seconds")
-    counted = {
-        key for key in by_part(count_macs(model, 128, 256), "gmac") if key[1] != PARTS["prior_x.hyper_synthesis"]
-    }
-    assert found.keys() == counted | {("sender", REST), ("receiver", REST)}  # scales are computed in integers there
+    counted = by_part(count_macs(model, 128, 256), "gmac").keys() | {("sender", REST), ("receiver", REST)}
+    # scales are computed in integers there
+    assert found.keys() == {key for key in counted if key[1] != PARTS["prior_x.hyper_synthesis"]}
     assert all(value > 0 for value in found.values())
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
 
@@ -141,7 +119,6 @@ def test_peak_memory():
     assert peak_memory(lambda: [torch.zeros(1000) for _ in range(5)]) == 20_000
     assert peak_memory(lambda: [torch.zeros(1000).sum() for _ in range(5)]) < 8100
     assert peak_memory(torch.cat, [held, held]) == 8000
-    assert peak_memory(lambda: torch.tensor([1.0] * 1000)) == 4000
     assert peak_memory(lambda: torch.from_numpy(np.zeros(1000)) + 1) == 16_000
 
 

@@ -45,9 +45,8 @@ def test_each_image_is_decoded_with_matching_mismatched_and_no_y(pairs, rows):
 
 
 def test_mismatched_y_never_shows_the_same_scene(pairs):
-    one_scene = Pairs(pairs.images, pairs.index[:2], pairs.names[:2])  # the other pair holds the image that is sent
     same_name = Pairs(pairs.images, np.array([[0, 1], [2, 3]]), ["a", "b"], ["street", "street"])
-    for scenes in (one_scene, same_name):
+    for scenes in (pairs.first(2), same_name):  # the first two hold the same images
         rows = evaluate(lively("ndic_bls17"), scenes, progress=False)
         assert {row["side_info"] for row in rows} == {"matching_y", "no_y"}
 
@@ -63,11 +62,6 @@ def test_images_of_any_size(name):
     pairs = Pairs(rng.integers(0, 256, (2, 100, 150, 3), dtype=np.uint8), np.array([[0, 1]]), ["a"])
     rows = evaluate(lively(name, spread=1.0), pairs, progress=False)
     assert rows[0]["bpp"] == pytest.approx(rows[0]["bpp_estimated"], rel=0.2)
-
-
-def test_a_lambda_that_is_not_offered_is_refused(pairs):
-    with pytest.raises(NDICError, match="lmbda = 5 is not offered"):
-        evaluate(lively("bmshj18_factorized", lmbda=(0.001, 0.1)), pairs, lmbda=5)
 
 
 def test_averages_and_curves(pairs):
@@ -87,9 +81,9 @@ def test_the_published_table(rows, tmp_path):
     write_published_table(rows, tmp_path / "table.csv")
     lines = read_table(tmp_path / "table.csv")
     assert list(lines[0])[:4] == ["image number", "BPP", "PSNR", "MS-SSIM"]
-    keys = {"image number": "image", "BPP": "bpp_estimated", "bytes": "bytes", "measured BPP": "bpp"}
     for line, row, mismatched in zip(lines, rows[::3], rows[1::3], strict=True):
-        assert {key: line[key] for key in keys} == {key: row[name] for key, name in keys.items()}
+        keys = {"image number": "image", "BPP": "bpp_estimated", "bytes": "bytes", "measured BPP": "bpp"}
+        assert all(line[key] == row[name] for key, name in keys.items())
         assert line["PSNR mismatched y"] == mismatched["psnr"]
 
 
@@ -104,9 +98,9 @@ def test_small_images_have_no_ms_ssim(tmp_path):
 
 def test_each_image_counts_once_for_classical_codecs(pairs):
     repeated = Pairs(pairs.images, np.array([[0, 1], [0, 2]]), ["a", "b"])
-    rows = classical_curves(repeated)
-    assert {row["images"] for row in rows} == {1}
-    assert {row["model"] for row in rows} == set(classical.available())
+    assert {(row["model"], row["images"]) for row in classical_curves(repeated)} == {
+        (name, 1) for name in classical.available()
+    }
 
 
 def test_curves_of_shipped_weights_are_drawn_once(tmp_path, own_folder):
@@ -132,13 +126,11 @@ def test_curves_of_several_models_in_one_table(tmp_path, own_folder, monkeypatch
         return rate_distortion(rows, metric, published=published)
 
     monkeypatch.setattr(compare, "rate_distortion", drawn)
-    weights = []
-    for name in ("bmshj18_factorized", "ndic_bls17"):
-        weights.append(tmp_path / f"{name}.safetensors")
-        ndic.save_checkpoint(lively(name, lmbda=(0.001, 0.1)), weights[-1])
-    config = ndic.load_config("teaching", dataset_name="Folder", dataset_path=str(own_folder), resize=[128, 256])
-    lines = []
-    out = tmp_path / "curve.csv"
+    weights = [tmp_path / f"{name}.safetensors" for name in ("bmshj18_factorized", "ndic_bls17")]
+    for file in weights:
+        ndic.save_checkpoint(lively(file.stem, lmbda=(0.001, 0.1)), file)
+    config = teaching(own_folder, tmp_path, resize=[128, 256])
+    lines, out = [], tmp_path / "curve.csv"
     rows = draw_curves(config, out, weights, [], True, True, points=4, count=1, report=lines.append)
     table = read_table(out)
     assert len(table) == len(rows)
@@ -165,8 +157,7 @@ def test_bd_rates_against_the_matched_baseline():
 def test_the_embedded_pair_comes_in_any_width(pair):
     for wide, usual in zip(embedded_pair(512), pair, strict=True):
         assert wide.shape == (3, 256, 512)
-        small = torch.nn.functional.avg_pool2d(wide[None], 2)[0]
-        assert (small - usual).abs().mean() < 0.02
-    for wrong in (0, 1, -4, 255):
+        assert (torch.nn.functional.avg_pool2d(wide[None], 2)[0] - usual).abs().mean() < 0.02
+    for wrong in (0, 255):
         with pytest.raises(NDICError, match=f"even width of 2 or more, not {wrong}"):
             embedded_pair(wrong)

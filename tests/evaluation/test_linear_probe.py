@@ -48,9 +48,7 @@ def test_r2_is_measured_on_images_that_were_not_fitted():
     assert linear_probe_r2(t, source) < 0
 
 
-@pytest.mark.parametrize(
-    "shapes", [((1, 3, 4, 4), (1, 3, 4, 4)), ((2, 3, 4, 4), (2, 3, 4, 5)), ((2, 3, 4, 4), (3, 3, 4, 4))]
-)
+@pytest.mark.parametrize("shapes", [((1, 3, 4, 4), (1, 3, 4, 4)), ((2, 3, 4, 4), (2, 3, 4, 5))])
 def test_features_of_different_places_are_refused(shapes):
     with pytest.raises(NDICError, match="same two images or more"):
         linear_probe_r2(*(torch.zeros(shape) for shape in shapes))

@@ -16,7 +16,6 @@ CURVE = [(0.1, 10.0), (0.2, 11.0), (0.4, 12.0)]
         (CURVE[::-1], 11.5, math.sqrt(0.2 * 0.4)),  # in any order
         (CURVE, 12.0, 0.4),
         (CURVE, 9.9, math.nan),  # out of reach
-        (CURVE, 12.1, math.nan),
         ([(0.1, 11.0), (0.2, 11.0), (0.4, 13.0)], 11.0, 0.1),  # tied: the cheaper one
         ([(0.1, 11.0), (0.2, 12.0), (0.4, 11.4)], 11.5, math.sqrt(0.1 * 0.2)),  # the third point is dominated
     ],

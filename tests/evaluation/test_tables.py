@@ -20,8 +20,8 @@ def test_columns_are_aligned():
 
 
 def test_columns_can_be_chosen_and_unknown_ones_keep_their_name():
-    rows = [row | dict(at_epoch=3) for row in ROWS]
-    expected = ["bytes  decoded with  at epoch", "  812  y                    3", "   99  no_y                 3"]
+    rows = [row | dict(at_epoch=3) for row in ROWS[:1]]
+    expected = ["bytes  decoded with  at epoch", "  812  y                    3"]
     assert format_table(rows, ("bytes", "side_info", "at_epoch")).splitlines() == expected
 
 

@@ -19,11 +19,6 @@ def shown(axis):
     return torch.from_numpy(axis.get_images()[0].get_array().filled(torch.nan))
 
 
-def tables(figure):
-    """The two tables of numbers: weights, and the true position."""
-    return [shown(figure.axes[k]) for k in (2, 3)]
-
-
 def frames(axis):
     """Left, top and colour of the coloured frames."""
     return [(p.get_x() - 0.5, p.get_y() - 0.5, to_hex(p.get_edgecolor()).upper()) for p in axis.patches][1::2]
@@ -34,7 +29,7 @@ def test_weights_and_true_position_are_tables(scene, head):
     torch.manual_seed(0)
     weights = torch.rand(1, 3, 4, 4, 4, 4).flatten(4).softmax(-1).unflatten(-1, (4, 4))
     figure = patch_attention(scene.x, scene.y, weights, scene.disparity, scene.occluded, (70, 130), head)
-    found, true = tables(figure)
+    found, true = map(shown, figure.axes[2:4])
     expected = weights[0].mean(0) if head is None else weights[0, head]
     assert torch.allclose(found, 100 * expected[2, 2])
     assert torch.allclose(true, 100 * patch_shares(scene.disparity, scene.occluded)[2, 2])
@@ -47,19 +42,17 @@ def test_frames_are_at_the_largest_weight_and_at_the_true_match(scene):
     disparity, drop = match_of_roll((128, 256), (32, 64))
     figure = patch_attention(scene.x, scene.x, weights.unflatten(-1, (4, 4)), disparity, place=(70, 70), drop=drop)
     assert frames(figure.axes[1]) == [(192, 32, "#D55E00"), (128, 96, "#0072B2")]  # patch (2, 1) moved by one each
-    _, true = tables(figure)
-    assert true[3, 2] == 100
+    assert shown(figure.axes[3])[3, 2] == 100
     query = figure.axes[0].patches[0]
     assert (query.get_x() - 0.5, query.get_y() - 0.5) == (64, 64)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (127, 255)])
-def test_a_hidden_patch_has_no_true_match(scene, place):
+def test_a_hidden_patch_has_no_true_match(scene):
     weights = torch.full((1, 1, 4, 4, 4, 4), 1 / 16)
-    figure = patch_attention(scene.x, scene.y, weights, scene.disparity, torch.ones_like(scene.occluded), place)
+    figure = patch_attention(scene.x, scene.y, weights, scene.disparity, torch.ones_like(scene.occluded), (127, 255))
     assert len(frames(figure.axes[1])) == 1
     assert "not visible in y" in figure.axes[1].get_title()
-    assert tables(figure)[1].abs().max() == 0
+    assert shown(figure.axes[3]).abs().max() == 0
 
 
 def test_a_lookup_shows_its_signals_and_weights():
@@ -77,9 +70,8 @@ def test_search_curves_show_accuracy_in_percent_and_both_errors():
     assert [list(line.get_ydata()) for line in errors.lines] == [[0.2, 0.3], [0.8, 0.7]]
 
 
-@pytest.mark.parametrize("patch_grid", [4, None])
-def test_aligned_features_shows_the_selected_channels(patch_grid):
+def test_aligned_features_shows_the_selected_channels():
     t, u, aligned = torch.randn(3, 5, 8, 16)
-    figure = aligned_features(t, u, aligned, [4, 0], patch_grid)
+    figure = aligned_features(t, u, aligned, [4, 0])
     for axis, expected in zip(figure.axes, (t[4], u[4], aligned[4], t[0], u[0], aligned[0]), strict=True):
         assert torch.equal(shown(axis), expected)

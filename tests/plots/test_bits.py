@@ -21,33 +21,24 @@ def shown(axis) -> np.ndarray:
     return np.asarray(axis.images[-1].get_array())
 
 
-def panels(figure) -> dict:
-    return {axis.get_title(): axis for axis in figure.axes if axis.images and axis.get_title()}
-
-
 def test_maps_are_over_their_image_with_sum_and_scale():
     image = torch.rand(3, 32, 64)
     spent, quiet = torch.rand(32, 64), torch.full((32, 64), 0.01)
     figure = bits_over_image(image, {"h": spent, "z": quiet, "none": torch.zeros(32, 64)}, largest={"h": 2.0})
-    found = panels(figure)
-    title = f"h: {spent.sum():,.0f} bits"
-    assert list(found) == ["the image", title, "z: 20 bits", "none: 0 bits"]
-    np.testing.assert_allclose(shown(found[title]), spent)
-    assert [found[name].images[-1].get_clim() for name in (title, "z: 20 bits")] == [(0, 2), (0, pytest.approx(0.01))]
-    assert found[title].images[-1].get_interpolation() == "none"
-    np.testing.assert_allclose(shown(found["the image"]), image.permute(1, 2, 0))
-    np.testing.assert_allclose(np.asarray(found[title].images[0].get_array()), image.mean(0), atol=1e-6)
-    assert sum(axis.get_ylabel() == "bits per pixel, estimated" for axis in figure.axes) == 3
-
-
-def test_a_map_of_another_size_is_rejected():
+    whole, over, pale, _ = figure.axes[:4]
+    titles = [axis.get_title() for axis in figure.axes[:4]]
+    assert titles == ["the image", f"h: {spent.sum():,.0f} bits", "z: 20 bits", "none: 0 bits"]
+    np.testing.assert_allclose(shown(over), spent)
+    assert [axis.images[-1].get_clim() for axis in (over, pale)] == [(0, 2), (0, pytest.approx(0.01))]
+    np.testing.assert_allclose(shown(whole), image.permute(1, 2, 0))
+    np.testing.assert_allclose(np.asarray(over.images[0].get_array()), image.mean(0), atol=1e-6)
     with pytest.raises(NDICError, match=r"'h' is \(2, 4\), its image 32 × 64: use over_image"):
         bits_over_image(torch.rand(3, 32, 64), {"h": torch.zeros(2, 4)})
 
 
 def test_latent_and_scales_share_their_colours():
     latent, sigma = torch.randn(8, 16) * 5, torch.rand(8, 16) + 0.11
-    left, middle, right = panels(scales_beside_latent(latent, sigma, "channel 3")).values()
+    left, middle, right = scales_beside_latent(latent, sigma, "channel 3").axes[:3]
     assert left.get_title() == "|latent|, channel 3"
     np.testing.assert_allclose(shown(left), latent.abs())
     np.testing.assert_allclose(shown(middle), sigma)
@@ -71,7 +62,6 @@ def test_parts_of_a_file_add_up():
     heights = [bar.get_height() for bar in shares.patches]
     assert heights[0] == pytest.approx(100 / 30)
     assert sum(heights) == pytest.approx(200)
-    assert [label.get_text() for label in bits.get_xticklabels()] == ["1.0e-05", "1.0e-04"]
 
 
 def texts(figure) -> list[str]:
@@ -79,8 +69,7 @@ def texts(figure) -> list[str]:
 
 
 def cells(figure) -> list[str]:
-    centred = [text.get_text() for text in figure.axes[0].texts if text.get_ha() == "center"]
-    return [text for text in centred if len(text) == 2]
+    return [text.get_text() for text in figure.axes[0].texts if text.get_ha() == "center" and len(text.get_text()) == 2]
 
 
 def test_every_byte_has_the_colour_of_its_field():
@@ -100,7 +89,6 @@ def test_every_byte_has_the_colour_of_its_field():
     ("columns", "lines", "start", "end", "words"),
     [
         (16, 5, 32, 240, "... 208 bytes of payload ..."),
-        (16, 3, 16, 256, "... 240 bytes of payload ..."),
         (4, 3, 4, 260, "... 256 bytes ..."),  # also of the header
     ],
 )

@@ -28,18 +28,12 @@ def test_a_negative_correlation_is_inside_the_axis():
     assert figure.axes[1].get_ylim()[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("here", "ticks"),
-    [
-        (0.5, {0: "0", 0.5: "0.5", 0.61: "another\nscene"}),
-        (1.0, {0: "0", 0.5: "0.5", 1: "1", 1.22: "another\nscene"}),  # beyond the points, in the same scene
-    ],
-)
+@pytest.mark.parametrize(("here", "ticks"), [(0.5, [0, 0.5, 0.61]), (1.0, [0, 0.5, 1, 1.22])])
 def test_another_scene_is_right_of_all_baselines(here, ticks):
     points = {place: POINTS[place] for place in (0.0, 0.5, "another scene")}
     axis = savings_at_baseline(IMAGE, IMAGE, IMAGE, "ndic_bls17", points, (here, 0.15), "title").axes[3]
-    assert axis.get_xticks() == pytest.approx(list(ticks))
-    assert [label.get_text() for label in axis.get_xticklabels()] == list(ticks.values())
+    assert axis.get_xticks() == pytest.approx(ticks)
+    assert axis.get_xticklabels()[-1].get_text() == "another\nscene"
 
 
 @pytest.mark.parametrize(("metres", "where"), [(0.5, 0.5), (None, 2.44)])

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from attention_maps import pointing
-from conftest import lively
 from matplotlib.colors import to_rgba
 
 from ndic_core.data.disparity import true_offsets
@@ -60,9 +59,9 @@ def test_rows_above_and_below_are_drawn_at_their_positions(scene):
     assert best.get_x() + best.get_width() / 2 == pytest.approx(100 - 12 + 2 - 0.5)
 
 
-@pytest.mark.parametrize(("layer", "place"), [(0, (0, 0)), (1, (127, 255)), (2, (127, 0))])
-def test_corners_can_be_drawn(scene, truth, layer, place):
-    row_attention(scene, pointing(truth[layer], 20), (8, 4, 2)[layer], *place).canvas.draw()
+@pytest.mark.parametrize("place", [(0, 0), (127, 255)])
+def test_corners_can_be_drawn(scene, truth, place):
+    row_attention(scene, pointing(truth[1], 20), 4, *place).canvas.draw()
 
 
 def test_estimated_and_true_disparity_are_side_by_side(scene, truth):
@@ -72,12 +71,6 @@ def test_estimated_and_true_disparity_are_side_by_side(scene, truth):
     visible = true.isfinite()
     assert (found[visible] - true[visible]).abs().max() <= 1  # half a position, in image pixels
     assert torch.equal(true[visible], -2 * truth[2][visible])
-
-
-@pytest.mark.parametrize("name", ["cross_attention", "parallax_attention"])
-def test_disparity_accepts_maps_of_either_attention(scene, name):
-    model = lively(name, image_size=(128, 256))
-    attention_disparity(scene, model.attention_maps(scene.x[None], scene.y[None])).canvas.draw()
 
 
 def test_scores_are_bars_in_the_models_colours_and_trainings_differ():

@@ -12,24 +12,15 @@ def test_images_and_bytes_of_the_run(pair):
     x_hat = x + 0.3  # partly out of range
     figure = two_cameras(x, y, x_hat, bytes(1234))
     figure.canvas.draw()
-    shown = [image.get_array() for image in figure.axes[0].get_images()]
-    for image, given in zip(shown, (x, x_hat.clamp(0, 1), y), strict=True):
-        assert np.allclose(image, given.permute(1, 2, 0))
+    for image, given in zip(figure.axes[0].get_images(), (x, x_hat.clamp(0, 1), y), strict=True):
+        assert np.allclose(image.get_array(), given.permute(1, 2, 0))
+        assert image.get_window_extent().size == pytest.approx((256, 128))  # pixel for pixel
     words = {text.get_text() for text in figure.axes[0].texts}
     assert {"1,234 bytes", "instead of 98,304", "80 times smaller", "the encoder never sees y"} <= words
 
 
-def test_images_of_256_pixels_are_shown_pixel_for_pixel(pair):
-    figure = two_cameras(*pair, pair[0], b"file")
-    figure.canvas.draw()
-    for image in figure.axes[0].get_images():
-        assert image.get_window_extent().width == pytest.approx(256)
-        assert image.get_window_extent().height == pytest.approx(128)
-
-
-@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 100, 330)])
-def test_everything_is_inside_the_figure(shape):
-    figure = two_cameras(*torch.rand(3, *shape), b"file")
+def test_everything_is_inside_the_figure():
+    figure = two_cameras(*torch.rand(3, 3, 100, 330), b"file")
     figure.canvas.draw()
     frame = figure.bbox
     for artist in [*figure.axes[0].texts, *figure.axes[0].get_images(), *figure.axes[0].patches]:

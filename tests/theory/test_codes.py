@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix
 
 from ndic_core.errors import NDICError
 from ndic_core.theory.density_evolution import evolve, flip_ratios, flip_threshold, needed_rate, succeeds
@@ -12,6 +11,8 @@ from ndic_core.theory.ldpc import LDPC, wrong_bits
 from ndic_core.theory.quantiser_codec import QuantiserCodec
 from ndic_core.theory.syndromes import HAMMING, nearby
 from ndic_core.theory.wyner_ziv import cell_statistics, conditional_variance, gaussian_rate, ideal_quantiser
+
+SHORT = QuantiserCodec(2.0, 0.1, length=100, margin=0.3)
 
 
 @pytest.mark.parametrize(("bits", "checks"), [(4000, 2000), (1000, 750), (999, 250), (200, 12), (50, 50)])
@@ -24,40 +25,6 @@ def test_every_bit_is_in_three_checks_of_nearly_one_size(bits, checks):
     assert np.ptp(sizes) <= 1
     if (bits, checks) in {(4000, 2000), (1000, 750)}:
         assert code.short_cycles == 0
-
-
-def test_a_code_is_given_by_its_seed():
-    assert np.array_equal(LDPC(500, 200, seed=1).check, LDPC(500, 200, seed=1).check)
-    assert not np.array_equal(LDPC(500, 200, seed=1).check, LDPC(500, 200, seed=2).check)
-
-
-def test_syndromes_are_linear():
-    code, rng = LDPC(300, 150), np.random.default_rng(0)
-    a, b = rng.integers(0, 2, size=(2, 4, 300), dtype=np.uint8)
-    assert np.array_equal(code.syndrome(a ^ b), code.syndrome(a) ^ code.syndrome(b))
-
-
-def test_messages_are_exact_where_there_are_no_cycles():
-    """On a tree belief propagation gives the true posterior; here one round on a hand-made tree of one check."""
-    code = LDPC(12, 12)
-    code.bit, code.check = np.array([0, 1, 2]), np.array([0, 0, 0])
-    ones, edge = np.ones(3, np.float32), np.arange(3)
-    code._sum_at_bits = csr_matrix((ones, (code.bit, edge)), shape=(12, 3))
-    code._sum_at_checks = csr_matrix((ones, (code.check, edge)), shape=(12, 3))
-    code.matrix = csr_matrix((ones, (code.check, code.bit)), shape=(12, 12))
-    prior = np.zeros((1, 12))
-    prior[0, :3] = [0.4, 0.9, 2.0]  # three bits, all likely 0, but their parity is 1
-    syndrome = np.zeros((1, 12))
-    syndrome[0, 0] = 1
-    words, solved = code.decode(syndrome, prior, iterations=1)
-
-    def chance(word):
-        return np.prod([1 / (1 + np.exp(-r if bit == 0 else r)) for bit, r in zip(word, prior[0, :3], strict=True)])
-
-    odd = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
-    posterior = np.sum([np.multiply(word, chance(word)) for word in odd], axis=0) / sum(map(chance, odd))
-    assert words[0, :3].tolist() == (posterior > 0.5).astype(int).tolist() == [1, 0, 0]
-    assert solved.all()
 
 
 @pytest.mark.parametrize("ratios", [[0.0], flip_ratios(0.5)])
@@ -134,8 +101,7 @@ def test_a_wrong_y_is_detected():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda: LDPC(100, 5), "from 12 checks"),
-        (lambda: LDPC(100, 101), "as many as there are bits"),
+        (lambda: LDPC(100, 101), "from 12 checks to as many as there are bits"),
         (lambda: LDPC(100, 50).decode(np.zeros((1, 50)), np.zeros((2, 100))), "must have shape"),
         (lambda: wrong_bits(LDPC(100, 50), 0.5, blocks=1), "below 1/2"),
         (lambda: LDPC(100, 50).syndrome(np.zeros((2, 99))), r"have shape \(B, 100\)"),
@@ -143,20 +109,13 @@ def test_a_wrong_y_is_detected():
         (lambda: next(evolve([], rate=0.5)), "K at least 1"),
         (lambda: flip_ratios(0), "above 0"),
         (lambda: QuantiserCodec(step=np.inf, noise=1), "finite"),
-        (
-            lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).decode(bytes(5), np.zeros((1, 99))),
-            "y must have shape",
-        ),
-        (
-            lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).encode(np.zeros((1, 99))),
-            "x must have shape",
-        ),
-        (lambda: QuantiserCodec(2.0, 0.1, length=100, margin=0.3).decode(b"?", np.zeros((1, 100))), "not a stream"),
+        (lambda: SHORT.decode(bytes(5), np.zeros((1, 99))), "y must have shape"),
+        (lambda: SHORT.encode(np.zeros((1, 99))), "x must have shape"),
+        (lambda: SHORT.decode(b"?", np.zeros((1, 100))), "not a stream"),
         (lambda: HAMMING.syndrome([0, 1]), "7 bits"),
         (lambda: HAMMING.decode([2, 0, 0], np.zeros(7)), "no word"),
         (lambda: HAMMING.syndrome([0, 0, 0, 2, 0, 0, 0]), "each 0 or 1"),
         (lambda: type(HAMMING)([[0, 2]]), "0 and 1"),
-        (lambda: type(HAMMING)([[]]), "0 and 1"),
         (lambda: nearby(HAMMING, -1), "0 or more"),
     ],
 )

@@ -4,9 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.spatial import ConvexHull
-from scipy.special import expit
 
 from ndic_core.theory.common_information import (
     explains,
@@ -34,32 +33,15 @@ from ndic_core.theory.wyner_ziv import (
 
 
 @pytest.mark.parametrize(
-    ("code", "bits", "bins", "sent", "pairs"), [(DISCUS, 3, 4, 2, 32), (HAMMING, 7, 8, 3, 1024)], ids=["DISCUS", "7, 4"]
+    ("code", "bits", "sent", "pairs"), [(DISCUS, 3, 2, 32), (HAMMING, 7, 3, 1024)], ids=["DISCUS", "7, 4"]
 )
-def test_every_pair_within_one_flip_is_decoded(code, bits, bins, sent, pairs):
+def test_every_pair_within_one_flip_is_decoded(code, bits, sent, pairs):
     near = [(x, y) for x, y in product(code.words, repeat=2) if (x != y).sum() <= 1]
     assert len(near) == pairs
     assert all((code.decode(code.syndrome(x), y) == x).all() for x, y in near)
-    assert (len(code.bins), *code.parities.shape) == (bins, sent, bits)
+    assert (len(code.bins), *code.parities.shape) == (2**sent, sent, bits)
     both = entropies(nearby(code, flips=1))
     assert (both.x_given_y, both.pair) == pytest.approx((sent, bits + sent))
-
-
-def test_bins_of_discus_are_words_and_their_opposites():
-    assert {tuple(map(tuple, words.tolist())) for words in DISCUS.bins.values()} == {
-        ((0, 0, 0), (1, 1, 1)),
-        ((0, 0, 1), (1, 1, 0)),
-        ((0, 1, 0), (1, 0, 1)),
-        ((0, 1, 1), (1, 0, 0)),
-    }
-
-
-@pytest.mark.parametrize(("p", "known"), [(0.05, 0.2864), (0.1, 0.4690), (0.11, 0.4999)])
-def test_a_flipped_bit_needs_the_entropy_of_its_flip(p, known):
-    both = entropies(flipped_bit(p))
-    assert both.x_given_y == pytest.approx(known, abs=5e-5)
-    assert both.y_given_x == pytest.approx(binary_entropy(p))
-    assert both.pair == pytest.approx(1 + known, abs=5e-5)
 
 
 def test_threshold_and_limit_of_half_a_bit_per_bit():
@@ -73,11 +55,15 @@ def test_blocks_fail_above_the_threshold_only():
     assert (wrong_bits(regular, 0.09, blocks=30, seed=2)[:, -1] > 0).mean() > 0.9
 
 
-def test_gaussian_rates():
+def test_closed_forms():
+    assert binary_entropy(0.11) == pytest.approx(0.4999, abs=5e-5)
     variance = conditional_variance(0.1)
     assert variance == pytest.approx(0.0909, abs=5e-5)
     assert gaussian_rate(0.01, variance) == pytest.approx(1.592, abs=5e-4)
-    assert gaussian_rate(0.01) == pytest.approx(3.322, abs=5e-4)
+    assert binary_rate(0.05, p=0.25) == pytest.approx(0.5622, abs=5e-5)
+    assert binary_conditional_rate(0.05, p=0.25) == pytest.approx(0.5249, abs=5e-5)
+    critical = critical_distortion(0.25)
+    assert (critical, binary_rate(critical, p=0.25)) == pytest.approx((0.088, 0.444), abs=5e-4)
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.1, 1.0])
@@ -87,20 +73,9 @@ def test_gaussian_sources_have_no_rate_loss(blur, noise):
     assert rate == pytest.approx(gaussian_rate(distortion, conditional_variance(noise)))
 
 
-def test_binary_sources_have_a_rate_loss():
-    assert binary_rate(0.05, p=0.25) == pytest.approx(0.5622, abs=5e-5)
-    assert binary_conditional_rate(0.05, p=0.25) == pytest.approx(0.5249, abs=5e-5)
-    assert critical_distortion(0.25) == pytest.approx(0.088, abs=5e-4)
-    assert binary_rate(critical_distortion(0.25), p=0.25) == pytest.approx(0.444, abs=5e-4)
-
-
 @pytest.mark.parametrize("p", [1e-12, 1e-9, 1e-6])
 def test_rare_flips_touch_at_their_square_over_e(p):
     assert critical_distortion(p) == pytest.approx(p**2 / np.e, rel=2e-3)
-
-
-def test_nothing_shared_is_no_negative_zero():
-    assert str(float(gaussian_mutual(0.0))) == "0.0"
 
 
 def test_binary_rate_is_what_a_noisy_description_costs_less_what_y_tells():
@@ -129,13 +104,6 @@ def test_a_scalar_quantiser_is_a_quarter_of_a_bit_above_the_bound(noise):
     assert 20 * np.log10(2) * gap == pytest.approx(1.53, abs=5e-3)
 
 
-def test_ideal_quantiser_agrees_with_a_simulation():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=400_000)
-    counts = np.unique(np.rint(x / 0.7), return_counts=True)[1]
-    assert ideal_quantiser(0.7)[0] == pytest.approx(entropy(counts / len(x)), abs=3e-3)
-
-
 @pytest.mark.parametrize(("step", "noise"), [(0.7, 0.1), (1.0, 0.01), (3.0, 1.0)])
 def test_ideal_quantiser_agrees_with_a_simulation_with_y(step, noise):
     rng, variance = np.random.default_rng(1), conditional_variance(noise)
@@ -156,23 +124,6 @@ def test_common_information_of_a_flipped_bit(p, mutual, wyner):
     assert gacs_korner(flipped_bit(p))[0] == 0
 
 
-@pytest.mark.parametrize("p", [0.1, 0.25])
-def test_no_other_variable_explains_a_flipped_bit_by_less(p):
-    def triple(v):
-        """w of two values, and x and y independent given it: any such law."""
-        weight, *given = expit(v)
-        x, y = ([[1 - g, g] for g in pair] for pair in (given[:2], given[2:]))
-        return np.array([1 - weight, weight])[:, None, None] * np.array(x)[:, :, None] * np.array(y)[:, None, :]
-
-    same_pair = dict(type="eq", fun=lambda v: (triple(v).sum(0) - flipped_bit(p)).ravel()[:3])
-    found = []
-    for start in np.random.default_rng(0).normal(size=(12, 5)):
-        end = minimize(lambda v: explains(triple(v))[0], start, constraints=same_pair, options=dict(maxiter=300))
-        if end.success and np.abs(same_pair["fun"](end.x)).max() < 1e-6:
-            found.append(end.fun)
-    assert min(found) == pytest.approx(wyner_flipped_bit(p), abs=1e-4)
-
-
 @pytest.mark.parametrize(("rho", "mutual", "wyner"), [(0.5, 0.2075, 0.7925), (0.9, 1.198, 2.124)])
 def test_common_information_of_gaussians(rho, mutual, wyner):
     a = rho**0.5
@@ -189,8 +140,3 @@ def test_gacs_korner_sees_blocks_only():
     assert bits == pytest.approx(1.5)
     assert all(of_x[i] == of_y[j] for i, j in np.argwhere(shuffled > 0))
     assert gacs_korner(0.999999 * blocks + 0.000001 / 36)[0] == pytest.approx(0, abs=1e-12)
-
-    # A cut Gaussian on a grid: every value of one may occur with every value of the other.
-    grid = np.linspace(-3, 3, 41)
-    law = np.exp(-(grid[:, None] ** 2 + grid**2 - 1.8 * grid[:, None] * grid) / (2 * (1 - 0.81)))
-    assert gacs_korner(law / law.sum())[0] == pytest.approx(0, abs=1e-12)
