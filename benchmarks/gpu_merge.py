@@ -25,7 +25,7 @@ from runs import RESULTS, option_parser
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.tables import read_table, write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.output_paths import Outputs
@@ -81,8 +81,6 @@ def take_in(stage: Stage, folder: Path) -> str:
     before, brought = (read_state(file) if file.exists() else TrainingState() for file in (files.state, state))
     if brought.images <= before.images:
         return f"{stage}: the {before.images:,} images here are kept, {brought.images:,} came"
-    if not weights.exists():
-        return f"{stage}: {brought.images:,} images came, but no weights: {before.images:,} are kept"
     make_folder(files.weights.parent)
     try:
         with FileLock(files.weights.parent / f".{files.name}.lock", timeout=0):
@@ -94,19 +92,15 @@ def take_in(stage: Stage, folder: Path) -> str:
             averages = validate(model, pairs, fabric, bf16=bf16, **loss)
             last = brought.history[-1] if brought.history else {}
             row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
-
-            better = averages["val_loss"] < before.best
+            if averages["val_loss"] >= before.best:
+                return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
 
             def change(progress: TrainingState) -> None:
-                progress.history = [*before.history, row]
-                progress.best = min(averages["val_loss"], before.best)
+                progress.history, progress.best = [*before.history, row], averages["val_loss"]
 
             moved = folder / "moved.pt"
             move_state(state, moved, stage.config, change=change)  # raises if it is another training
-            if not better and "model" not in torch.load(moved, weights_only=True, mmap=True):
-                return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
-            if better:  # else the best weights stay, and the training resumes from the merged state
-                save_checkpoint(model, files.weights)
+            save_checkpoint(model, files.weights)
             write_whole(files.state, moved.read_bytes())
     except Timeout:
         raise NDICError(f"{stage} is being trained: stop pretrain.py first") from None
@@ -175,16 +169,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
     parser.add_argument("--results", type=Path, default=RESULTS, help="for tables and figures")
-    parser.add_argument("--rehearsal", action="store_true", help="merge a rehearsal; needs --results")
     args = parser.parse_args(arguments)
-    if args.rehearsal and args.results == RESULTS:
-        parser.error("--rehearsal: name another --results, a rehearsal is no result")
     torch.set_num_threads(args.threads)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
     try:
         report = read_report(args.folder)
-        if report["rehearsal"] and not args.rehearsal:
-            raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result")
+        if report["rehearsal"] and args.results == RESULTS:
+            raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result: name another --results")
         stages = load_recipe(args.recipe, **{key: path for key, path in paths.items() if path}).values()
         make_folder(args.results)
         measurements = args.folder / "measurements.zip"
@@ -192,8 +183,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{args.results}: {', '.join(found) or 'nothing new'}")
         new = trainings(report)
         if new:
-            rows = [row for row in known(args.results / TRAININGS) if row not in read_back(new)]
-            write_table([*rows, *new], args.results / TRAININGS)
+            keys = ("training", "device", "images")  # a second merge adds no rows
+            rows = {tuple(row[key] for key in keys): row for row in [*known(args.results / TRAININGS), *new]}
+            write_table(list(rows.values()), args.results / TRAININGS)
         archive = joined(args.folder)
         with tempfile.TemporaryDirectory() as folder:
             names = {name for stage in stages for name in file_names(stage)}
@@ -221,13 +213,6 @@ def read_report(folder: Path) -> dict:
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise NDICError(f"{folder} has no report.json that can be read: gpu_plan.py writes one") from None
-
-
-def read_back(rows: list[dict]) -> list[dict]:
-    """Rows after writing and reading, for comparisons."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_table(rows, Path(folder) / "rows.csv")
-        return read_table(Path(folder) / "rows.csv")
 
 
 def file_names(stage: Stage) -> tuple[str, str]:
