@@ -13,6 +13,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from statistics import mean, stdev
 
 import torch
@@ -214,16 +215,12 @@ def _line(label: str, found: Sequence[Mapping], first: Mapping) -> list[str]:
 
 
 def lines(args: argparse.Namespace) -> Iterator[tuple[dict, Callable[[], list[dict]]]]:
-    """The lines that the options select, for `resume`."""
-    for seed in args.seeds:
-        for group in args.groups:
-            models, variants = GROUPS[group]
-            for model in (name for name in models if not args.models or name in args.models):
-                for place, (label, keys, epochs) in enumerate(variants):
-                    if not args.lines or place in args.lines:
-                        key = {"group": group, "variant": label, "model": model, "seed": seed}
-                        run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
-                        yield key, lambda run=run: [measured_once(*run, args)]
+    """All lines, for `resume`."""
+    for seed, (group, (models, variants)) in product(args.seeds, GROUPS.items()):
+        for model, (label, keys, epochs) in product(models, variants):
+            key = {"group": group, "variant": label, "model": model, "seed": seed}
+            run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
+            yield key, lambda run=run: [measured_once(*run, args)]
 
 
 def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> dict:
@@ -236,9 +233,6 @@ def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--lines", nargs="+", type=int, help="only these lines of a group, from 0")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

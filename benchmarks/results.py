@@ -12,7 +12,6 @@ measurements are kept: `--models` measures some again.
     python benchmarks/pages.py                              # then: tables and model cards
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from readme import markdown
+from runs import option_parser
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_pretrained, stored_fingerprint
@@ -238,12 +238,11 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "results")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
     report, default = REPORTS[args.metric], args.metric == METRICS[0]
     names = [*MODELS, *["classical"] * default] if args.models is None else args.models
