@@ -36,15 +36,13 @@ def test_ms_ssim_is_the_librarys_and_symmetric(noisy):
     assert together[0] > together[1]
 
 
-def test_float32_suffices(noisy):
-    single = ms_ssim_db(ms_ssim(*noisy)).double()
-    assert torch.allclose(single, ms_ssim_db(ms_ssim(*(part.double() for part in noisy))), atol=1e-3)
-
-
 def test_half_precision_is_raised(noisy):
+    """Also under autocast."""
     x, x_hat = (part.half() for part in noisy)
-    assert psnr(x, x_hat).dtype == ms_ssim(x, x_hat).dtype == torch.float32
-    assert torch.equal(psnr(x, x_hat), psnr(x.float(), x_hat.float()))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(psnr(x, x_hat), psnr(x.float(), x_hat.float()))
+        within = ms_ssim(x, x_hat)
+    assert torch.equal(within, ms_ssim(x.float(), x_hat.float()))
     assert bits(torch.full((1, 100_000), 0.5).half()).item() == 100_000  # more than float16 can hold
 
 
@@ -61,7 +59,6 @@ def test_db_stay_finite_in_a_table():
     db = ms_ssim_db(value)
     assert db[:3].tolist() == pytest.approx([0, 10, 30], abs=1e-3)
     assert db[3:].tolist() == pytest.approx([72.247] * 3, abs=1e-3)
-    assert ms_ssim_db(value.double())[4].item() == pytest.approx(72.247, abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", [psnr, ms_ssim])
@@ -70,7 +67,6 @@ def test_db_stay_finite_in_a_table():
     [
         ((3, 128, 128), (3, 128, 128), torch.float32, "batch of images"),
         ((1, 3, 128, 128), (1, 3, 128, 256), torch.float32, "one shape"),
-        ((1, 3, 128, 128), (2, 3, 128, 128), torch.float32, "one shape"),
         ((1, 3, 128, 128), (1, 3, 128, 128), torch.uint8, "uint8"),
     ],
 )
@@ -90,12 +86,3 @@ def test_a_rate_counts_only_its_parts():
     likelihoods = {"x": torch.full((2, 8), 0.25), "z": torch.full((2, 4), 0.5), "w": torch.full((2, 99), 1e-9)}
     assert estimated_bpp(likelihoods, ("x", "z"), pixels=10).tolist() == [2.0, 2.0]
     assert measured_bpp(bytes(5), pixels=10) == 4
-
-
-def test_ms_ssim_keeps_float32_under_autocast():
-    torch.manual_seed(0)
-    x = torch.rand(1, 3, 128, 128)
-    x_hat = (x + 0.3 * torch.randn_like(x)).clamp(0, 1)
-    with torch.autocast("cpu", torch.bfloat16):
-        within = ms_ssim(x, x_hat)
-    assert torch.equal(within, ms_ssim(x, x_hat))

@@ -4,7 +4,7 @@ Where there is none, the CPU takes its part, so that what is run on a GPU now an
 """
 
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -85,15 +85,6 @@ def test_bf16_is_near_float32(name, pair, device):
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)
-def test_two_trainings_of_one_seed_come_to_the_same(name, own_folder, tmp_path, on_device):
-    """On a GPU sums run in no fixed order, so that the last digits differ."""
-    config = teaching(own_folder, tmp_path, model=name, epochs=2, **SMALL, **on_device)
-    first, second = (quiet(config).history[-1] for _ in range(2))
-    assert first["loss"] == pytest.approx(second["loss"], rel=1e-3)
-    assert first["val_loss"] == pytest.approx(second["val_loss"], rel=1e-2)
-
-
-@pytest.mark.parametrize("name", ndic.MODELS)
 @pytest.mark.parametrize("metric", ["MSE", "MS-SSIM"])
 def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, on_device):
     if device.type != "cuda":
@@ -101,24 +92,18 @@ def test_no_step_waits_for_the_gpu(name, metric, own_folder, tmp_path, device, o
     data = {}
     if name == "parallax_attention":
         data = dict(matching_loss_weight=1.0, dataset_name="Street", street_pairs=[8, 1, 1])
-    how = dict(
-        SMALL, resize=[128, 256], optimizer="adam", ema_decay=0.9, alpha=0.1, max_grad_norm=1.0, precision="bf16"
-    )
+    how = dict(SMALL, resize=[128, 256], ema_decay=0.9, alpha=0.1, max_grad_norm=1.0, precision="bf16")
     config = teaching(own_folder, tmp_path, model=name, distortion_loss=metric, **how, **data, **on_device)
     setup = set_up(config, launch(config.cuda, config.train_batch_size))
-    assert setup.model.device.type == device.type
     batches = setup.loader.epoch(0)
     training.train_step(setup, next(batches))  # allocates what is allocated once
-    with nobody_waiting(device):
+    with nobody_waiting():
         training.train_step(setup, next(batches))
 
 
 @contextmanager
-def nobody_waiting(device: torch.device):
+def nobody_waiting():
     """Within it, an error is raised by what waits for the GPU."""
-    if device.type != "cuda":
-        yield
-        return
     try:
         with warnings.catch_warnings():  # it says that it is a prototype
             warnings.simplefilter("ignore")
@@ -139,7 +124,7 @@ def test_a_batch_on_the_device_is_that_of_the_cpu(device):
     held = MixedPairs(sets[0], sets[2], native=sets[1], **share)
     held.preload(device)
     chosen = list(range(len(held)))
-    with nobody_waiting(device):
+    with nobody_waiting() if device.type == "cuda" else nullcontext():
         batch = held.batch(chosen)
     for expected, found in zip(one_by_one.batch(chosen), batch, strict=True):
         assert found.device.type == device.type
