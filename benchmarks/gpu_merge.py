@@ -18,20 +18,17 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from filelock import FileLock, Timeout
-from lightning_fabric import Fabric
+from pretrain import progress_of
 from readme import known, markdown
-from runs import RESULTS, option_parser
+from runs import RESULTS, option_parser, validated
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder, write_whole
-from ndic_core.training.devices import uses_bf16
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state
-from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"
 TABLES = ("gpu_attention.csv", "gpu_loops.csv", "gpu_throughput.csv", "gpu_compiled.csv", "where_time_goes_cuda.csv")
@@ -78,18 +75,14 @@ def take_in(stage: Stage, folder: Path) -> str:
     """
     files = Outputs(stage.config)
     state, weights = folder / files.state.name, folder / files.weights.name
-    before, brought = (read_state(file) if file.exists() else TrainingState() for file in (files.state, state))
+    before, brought = progress_of(stage), read_state(state)
     if brought.images <= before.images:
         return f"{stage}: the {before.images:,} images here are kept, {brought.images:,} came"
     make_folder(files.weights.parent)
     try:
         with FileLock(files.weights.parent / f".{files.name}.lock", timeout=0):
             model = load_checkpoint(weights)
-            fabric = Fabric(accelerator="cpu", devices=1)
-            pairs = load_split(stage.config, "val", progress=False)
-            loss = {key: getattr(stage.config, key) for key in ("alpha", "beta", "distortion_loss")}
-            bf16 = uses_bf16(stage.config.precision, fabric.device)
-            averages = validate(model, pairs, fabric, bf16=bf16, **loss)
+            averages = validated(model, stage.config)
             last = brought.history[-1] if brought.history else {}
             row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
             if averages["val_loss"] >= before.best:

@@ -17,17 +17,14 @@ from itertools import product
 from statistics import mean, stdev
 
 import torch
-from lightning_fabric import Fabric
 from readme import known, markdown
-from runs import RESULTS, add_data_options, finished, option_parser, resume
+from runs import RESULTS, add_data_options, finished, option_parser, resume, validated
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.io import weights_file
-from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train
-from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
 FRESH = "bmshj18_factorized"  # starts with random weights, all others with its shipped weights
@@ -142,11 +139,8 @@ def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.N
     trained = finished(train(config, progress=False, report=lambda line: None))
     seconds = time.process_time() - began
     # All lines are validated on the same pairs. Validation within the training takes as long and is subtracted.
-    common = configuration(model, seed, epochs, {}, args)
     began = time.process_time()
-    pairs, fabric = load_split(common, "val", False), Fabric(accelerator="cpu", devices=1)
-    loss = {key: getattr(common, key) for key in ("alpha", "beta", "distortion_loss")}
-    result = validate(trained, pairs, fabric, bf16=uses_bf16(common.precision, fabric.device), **loss)
+    result = validated(trained, configuration(model, seed, epochs, {}, args))
     seconds -= (time.process_time() - began) * (2 if config.ema_decay else 1)
     return {
         "settings": settings(config),

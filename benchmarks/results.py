@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from readme import markdown
+from readme import known, markdown
 from runs import option_parser
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
@@ -253,7 +253,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     make_folder(args.out)
     table = args.out / report.table
-    rows = read_table(table) if table.exists() else []
+    rows = known(table)
     for data, pairs in data_sets(args.data).items() if names else ():
         for name in names:
             kinds = SIDE_INFO if data == KITTI else SIDE_INFO[:1]

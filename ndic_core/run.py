@@ -48,7 +48,6 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     """Encode every test image to a file and decode it; write the table of results and the images.
 
     Args:
-        config: of the experiment.
         model: to test; if None, the weights at `weight_path` if `load_weight` is set and `train` is not, else the
             best weights of this experiment's training.
         report: receives the lines of the results.

@@ -26,7 +26,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
     warm-up; not validation and saving. Nothing is written.
 
     Args:
-        config: of the experiment. It should have several full batches per epoch, since the time to start an epoch is
+        config: should have several full batches per epoch, since the time to start an epoch is
             included. Under `torchrun` all processes measure together.
         seconds: minimum duration.
 
