@@ -166,7 +166,10 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
     try:
-        report = read_report(args.folder)
+        report = json.loads((args.folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SystemExit(f"Error: {args.folder} has no report.json that can be read: gpu_plan.py writes one") from None
+    try:
         if report["rehearsal"] and args.results == RESULTS:
             raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result: name another --results")
         stages = load_recipe(args.recipe, **{key: path for key, path in paths.items() if path}).values()
@@ -181,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
             write_table(list(rows.values()), args.results / TRAININGS)
         archive = joined(args.folder)
         with tempfile.TemporaryDirectory() as folder:
-            names = {name for stage in stages for name in file_names(stage)}
+            names = [name for stage in stages for name in file_names(stage)]
             came = unpack(archive, names, Path(folder)) if archive else []
             refused = 0
             for stage in (stage for stage in stages if Outputs(stage.config).state.name in came):
@@ -194,18 +197,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(1)
     except (NDICError, zipfile.BadZipFile) as error:
         raise SystemExit(f"Error: {error}") from None
-
-
-def read_report(folder: Path) -> dict:
-    """The report of `gpu_plan.py`.
-
-    Raises:
-        NDICError: there is none, or it is damaged.
-    """
-    try:
-        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise NDICError(f"{folder} has no report.json that can be read: gpu_plan.py writes one") from None
 
 
 def file_names(stage: Stage) -> tuple[str, str]:

@@ -90,21 +90,17 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
 
 
 class Report:
-    """The outcome of each step, written after every change."""
+    """The outcome of each step."""
 
     def __init__(self, folder: Path, device: str):
         self.file = folder / "report.json"
         name = device_name(torch.device(device))
         self.content = {"device": name, "torch": torch.__version__, "rehearsal": device == "cpu", "steps": {}}
-        self.write()
-
-    def write(self) -> None:
-        write_whole(self.file, json.dumps(self.content, indent=1).encode())
 
     def note(self, step: str, **facts) -> None:
-        """Add facts of a step."""
+        """Add facts of a step, and write the file."""
         self.content["steps"].setdefault(step, {}).update(facts)
-        self.write()
+        write_whole(self.file, json.dumps(self.content, indent=1).encode())
         print(f"{step}: {', '.join(f'{key} {value}' for key, value in facts.items())}", flush=True)
 
 

@@ -29,6 +29,7 @@ from ndic_core.training.train import train
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
 FRESH = "bmshj18_factorized"  # starts with random weights, all others with its shipped weights
 TABLE = RESULTS / "optimizers.csv"
+SEEDS = (0, 1, 2)
 COSTS = ("val_loss", "cost_low", "cost_middle", "cost_high", "cost_whole", "cost_window")
 # The former recipe, and the keys that the lines of a group change.
 FORMER = dict(optimizer="adam", lr=0.001, ema_decay=0, rate_balance=0)
@@ -210,7 +211,7 @@ def _line(label: str, found: Sequence[Mapping], first: Mapping) -> list[str]:
 
 def lines(args: argparse.Namespace) -> Iterator[tuple[dict, Callable[[], list[dict]]]]:
     """All lines, for `resume`."""
-    for seed, (group, (models, variants)) in product(args.seeds, GROUPS.items()):
+    for seed, (group, (models, variants)) in product(SEEDS, GROUPS.items()):
         for model, (label, keys, epochs) in product(models, variants):
             key = {"group": group, "variant": label, "model": model, "seed": seed}
             run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
@@ -227,7 +228,6 @@ def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     resume(args.table, lines(args))

@@ -24,7 +24,9 @@ from ndic_core.training.setup import set_up
 from ndic_core.training.state import read_state
 from ndic_core.training.validation import validate
 
-SMALL = dict(resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], lr_scheduler="cosine", save_weights=False, cuda=True)
+SMALL = dict(
+    resize=[64, 128], num_filters=16, lmbda=[0.001, 0.02], lr_scheduler="cosine", save_weights=False, cuda=True
+)
 
 
 @pytest.fixture

@@ -76,14 +76,6 @@ def test_the_better_of_weights_and_average_is_kept_and_reported(better, own_fold
     assert trained.history[-1]["val_loss"] == 1.0
 
 
-def test_training_is_the_same_with_and_without_an_average(own_folder, tmp_path):
-    """The average looks on, it changes no step."""
-    plain = quiet(teaching(own_folder, tmp_path / "a", save_weights=False))
-    averaged = quiet(teaching(own_folder, tmp_path / "b", save_weights=False, ema_decay=0.5))
-    assert [row["loss"] for row in plain.history] == [row["loss"] for row in averaged.history]
-    assert averaged.history[-1]["val_loss"] <= plain.history[-1]["val_loss"]
-
-
 def test_images_are_weighted_by_a_power_of_lambda(own_folder, tmp_path, monkeypatch):
     """The gradient is that of the weighted mean; the reported loss stays the plain one."""
     seen, weighted = [], []
