@@ -199,6 +199,21 @@ class Config(*_MODEL_OPTIONS):
         return self
 
     @model_validator(mode="after")
+    def _matching_loss_has_ground_truth(self) -> "Config":
+        if not self.matching_loss_weight or not self.train:
+            return self
+        got = f"matching_loss_weight: got {self.matching_loss_weight}"
+        if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
+            needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
+            raise ValueError(f"{got}; it needs {needs}")
+        for parameter in ("time_offset", "vertical_misalignment"):
+            if self.street.get(parameter):
+                raise ValueError(f"{got}; with street's {parameter} the disparity is not the true match")
+        if self.compile:
+            raise ValueError(f"{got}; it cannot be combined with compile: True")
+        return self
+
+    @model_validator(mode="after")
     def _keys_are_consistent(self) -> "Config":
         if self.dataset_name == "Mixed" and self.test:
             raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
@@ -213,21 +228,6 @@ class Config(*_MODEL_OPTIONS):
         for key, model in foreign_keys(self.model).items():
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: {self.model} has no such key, it is for model: {model}")
-        return self
-
-    @model_validator(mode="after")
-    def _matching_loss_has_ground_truth(self) -> "Config":
-        if not self.matching_loss_weight or not self.train:
-            return self
-        got = f"matching_loss_weight: got {self.matching_loss_weight}"
-        if self.model != "parallax_attention" or self.dataset_name not in ("Street", "Mixed"):
-            needs = "model: parallax_attention and dataset_name: Street (or Mixed), whose disparity is known"
-            raise ValueError(f"{got}; it needs {needs}")
-        for parameter in ("time_offset", "vertical_misalignment"):
-            if self.street.get(parameter):
-                raise ValueError(f"{got}; with street's {parameter} the disparity is not the true match")
-        if self.compile:
-            raise ValueError(f"{got}; it cannot be combined with compile: True")
         return self
 
     def model_options(self) -> ModelOptions:
