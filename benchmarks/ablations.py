@@ -5,8 +5,8 @@
 All models have 24 filters and see images of 64 × 128 (real and generated pairs, mixed as in the recipe). They start
 from one `bmshj18_factorized` trained on 20,000 images and train for equally many steps of 4 images, for MSE at one
 lambda. Measured are 30 held-out real pairs in both orders, decoded with the matching y and with a mismatched y. There
-is one seed, except for the last line of a group, which repeats the first line with another seed: smaller differences
-than between these two are noise.
+is one seed, except for the last line, which repeats the first line with another seed: smaller differences than between
+these two are noise.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from ndic_core.training.train import train
 
 LMBDA = 0.002
 SIZE = (64, 128)
+STEPS = 930  # of 4 images, for each variant; rounded to whole epochs
 BEGIN, END = "<!-- ablations: written by benchmarks/ablations.py -->", "<!-- end of ablations -->"
 TABLE = RESULTS / "ablations.csv"
 
@@ -92,27 +93,25 @@ def with_places(model: Codec) -> None:
 
 LAYERS = ("1/8", "1/4", "1/2")
 CAM = partial(Variant, model="cross_attention")
-# The other lines of a group are compared with its first.
-GROUPS: dict[str, list[Variant]] = {
-    "cross_attention": [
-        CAM("`cross_attention`: width 64, 4 heads of 32"),
-        CAM("attention even at first, not a search for what is alike", change=with_even_start),
-        CAM("without w", change=without_w),
-        *(CAM(f"without the CAM at {place}", change=partial(without, i)) for i, place in enumerate(LAYERS)),
-        Variant("without any CAM: `ndic_bls17`", "ndic_bls17"),
-        Variant("without y: `bmshj18_factorized`", "bmshj18_factorized"),
-        CAM("alpha 1", keys={"alpha": 1}),
-        CAM("alpha 1, beta 1", keys={"alpha": 1, "beta": 1}),
-        CAM("attention width 128", keys={"embed_dim": 128}),
-        CAM("1 head", keys={"heads": 1}),
-        CAM("8 heads", keys={"heads": 8}),
-        CAM("patches know their place", change=with_places),
-        CAM("real pairs only", keys={"synthetic_fraction": 0}),
-        CAM("street only", keys={"dataset_name": "Street"}),
-        CAM("all rates from lambda 0.0005 to 0.008", keys={"lmbda": [0.0005, 0.008]}),
-        CAM("the first line with another seed", keys={"seed": 1}),
-    ],
-}
+GROUP = "cross_attention"
+VARIANTS = [  # compared with the first
+    CAM("`cross_attention`: width 64, 4 heads of 32"),
+    CAM("attention even at first, not a search for what is alike", change=with_even_start),
+    CAM("without w", change=without_w),
+    *(CAM(f"without the CAM at {place}", change=partial(without, i)) for i, place in enumerate(LAYERS)),
+    Variant("without any CAM: `ndic_bls17`", "ndic_bls17"),
+    Variant("without y: `bmshj18_factorized`", "bmshj18_factorized"),
+    CAM("alpha 1", keys={"alpha": 1}),
+    CAM("alpha 1, beta 1", keys={"alpha": 1, "beta": 1}),
+    CAM("attention width 128", keys={"embed_dim": 128}),
+    CAM("1 head", keys={"heads": 1}),
+    CAM("8 heads", keys={"heads": 8}),
+    CAM("patches know their place", change=with_places),
+    CAM("real pairs only", keys={"synthetic_fraction": 0}),
+    CAM("street only", keys={"dataset_name": "Street"}),
+    CAM("all rates from lambda 0.0005 to 0.008", keys={"lmbda": [0.0005, 0.008]}),
+    CAM("the first line with another seed", keys={"seed": 1}),
+]
 
 
 def configuration(args: argparse.Namespace, model: str, **keys) -> Config:
@@ -152,7 +151,7 @@ def line(variant: Variant, start: Path, args: argparse.Namespace) -> dict:
     config = configuration(args, variant.model, save_weights=False, street_pairs=[744, 32, 32], **variant.keys)
     config = config.model_copy(update={"load_weight": True, "weight_path": str(start)})
     steps_an_epoch = -(-len(load_split(config, "train")) // config.train_batch_size)
-    config = config.model_copy(update={"epochs": max(1, round(args.steps / steps_an_epoch))})
+    config = config.model_copy(update={"epochs": max(1, round(STEPS / steps_an_epoch))})
     began = time.monotonic()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -176,38 +175,28 @@ def line(variant: Variant, start: Path, args: argparse.Namespace) -> dict:
 
 
 def table(rows: Sequence[Mapping]) -> str:
-    """All groups in Markdown, each line compared with the first of its group."""
-    parts = []
-    for group, variants in GROUPS.items():
-        found = {row["variant"]: row for row in rows if row["group"] == group}
-        first = found.get(variants[0].label)
-        if first is None:
-            continue
-        head = [group, "bpp", "PSNR", "with another scene's y", "cost", "against the first line"]
-        lines = []
-        for row in filter(None, (found.get(variant.label) for variant in variants)):
-            other = "" if row.get("psnr_mismatched_y") is None else f"{row['psnr_mismatched_y']:.2f} dB"
-            change = "" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %"
-            lines.append(
-                [row["variant"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f} dB", other, f"{row['cost']:.3f}", change]
-            )
-        parts.append(markdown(head, lines))
-    return "\n\n".join(parts)
+    """All variants in Markdown, each compared with the first."""
+    found = {row["variant"]: row for row in rows}
+    first = found[VARIANTS[0].label]
+    lines = []
+    for row in filter(None, (found.get(variant.label) for variant in VARIANTS)):
+        other = "" if row.get("psnr_mismatched_y") is None else f"{row['psnr_mismatched_y']:.2f} dB"
+        change = "" if row is first else f"{100 * (row['cost'] / first['cost'] - 1):+.1f} %"
+        cells = [row["variant"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f} dB", other, f"{row['cost']:.3f}", change]
+        lines.append(cells)
+    return markdown([GROUP, "bpp", "PSNR", "with another scene's y", "cost", "against the first line"], lines)
 
 
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablations"), help="for the first stage's weights")
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--steps", type=int, default=930, help="of 4 images, for each; whole epochs")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     start = first_stage(args)
     lines = (
-        ({"group": group, "variant": variant.label}, lambda variant=variant: [line(variant, start, args)])
-        for group in args.groups
-        for variant in GROUPS[group]
+        ({"group": GROUP, "variant": variant.label}, lambda variant=variant: [line(variant, start, args)])
+        for variant in VARIANTS
     )
     resume(args.table, lines)
     print(table(known(args.table)))

@@ -20,10 +20,9 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("weights", nargs="+", type=Path, help="checkpoints of cross_attention or parallax_attention")
     parser.add_argument("--scenes", type=int, default=50, help="of the street's test split")
-    parser.add_argument("--image-size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    street = Street(size=tuple(args.image_size))
+    street = Street(size=(128, 256))
     scenes = [street.pair(FIRST_INDEX["test"] + i) for i in range(args.scenes)]
     for stride in STRIDES:
         positions = [true_offsets(scene.disparity, scene.occluded, stride) for scene in scenes]

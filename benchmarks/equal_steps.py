@@ -33,6 +33,7 @@ BEGIN, END = "<!-- equal steps: written by benchmarks/equal_steps.py -->", "<!--
 TABLE = RESULTS / "equal_steps.csv"
 EVERY = 3  # every third validation pair is measured
 LAMBDAS = 4
+SEEDS = (0, 1, 2)
 PARTS = ("whole", "window")
 
 
@@ -157,7 +158,6 @@ def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
     parser.add_argument("--lines", nargs="+", type=int, default=range(len(VARIANTS)), help="only these, from 0")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--label", help="for a single line, in place of its own: of another commit's model")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -166,7 +166,7 @@ def main() -> None:
             {"variant": args.label or variant.label, "seed": seed},
             lambda variant=variant, seed=seed: measured(variant, seed, args),
         )
-        for seed in args.seeds
+        for seed in SEEDS
         for variant in (VARIANTS[i] for i in args.lines)
     )
     resume(args.table, lines)

@@ -18,20 +18,17 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from filelock import FileLock, Timeout
-from lightning_fabric import Fabric
+from pretrain import progress_of
 from readme import known, markdown
-from runs import RESULTS, option_parser
+from runs import RESULTS, option_parser, validated
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from ndic_core.data.datasets import load_split
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.tables import read_table, write_table
+from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder, write_whole
-from ndic_core.training.devices import uses_bf16
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state
-from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"
 TABLES = ("gpu_attention.csv", "gpu_loops.csv", "gpu_throughput.csv", "gpu_compiled.csv", "where_time_goes_cuda.csv")
@@ -78,35 +75,25 @@ def take_in(stage: Stage, folder: Path) -> str:
     """
     files = Outputs(stage.config)
     state, weights = folder / files.state.name, folder / files.weights.name
-    before, brought = (read_state(file) if file.exists() else TrainingState() for file in (files.state, state))
+    before, brought = progress_of(stage), read_state(state)
     if brought.images <= before.images:
         return f"{stage}: the {before.images:,} images here are kept, {brought.images:,} came"
-    if not weights.exists():
-        return f"{stage}: {brought.images:,} images came, but no weights: {before.images:,} are kept"
     make_folder(files.weights.parent)
     try:
         with FileLock(files.weights.parent / f".{files.name}.lock", timeout=0):
             model = load_checkpoint(weights)
-            fabric = Fabric(accelerator="cpu", devices=1)
-            pairs = load_split(stage.config, "val", progress=False)
-            loss = {key: getattr(stage.config, key) for key in ("alpha", "beta", "distortion_loss")}
-            bf16 = uses_bf16(stage.config.precision, fabric.device)
-            averages = validate(model, pairs, fabric, bf16=bf16, **loss)
+            averages = validated(model, stage.config)
             last = brought.history[-1] if brought.history else {}
             row = {"epoch": brought.epoch, "lr": last.get("lr"), "loss": last.get("loss"), **averages}
-
-            better = averages["val_loss"] < before.best
+            if averages["val_loss"] >= before.best:
+                return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
 
             def change(progress: TrainingState) -> None:
-                progress.history = [*before.history, row]
-                progress.best = min(averages["val_loss"], before.best)
+                progress.history, progress.best = [*before.history, row], averages["val_loss"]
 
             moved = folder / "moved.pt"
             move_state(state, moved, stage.config, change=change)  # raises if it is another training
-            if not better and "model" not in torch.load(moved, weights_only=True, mmap=True):
-                return f"{stage}: what came costs {averages['val_loss']:.4f}, the {before.best:.4f} here are kept"
-            if better:  # else the best weights stay, and the training resumes from the merged state
-                save_checkpoint(model, files.weights)
+            save_checkpoint(model, files.weights)
             write_whole(files.state, moved.read_bytes())
     except Timeout:
         raise NDICError(f"{stage} is being trained: stop pretrain.py first") from None
@@ -175,16 +162,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
     parser.add_argument("--results", type=Path, default=RESULTS, help="for tables and figures")
-    parser.add_argument("--rehearsal", action="store_true", help="merge a rehearsal; needs --results")
     args = parser.parse_args(arguments)
-    if args.rehearsal and args.results == RESULTS:
-        parser.error("--rehearsal: name another --results, a rehearsal is no result")
     torch.set_num_threads(args.threads)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}
     try:
-        report = read_report(args.folder)
-        if report["rehearsal"] and not args.rehearsal:
-            raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result")
+        report = json.loads((args.folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SystemExit(f"Error: {args.folder} has no report.json that can be read: gpu_plan.py writes one") from None
+    try:
+        if report["rehearsal"] and args.results == RESULTS:
+            raise NDICError(f"{args.folder} holds a rehearsal on a CPU, which is no result: name another --results")
         stages = load_recipe(args.recipe, **{key: path for key, path in paths.items() if path}).values()
         make_folder(args.results)
         measurements = args.folder / "measurements.zip"
@@ -192,11 +179,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{args.results}: {', '.join(found) or 'nothing new'}")
         new = trainings(report)
         if new:
-            rows = [row for row in known(args.results / TRAININGS) if row not in read_back(new)]
-            write_table([*rows, *new], args.results / TRAININGS)
+            keys = ("training", "device", "images")  # a second merge adds no rows
+            rows = {tuple(row[key] for key in keys): row for row in [*known(args.results / TRAININGS), *new]}
+            write_table(list(rows.values()), args.results / TRAININGS)
         archive = joined(args.folder)
         with tempfile.TemporaryDirectory() as folder:
-            names = {name for stage in stages for name in file_names(stage)}
+            names = [name for stage in stages for name in file_names(stage)]
             came = unpack(archive, names, Path(folder)) if archive else []
             refused = 0
             for stage in (stage for stage in stages if Outputs(stage.config).state.name in came):
@@ -209,25 +197,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(1)
     except (NDICError, zipfile.BadZipFile) as error:
         raise SystemExit(f"Error: {error}") from None
-
-
-def read_report(folder: Path) -> dict:
-    """The report of `gpu_plan.py`.
-
-    Raises:
-        NDICError: there is none, or it is damaged.
-    """
-    try:
-        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise NDICError(f"{folder} has no report.json that can be read: gpu_plan.py writes one") from None
-
-
-def read_back(rows: list[dict]) -> list[dict]:
-    """Rows after writing and reading, for comparisons."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_table(rows, Path(folder) / "rows.csv")
-        return read_table(Path(folder) / "rows.csv")
 
 
 def file_names(stage: Stage) -> tuple[str, str]:

@@ -16,9 +16,8 @@ The steps in order, each with its own time limit; a failed step is reported and 
 The trainings with the least progress come first, with large batches and the learning rates that `optimizers.py` found
 for these. Rendering the street and compiling run beside the other steps.
 
-The output is at most six files of at most 16 MiB: `report.json`, written after each step; `measurements.zip` with
-tables and logs; `training.zip.0` and so on, pieces of one archive with weights in 16 bits and states in 32 bits.
-`gpu_merge.py` merges them.
+The output is files of at most 16 MiB: `report.json`, written after each step; `measurements.zip` with tables and logs;
+`training.zip.0` and so on, pieces of one archive with progress and best weights. `gpu_merge.py` merges them.
 """
 
 import argparse
@@ -91,21 +90,17 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
 
 
 class Report:
-    """The outcome of each step, written after every change."""
+    """The outcome of each step."""
 
     def __init__(self, folder: Path, device: str):
         self.file = folder / "report.json"
         name = device_name(torch.device(device))
         self.content = {"device": name, "torch": torch.__version__, "rehearsal": device == "cpu", "steps": {}}
-        self.write()
-
-    def write(self) -> None:
-        write_whole(self.file, json.dumps(self.content, indent=1).encode())
 
     def note(self, step: str, **facts) -> None:
-        """Add facts of a step."""
+        """Add facts of a step, and write the file."""
         self.content["steps"].setdefault(step, {}).update(facts)
-        self.write()
+        write_whole(self.file, json.dumps(self.content, indent=1).encode())
         print(f"{step}: {', '.join(f'{key} {value}' for key, value in facts.items())}", flush=True)
 
 
@@ -145,22 +140,18 @@ def main(arguments: list[str] | None = None) -> None:
     end = time.monotonic() + 60 * args.minutes
     if args.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("Error: --device cuda: there is no GPU; use --device cpu for a rehearsal")
-    if not (args.pack / "pack.json").exists():
+    if not (args.pack / "outputs").exists():
         raise SystemExit(f"Error: {args.pack} is no pack: benchmarks/gpu_pack.py makes one")
     make_folder(args.out)
     report = Report(args.out, args.device)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        logs, measured = work / "logs", work / "measured"
-        for path in (logs, measured):
-            make_folder(path)
-        os.environ["NDIC_CACHE"] = str(work / "cache")
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work / "inductor")
+        os.environ["NDIC_CACHE"] = f"{folder}/cache"
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"
         if args.device == "cpu":  # a rehearsal has no time to compile
             os.environ["TORCH_COMPILE_DISABLE"] = "1"
         background: dict[str, subprocess.Popen] = {}
         try:
-            work_through(args, report, end, work, background)
+            work_through(args, report, end, Path(folder), background)
         finally:
             stop(background.values())
 
@@ -170,6 +161,8 @@ def work_through(
 ) -> None:
     """Run all steps; `work` is a temporary folder."""
     logs, measured, trainings = work / "logs", work / "measured", None
+    for path in (logs, measured):
+        make_folder(path)
     chosen = args.only or [*LIMITS["cpu"], "training"]
     if "training" in chosen:
         try:
@@ -213,11 +206,11 @@ def train(trainings: Trainings, report: Report, end: float, args: argparse.Names
         trainings.run(end, at_once, logs, lines.append)
     except NDICError as error:
         ended = str(error)
-    lacking = trainings.bring_home(args.out)
+    trainings.bring_home(args.out)
     found, seconds = trainings.summary(), time.monotonic() - began
     images = sum(training["images"] for training in found.values())
     facts = dict(ended=ended, seconds=round(seconds, 1), at_once=at_once, images_per_second=round(images / seconds, 1))
-    report.note("training", **facts, trainings=found, notes=lines, left_behind=lacking)
+    report.note("training", **facts, trainings=found, notes=lines)
 
 
 if __name__ == "__main__":

@@ -20,22 +20,21 @@ from types import SimpleNamespace
 
 import torch
 from optimizers import learning_rate_factor
-from pretrain import LEAST_MINUTES
+from pretrain import LEAST_MINUTES, complete, progress_of
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.data.street import pairs as street_pairs
-from ndic_core.errors import NDICError
 from ndic_core.io import make_folder, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
-from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, TrainingState, move_state, read_state
+from ndic_core.training.state import MAY_BE_MISSING, TrainingState, move_state
 
 BENCHMARKS = Path(__file__).parent
 MIB = 2**20
 BATCH = 16  # images per step, which take a GPU hardly longer than 4
-PIECE, ROOM = 16 * MIB, 58 * MIB  # of the archive of the trainings: four files, beside two others
+PIECE = 16 * MIB  # of the archive of the trainings
 GRACE = 10.0  # seconds between the request to end and the kill
 # Seconds of a training besides its steps: imports before, validation after.
 BESIDE = {"cuda": 15.0, "cpu": 25.0}
@@ -86,7 +85,7 @@ class Trainings:
     """
 
     def __init__(self, recipe: str, pack: Path, outputs: Path, device: str, changes: dict):
-        self.recipe, self.pack, self.outputs, self.device = recipe, pack, outputs, device
+        self.recipe, self.outputs, self.device = recipe, outputs, device
         paths = {"dataset_path": str(pack / "data" / "real"), "native_path": str(pack / "data" / "native")}
         common = dict(changes, save_output_path=str(outputs), cuda=device == "cuda", train_batch_size=BATCH, **paths)
         self.changes = {str(stage): dict(common, lr=large_batch_rate(stage)) for stage in load_recipe(recipe).values()}
@@ -94,33 +93,14 @@ class Trainings:
         for name, own in self.changes.items():
             self.stages[name] = {str(stage): stage for stage in load_recipe(recipe, **own).values()}[name]
         make_folder(outputs / "weight")
-        self.brought = {name: self._bring(name, stage) for name, stage in self.stages.items()}
-        left_out = json.loads((pack / "pack.json").read_text(encoding="utf-8"))["left_out"]
-        self.excluded = {name for name in self.stages if self._needs(name) & set(left_out)}
-
-    def _needs(self, name: str) -> set[str]:
-        return {str(stage) for stage in self.stages[name].lineage}
-
-    def _bring(self, name: str, stage: Stage) -> TrainingState:
-        """Copy state and weights from the pack, where it has them."""
-        files = Outputs(stage.config)
-        for file in (files.state, files.weights):
-            packed = self.pack / "outputs" / "weight" / file.name
-            if packed.exists() and file is files.state:
-                move_state(packed, file, stage.config, may_differ=["street_pairs"], change=_no_best)
-            elif packed.exists():
-                shutil.copyfile(packed, file)
-        return self.progress(name)
-
-    def progress(self, name: str) -> TrainingState:
-        """Progress of a training; a damaged state counts as none, so that the others continue."""
-        state = Outputs(self.stages[name].config).state
-        with suppress(NDICError):
-            return read_state(state) if state.exists() else TrainingState()
-        return TrainingState()
-
-    def complete(self, name: str) -> bool:
-        return self.progress(name).epoch >= self.stages[name].config.epochs
+        for stage in self.stages.values():
+            files, packed = Outputs(stage.config), pack / "outputs" / "weight"
+            if (packed / files.state.name).exists():
+                different = dict(may_differ=["street_pairs"], change=_no_best)
+                move_state(packed / files.state.name, files.state, stage.config, **different)
+            if (packed / files.weights.name).exists():
+                shutil.copyfile(packed / files.weights.name, files.weights)
+        self.brought = {name: progress_of(stage) for name, stage in self.stages.items()}
 
     def ready(self) -> list[str]:
         """Trainings that can continue, sorted by stage of the recipe, then by progress."""
@@ -128,11 +108,9 @@ class Trainings:
         found = [
             name
             for name, stage in self.stages.items()
-            if name not in self.excluded
-            and not self.complete(name)
-            and (stage.start is None or self.complete(str(stage.start)))
+            if not complete(stage) and (stage.start is None or complete(self.stages[str(stage.start)]))
         ]
-        done = {name: self.progress(name).epoch / self.stages[name].config.epochs for name in found}
+        done = {name: progress_of(self.stages[name]).epoch / self.stages[name].config.epochs for name in found}
         return sorted(found, key=lambda name: (order[self.stages[name].name], done[name]))
 
     def data(self) -> list[Config]:
@@ -163,7 +141,7 @@ class Trainings:
                         with (logs / f"training_{name.replace('/', '_')}.log").open("ab") as log:
                             begun.add(name)
                             running[name] = start(self.command(name, (left - BESIDE[self.device]) / 60), log)
-                        note(f"{name} goes on after {self.progress(name).images:,} images")
+                        note(f"{name} goes on after {progress_of(self.stages[name]).images:,} images")
                 if not running or left < -GRACE / 2:
                     return
                 time.sleep(0.5)
@@ -174,7 +152,7 @@ class Trainings:
         """Progress of the trainings in this run, by name."""
         found = {}
         for name, before in self.brought.items():
-            now = self.progress(name)
+            now = progress_of(self.stages[name])
             seconds = now.seconds - before.seconds
             if now.images > before.images:
                 found[name] = {
@@ -182,46 +160,26 @@ class Trainings:
                     "images_in_all": now.images,
                     "seconds": round(seconds, 1),
                     "validation_share": round((now.validation_seconds - before.validation_seconds) / seconds, 4),
-                    "complete": self.complete(name),
+                    "complete": complete(self.stages[name]),
                 }
         return found
 
-    def bring_home(self, out: Path, room: int = ROOM) -> list[str]:
-        """Write the archive of the trainings in pieces; returns what did not fit or is damaged.
-
-        All weights are stored in 16 bits. The state of an unfinished training includes its weights in 32 bits if they
-        fit, and then its moments if they fit.
-        """
-        names, damaged = list(self.summary()), {}
-        chosen: dict[str, Path] = {}
-        left_out: dict[str, Sequence[str]] = {}
+    def bring_home(self, out: Path) -> None:
+        """Write the archive of the trainings in pieces: their progress, and their best weights in 16 bits."""
         archive = BytesIO()
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w") as file:
-            for name in names:
-                weights = Outputs(self.stages[name].config).weights
-                try:
-                    save_checkpoint(load_checkpoint(weights), Path(folder) / weights.name, half=True)
-                except NDICError as error:  # the others may succeed
-                    damaged[name] = str(error)
-                else:
-                    file.write(Path(folder) / weights.name, weights.name)
-            room -= archive.tell() + 1024 * len(names)  # for the archive's directory
-            for i, without in enumerate((MAY_BE_MISSING, MOMENTS, ())):
-                for name in (name for name in names if not (i and self.complete(name))):
-                    state = Outputs(self.stages[name].config).state
-                    larger = Path(folder) / f"{i}_{state.name}"
-                    move_state(state, larger, self.stages[name].config, without)
-                    added = larger.stat().st_size - (chosen[name].stat().st_size if i else 0)
-                    if not i or added < room:
-                        chosen[name], left_out[name] = larger, without
-                        room -= added
-            for name, path in chosen.items():
-                file.write(path, Outputs(self.stages[name].config).state.name)
+            for name in self.summary():
+                files = Outputs(self.stages[name].config)
+                if not files.weights.exists():  # ended before its first validation
+                    continue
+                weights, state = Path(folder) / files.weights.name, Path(folder) / files.state.name
+                save_checkpoint(load_checkpoint(files.weights), weights, half=True)
+                move_state(files.state, state, self.stages[name].config, MAY_BE_MISSING)
+                for path in (weights, state):
+                    file.write(path, path.name)
         content = archive.getvalue()
         for i in range(0, len(content), PIECE):
             write_whole(out / f"training.zip.{i // PIECE}", content[i : i + PIECE])
-        lacking = {name: ", ".join(parts) for name, parts in left_out.items() if parts and not self.complete(name)}
-        return [f"{name}: {what}" for name, what in (lacking | damaged).items()]
 
 
 def _no_best(progress: TrainingState) -> None:

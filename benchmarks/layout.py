@@ -16,8 +16,10 @@ from torch import nn
 
 from ndic_core.models.transforms import analysis_4, synthesis_4
 
+REPEAT = 9  # timed runs, after one that is not
 
-def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype, repeat: int) -> dict[str, dict[str, float]]:
+
+def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype) -> dict[str, dict[str, float]]:
     """Median seconds by task and layout."""
     layouts = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
     batches = {name: images.contiguous(memory_format=layout) for name, layout in layouts.items()}
@@ -37,7 +39,7 @@ def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype, repeat: int)
     results = {}
     for name, work in (("forward", evaluate), ("training step", train)):
         seconds = {layout: [] for layout in batches}
-        for i in range(repeat + 1):
+        for i in range(REPEAT + 1):
             for layout, batch in batches.items():
                 start = time.perf_counter()
                 work(batch)
@@ -52,7 +54,6 @@ def times(net: nn.Module, images: torch.Tensor, dtype: torch.dtype, repeat: int)
 def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--repeat", type=int, default=9)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
@@ -63,7 +64,7 @@ def main() -> None:
         for batch in (1, 4):
             images = torch.rand(batch, 3, 128, 256, device=args.device)
             for precision, dtype in precisions.items():
-                for work, seconds in times(net, images, dtype, args.repeat).items():
+                for work, seconds in times(net, images, dtype).items():
                     plain, last = seconds["NCHW"], seconds["channels last"]
                     print(
                         f"{num_filters:3} filters, batch {batch}, {precision:7} {work:14}"

@@ -13,24 +13,23 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from statistics import mean, stdev
 
 import torch
-from lightning_fabric import Fabric
 from readme import known, markdown
-from runs import RESULTS, add_data_options, finished, option_parser, resume
+from runs import RESULTS, add_data_options, finished, option_parser, resume, validated
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.io import weights_file
-from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train
-from ndic_core.training.validation import validate
 
 BEGIN, END = "<!-- optimizers: written by benchmarks/optimizers.py -->", "<!-- end of optimizers -->"
 FRESH = "bmshj18_factorized"  # starts with random weights, all others with its shipped weights
 TABLE = RESULTS / "optimizers.csv"
+SEEDS = (0, 1, 2)
 COSTS = ("val_loss", "cost_low", "cost_middle", "cost_high", "cost_whole", "cost_window")
 # The former recipe, and the keys that the lines of a group change.
 FORMER = dict(optimizer="adam", lr=0.001, ema_decay=0, rate_balance=0)
@@ -141,11 +140,8 @@ def measured(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.N
     trained = finished(train(config, progress=False, report=lambda line: None))
     seconds = time.process_time() - began
     # All lines are validated on the same pairs. Validation within the training takes as long and is subtracted.
-    common = configuration(model, seed, epochs, {}, args)
     began = time.process_time()
-    pairs, fabric = load_split(common, "val", False), Fabric(accelerator="cpu", devices=1)
-    loss = {key: getattr(common, key) for key in ("alpha", "beta", "distortion_loss")}
-    result = validate(trained, pairs, fabric, bf16=uses_bf16(common.precision, fabric.device), **loss)
+    result = validated(trained, configuration(model, seed, epochs, {}, args))
     seconds -= (time.process_time() - began) * (2 if config.ema_decay else 1)
     return {
         "settings": settings(config),
@@ -214,16 +210,12 @@ def _line(label: str, found: Sequence[Mapping], first: Mapping) -> list[str]:
 
 
 def lines(args: argparse.Namespace) -> Iterator[tuple[dict, Callable[[], list[dict]]]]:
-    """The lines that the options select, for `resume`."""
-    for seed in args.seeds:
-        for group in args.groups:
-            models, variants = GROUPS[group]
-            for model in (name for name in models if not args.models or name in args.models):
-                for place, (label, keys, epochs) in enumerate(variants):
-                    if not args.lines or place in args.lines:
-                        key = {"group": group, "variant": label, "model": model, "seed": seed}
-                        run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
-                        yield key, lambda run=run: [measured_once(*run, args)]
+    """All lines, for `resume`."""
+    for seed, (group, (models, variants)) in product(SEEDS, GROUPS.items()):
+        for model, (label, keys, epochs) in product(models, variants):
+            key = {"group": group, "variant": label, "model": model, "seed": seed}
+            run = (model, seed, epochs if model == FRESH else epochs // 2, keys)
+            yield key, lambda run=run: [measured_once(*run, args)]
 
 
 def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argparse.Namespace) -> dict:
@@ -236,10 +228,6 @@ def measured_once(model: str, seed: int, epochs: int, keys: Mapping, args: argpa
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--lines", nargs="+", type=int, help="only these lines of a group, from 0")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     resume(args.table, lines(args))

@@ -19,7 +19,7 @@ import optimizers
 from cards import card, card_file
 from pydantic.fields import FieldInfo
 from readme import known, markdown, write_between
-from results import BENCHMARKS, REPORTS, reported, summary, tables
+from results import BENCHMARKS, REPORTS, RESULTS, reported, summary, tables
 
 from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.config import Config
@@ -28,7 +28,6 @@ from ndic_core.io import write_whole
 from ndic_core.models.factory import build_model
 
 ROOT = BENCHMARKS.parent
-RESULTS = BENCHMARKS / "results"
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,6 @@ def complete(stage: Stage) -> bool:
 def work(stages: Iterable[Stage], minutes: float, report, clock=time.monotonic) -> str:
     """Train the incomplete stages, in order.
 
-    Args:
-        stages: of the recipe.
-        minutes: time limit.
-        report: receives each line.
-        clock: returns seconds.
-
     Returns:
         Why it ended: "complete", "time" or "interrupted".
 

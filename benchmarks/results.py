@@ -12,7 +12,6 @@ measurements are kept: `--models` measures some again.
     python benchmarks/pages.py                              # then: tables and model cards
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from readme import markdown
+from readme import known, markdown
+from runs import RESULTS, option_parser
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_pretrained, stored_fingerprint
@@ -35,7 +35,7 @@ from ndic_core.evaluation.bd_rate import BDRateError, bd_rate
 from ndic_core.evaluation.evaluate import SIDE_INFO, curve
 from ndic_core.evaluation.published_points import POINTS as PUBLISHED
 from ndic_core.evaluation.tables import read_table, write_table
-from ndic_core.io import make_folder, shipped_weights, write_whole
+from ndic_core.io import shipped_weights, write_whole
 from ndic_core.plots.panels import rate_distortion
 
 BENCHMARKS = Path(__file__).parent
@@ -238,12 +238,10 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
-    parser.add_argument("--out", type=Path, default=BENCHMARKS / "results")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()
     report, default = REPORTS[args.metric], args.metric == METRICS[0]
     names = [*MODELS, *["classical"] * default] if args.models is None else args.models
@@ -252,9 +250,8 @@ def main() -> None:
             f"--models classical: these codecs have no training metric; their rows are in {REPORTS[METRICS[0]].table}"
         )
     torch.set_num_threads(args.threads)
-    make_folder(args.out)
-    table = args.out / report.table
-    rows = read_table(table) if table.exists() else []
+    table = RESULTS / report.table
+    rows = known(table)
     for data, pairs in data_sets(args.data).items() if names else ():
         for name in names:
             kinds = SIDE_INFO if data == KITTI else SIDE_INFO[:1]
@@ -266,8 +263,8 @@ def main() -> None:
     order = [*MODELS, *classical.CODECS]
     rows.sort(key=lambda row: ((KITTI, SEQUENCE, STREET).index(row["data"]), order.index(row["model"])))
     write_table(rows, table)
-    rows = reported(args.out, args.metric)
-    draw(rows, args.metric, args.out)
+    rows = reported(RESULTS, args.metric)
+    draw(rows, args.metric, RESULTS)
     print(tables(rows, report))
 
 

@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightning_fabric import Fabric
 from readme import known
 
 from ndic_core.config import Config
+from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.tables import write_table
 from ndic_core.io import make_folder
 from ndic_core.models.codec import Codec
+from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import Trained
+from ndic_core.training.validation import validate
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -73,6 +77,14 @@ def resume(table: Path, lines: Iterable[tuple[dict, Callable[[], list[dict]]]]) 
             print(key, flush=True)
             new = [key | row | key for row in measure()]
             write_table([*known(table), *new], table)  # read again: another process may have written meanwhile
+
+
+def validated(model: Codec, config: Config) -> dict:
+    """Costs of a model on the validation pairs of a configuration, on the CPU."""
+    fabric = Fabric(accelerator="cpu", devices=1)
+    loss = {key: getattr(config, key) for key in ("alpha", "beta", "distortion_loss")}
+    bf16 = uses_bf16(config.precision, fabric.device)
+    return validate(model, load_split(config, "val", progress=False), fabric, bf16=bf16, **loss)
 
 
 def cost(row: Mapping, lmbda: float) -> float:

@@ -8,11 +8,11 @@
 The stages of each training are written to `results/trainings.csv`, from which the model cards are made.
 """
 
-import argparse
 from pathlib import Path
 
 from cards import TRAININGS
 from readme import known
+from runs import option_parser
 
 from ndic_core.catalogue import METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint, stored_fingerprint
@@ -67,7 +67,7 @@ def ship(name: str, metric: str, folder: Path, note: str = "") -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__, threads=None)
     parser.add_argument("outputs", type=Path, help="`save_output_path` of the trainings")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)

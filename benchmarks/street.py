@@ -12,6 +12,8 @@ from runs import option_parser
 from ndic_core.data.disparity import warp
 from ndic_core.data.street import Street, StreetPair
 
+TIMED, PAIRS = 50, 200  # scenes for the speed and for the geometry
+
 
 def warp_psnr(pair: StreetPair) -> float:
     """PSNR in dB of x against y read at column − disparity, where x is not occluded."""
@@ -21,20 +23,18 @@ def warp_psnr(pair: StreetPair) -> float:
 
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
-    parser.add_argument("--pairs", type=int, default=200, help="scenes for the geometry")
-    parser.add_argument("--timed", type=int, default=50, help="scenes for the speed")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     street = Street()
     street.pair(0)
     start = time.perf_counter()
-    for index in range(args.timed):
+    for index in range(TIMED):
         street.pair(index)
-    speed = args.timed / (time.perf_counter() - start)
+    speed = TIMED / (time.perf_counter() - start)
     print(f"{speed:.1f} pairs a second at {street.size[0]} × {street.size[1]}")
 
     clean = replace(street, noise=0, exposure=0)
-    pairs = [clean.pair(index) for index in range(args.pairs)]
+    pairs = [clean.pair(index) for index in range(PAIRS)]
     disparity = torch.cat([pair.disparity.flatten() for pair in pairs]).sort().values
     low, high = (disparity[int(q * (len(disparity) - 1))].item() for q in (0.01, 0.99))
     occluded = torch.stack([pair.occluded.float().mean() for pair in pairs]).mean().item()

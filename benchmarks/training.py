@@ -166,24 +166,20 @@ def main() -> None:
     parser.add_argument("--preset", default="teaching", help="a preset or a YAML file")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--batch", type=int, help="of the package's loop; the preset's where left out")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"])
-    parser.add_argument("--compile", action="store_true", help="torch.compile in the package's loop")
     parser.add_argument("--seconds", type=float, default=10, help="per loop and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=80, help="files to train on")
     parser.add_argument("--out", type=Path, help="CSV file to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    changes = dict(precision=args.precision, compile=args.compile, cuda=args.device == "cuda")
-    if args.batch:
-        changes["train_batch_size"] = args.batch
+    changes = {"train_batch_size": args.batch} if args.batch else {}
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {args.threads} threads"
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.environ["NDIC_CACHE"] = stack.enter_context(tempfile.TemporaryDirectory())
         write_files(Path(folder), args.pairs)
         rows = []
         for i, name in enumerate(args.models):
-            config = load_config(args.preset, model=name, **changes)
+            config = load_config(args.preset, model=name, cuda=args.device == "cuda", **changes)
             if not i:
                 print(f"{args.preset}, batches of {config.train_batch_size}, {where}, torch {torch.__version__}\n")
             rows.append(compare(config, Path(folder), args.seconds, args.rounds))

@@ -13,7 +13,6 @@ import argparse
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -68,16 +67,16 @@ def operations(config: Config) -> dict[str, int]:
     """Operations of a step, and of its optimizer alone."""
     setup = set_up(config, launch(config.cuda, config.train_batch_size))
     epoch(setup)  # SOAP's first step only initialises
-    setup.optimizer.step, counted = (lambda step=setup.optimizer.step: within(step, counted)), Operations()
+    counted, step = Operations(), setup.optimizer.step
+
+    def counted_step() -> None:
+        with counted:
+            step()
+
+    setup.optimizer.step = counted_step
     with Operations() as whole:
         train_step(setup, next(setup.loader.epoch(1)))
     return {"operations": whole.count, "optimizer_operations": counted.count}
-
-
-def within(step: Callable[[], object], mode: TorchDispatchMode) -> object:
-    """What `step` returns, computed within a mode."""
-    with mode:
-        return step()
 
 
 def measure(model: str, args: argparse.Namespace) -> dict:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +34,7 @@ ImageSize = Annotated[
     typer.Option(metavar="HEIGHT WIDTH", help="Of a published cross_attention checkpoint, which does not state it."),
 ]
 PRESETS = sorted(file.stem for file in (Path(__file__).parent / "configs").glob("*.yaml"))
-ConfigFile = Annotated[
-    str,
-    typer.Option("--config", help=f"A YAML file, or a preset: {', '.join(PRESETS)}."),
-]
+ConfigFile = Annotated[str, typer.Option("--config", help=f"A YAML file, or a preset: {', '.join(PRESETS)}.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the configuration; may be repeated."),
@@ -119,19 +117,13 @@ def encode(
         raise typer.BadParameter(f"{out} must end in .ndic", param_hint="OUT")
     _check_paths(out, image, weights)
     from ndic_core import encode as encode_image
+    from ndic_core.checkpoints.checkpoint import load_pretrained
     from ndic_core.io import read_image, write_whole
 
     x = read_image(image)
-    from ndic_core.checkpoints.checkpoint import load_pretrained
-
-    codec = _load_model(
-        model and model.value,
-        lambda: load_pretrained(model.value, metric.value),
-        weights,
-        image_size,
-        untrained,
-        device,
-    )
+    name = model and model.value
+    shipped = partial(load_pretrained, name, metric.value)
+    codec = _load_model(name, shipped, weights, image_size, untrained, device)
     start = time.perf_counter()
     stream = encode_image(codec, x, lmbda, progress=True)
     write_whole(out, stream)
@@ -152,6 +144,8 @@ def decode(
     device: Device = None,
 ):
     """Decompress an image, with side information if the model uses it."""
+    from ndic_core import decode as decode_image
+    from ndic_core.checkpoints.checkpoint import pretrained_for
     from ndic_core.io import image_format, read_bytes, read_image, write_image
     from ndic_core.models.coding.container import unpack
 
@@ -163,11 +157,8 @@ def decode(
     except NDICError as error:
         raise NDICError(f"{stream}: {error}") from error
     y = read_image(side_info) if side_info is not None else None
-    from ndic_core import decode as decode_image
-    from ndic_core.checkpoints.checkpoint import pretrained_for
-
     name = None if weights else header.model
-    codec = _load_model(name, lambda: pretrained_for(content), weights, image_size, untrained, device)
+    codec = _load_model(name, partial(pretrained_for, content), weights, image_size, untrained, device)
     if side_info is None and not codec.y_optional:
         raise NDICError(f"{stream} was made by {header.model}, which needs side information: add --side-info IMAGE")
     start = time.perf_counter()

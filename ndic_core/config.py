@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict, ValidationError, model_validator
@@ -14,6 +15,9 @@ DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Fo
 
 _MODEL_OPTIONS = tuple(dict.fromkeys(info.options for info in CATALOGUE.values() if info.options.own_fields()))
 Side = Annotated[int, Field(ge=16)]
+BOOLEAN, PATH = "true or false", "a path in quotes"  # accepted values
+COUNT = partial(option, accepts="a whole number of at least 1", ge=1)
+WEIGHT = partial(option, accepts="a number of at least 0", ge=0)
 
 
 def _one_of(names: Sequence[str]) -> str:
@@ -42,30 +46,26 @@ class Config(*_MODEL_OPTIONS):
 
     # Model
     model: Literal[MODELS] = option("cross_attention", _one_of(MODELS), "The model.")
-    cuda: bool = option(True, "true or false", "Whether a GPU is used where there is one.")
+    cuda: bool = option(True, BOOLEAN, "Whether a GPU is used where there is one.")
     load_weight: bool = option(
         False,
-        "true or false",
+        BOOLEAN,
         "Whether training starts with the weights of `weight_path`: the model's own, or those of a simpler model with "
         "as many filters.",
     )
     weight_path: str = option(
         "./pretrained_weights/model.pt",
-        "a path in quotes",
+        PATH,
         "The checkpoint that `load_weight` loads; with `train: False` the one that is tested.",
     )
 
     # Training
-    train: bool = option(True, "true or false", "Whether `ndic run` trains.")
-    epochs: int = option(50000, "a whole number of at least 1", "Epochs to train.", ge=1)
-    train_batch_size: int = option(
-        1, "a whole number of at least 1", "Images in each training step, on all GPUs together.", ge=1
-    )
+    train: bool = option(True, BOOLEAN, "Whether `ndic run` trains.")
+    epochs: int = COUNT(50000, description="Epochs to train.")
+    train_batch_size: int = COUNT(1, description="Images in each training step, on all GPUs together.")
     lr: float = option(0.0001, "a positive number", "Learning rate.", gt=0)
-    alpha: float = option(
-        0, "a number of at least 0", "Loss weight of the rate and distortion of the side image y.", ge=0
-    )
-    beta: float = option(0, "a number of at least 0", "Loss weight of the rate of the common information w.", ge=0)
+    alpha: float = WEIGHT(0, description="Loss weight of the rate and distortion of the side image y.")
+    beta: float = WEIGHT(0, description="Loss weight of the rate of the common information w.")
     distortion_loss: Literal[METRICS] = option("MS-SSIM", _one_of(METRICS), "The distortion that training minimises.")
     verbose_period: int = option(
         50,
@@ -74,8 +74,8 @@ class Config(*_MODEL_OPTIONS):
     )
 
     # Weights and results
-    save_weights: bool = option(True, "true or false", "Whether the best weights are saved.")
-    save_output_path: str = option("./outputs", "a path in quotes", "The folder of all weights, results and logs.")
+    save_weights: bool = option(True, BOOLEAN, "Whether the best weights are saved.")
+    save_output_path: str = option("./outputs", PATH, "The folder of all weights, results and logs.")
     experiment_name: str = option(
         "cross_attention_MS-SSIM_lambda:3e-05",
         "a name of 1 to 120 characters",
@@ -85,8 +85,8 @@ class Config(*_MODEL_OPTIONS):
     )
 
     # Test
-    test: bool = option(True, "true or false", "Whether `ndic run` tests.")
-    save_image: bool = option(True, "true or false", "Whether the test saves every reconstruction.")
+    test: bool = option(True, BOOLEAN, "Whether `ndic run` tests.")
+    save_image: bool = option(True, BOOLEAN, "Whether the test saves every reconstruction.")
 
     # Beyond the published keys. The generated street
     street_pairs: Annotated[list[Annotated[int, Field(ge=1, le=10_000_000)]], Field(min_length=3, max_length=3)] = (
@@ -167,33 +167,27 @@ class Config(*_MODEL_OPTIONS):
         "The norm to which gradients are clipped; `null` for no clipping.",
         gt=0,
     )
-    matching_loss_weight: float = option(
+    matching_loss_weight: float = WEIGHT(
         0,
-        "a number of at least 0",
-        "Initial weight of the matching loss (supervised attention) of `parallax_attention` on the generated street; "
-        "it falls to 0 at half of the epochs.",
-        ge=0,
+        description="Initial weight of the matching loss (supervised attention) of `parallax_attention` on the "
+        "generated street; it falls to 0 at half of the epochs.",
     )
 
     # The run
     seed: int = option(0, "a whole number from 0 to below 2**32", "Seed of weights, order and noise.", ge=0, lt=2**32)
     resume: bool = option(
-        True,
-        "true or false",
-        "Whether an earlier run of the same name is resumed; `False` refuses to overwrite it.",
+        True, BOOLEAN, "Whether an earlier run of the same name is resumed; `False` refuses to overwrite it."
     )
     max_minutes: float | None = option(
         None, "a positive number, or null for no limit", "Time limit of a run; the next run resumes it.", gt=0
     )
-    validation_period: int = option(1, "a whole number of at least 1", "Epochs between validations.", ge=1)
+    validation_period: int = COUNT(1, description="Epochs between validations.")
     precision: Literal["auto", "float32", "bf16"] = option(
         "auto",
         "auto (bf16 where the GPU or CPU computes in it, else float32), float32 or bf16",
         "Number format of training: `auto` is bf16 where the GPU or CPU supports it, else float32.",
     )
-    compile: bool = option(
-        False, "true or false", "Whether `torch.compile` is used: a minute at the start, then faster steps."
-    )
+    compile: bool = option(False, BOOLEAN, "Whether `torch.compile` is used: a minute at the start, then faster steps.")
 
     @model_validator(mode="after")
     def _sizes_fit_the_model(self) -> "Config":
@@ -202,16 +196,6 @@ class Config(*_MODEL_OPTIONS):
             raise ValueError(f"resize: got {self.resize}; {self.model} takes multiples of {step}")
         if self.train and self.distortion_loss == "MS-SSIM" and min(self.resize) <= 96:
             raise ValueError(f"resize: got {self.resize}; MS-SSIM needs sides above 96, distortion_loss: MSE does not")
-        return self
-
-    @model_validator(mode="after")
-    def _values_are_consistent(self) -> "Config":
-        if self.dataset_name == "Mixed" and self.test:
-            raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
-        if bool(self.window_fraction) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
-            raise ValueError("window_fraction and native_path: they are for dataset_name: Mixed, both or neither")
-        if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
-            raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         return self
 
     @model_validator(mode="after")
@@ -230,7 +214,13 @@ class Config(*_MODEL_OPTIONS):
         return self
 
     @model_validator(mode="after")
-    def _no_key_is_ignored(self) -> "Config":
+    def _keys_are_consistent(self) -> "Config":
+        if self.dataset_name == "Mixed" and self.test:
+            raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
+        if bool(self.window_fraction) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
+            raise ValueError("window_fraction and native_path: they are for dataset_name: Mixed, both or neither")
+        if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
+            raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         if self.warmup_steps and self.lr_scheduler == "plateau":
             raise ValueError(f"warmup_steps: got {self.warmup_steps}; only lr_scheduler: 'cosine' warms up")
         if self.rate_balance and not isinstance(self.lmbda, list):

@@ -36,7 +36,9 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
     model = None
     if config.train:
         trained = train(config, report=report)
-        report(_ended(config, trained.stopped))
+        ended = {"epochs": f"trained to epoch {config.epochs}", "max_minutes": "the time limit is reached"}
+        where = f": {Outputs(config).weights}" if config.save_weights else ""
+        report(ended.get(trained.stopped, trained.stopped) + where)
         if trained.stopped == "interrupted":
             raise NDICError("interrupted: the same command resumes" if config.save_weights else "interrupted")
         model = trained.model
@@ -48,7 +50,6 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     """Encode every test image to a file and decode it; write the table of results and the images.
 
     Args:
-        config: of the experiment.
         model: to test; if None, the weights at `weight_path` if `load_weight` is set and `train` is not, else the
             best weights of this experiment's training.
         report: receives the lines of the results.
@@ -111,13 +112,3 @@ def _saver(outputs: Outputs) -> Callable:
             write_whole(outputs.images / f"{i:04d}_beside.png", buffer.getvalue())
 
     return save
-
-
-def _ended(config: Config, stopped: str) -> str:
-    where = f": {Outputs(config).weights}" if config.save_weights else ""
-    reasons = {
-        "epochs": f"trained to epoch {config.epochs}",
-        "max_minutes": "the time limit is reached",
-        "interrupted": "interrupted",
-    }
-    return f"{reasons[stopped]}{where}"

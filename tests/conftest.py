@@ -1,6 +1,5 @@
 """Shared by several test modules: real pairs, small models with realistic latents, the reference data."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -220,12 +219,6 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen) -> None:
     while not happened():
         assert process.poll() is None, "the process ended before it happened"
         time.sleep(0.05)
-
-
-def read_table(path: Path) -> list[dict]:
-    """The lines of a CSV."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def quiet(config, **options):

@@ -6,9 +6,9 @@ import pytest
 
 import ndic_core as ndic
 from ndic_core.config import Config
-from ndic_core.config_file import presets
 
-MATCHING_LOSS = "model: parallax_attention\nmatching_loss_weight: 0.5\n"
+MATCHING_LOSS = "matching_loss_weight: 0.5\n"
+MATCHING = f"{MATCHING_LOSS}model: parallax_attention\n"
 
 
 def load(tmp_path, text: str):
@@ -28,13 +28,8 @@ def test_shipped_defaults_are_the_published_ones():
     config = ndic.load_config("config")
     assert config == Config()
     assert len(config.model_fields_set) == 22
-    assert (config.model, config.lmbda, config.epochs, config.alpha, config.beta) == (
-        "cross_attention",
-        3e-5,
-        50000,
-        0,
-        0,
-    )
+    assert (config.model, config.lmbda, config.epochs) == ("cross_attention", 3e-5, 50000)
+    assert (config.alpha, config.beta) == (0, 0)
 
 
 def test_published_yaml_verbatim(shared, tmp_path):
@@ -48,24 +43,20 @@ def test_published_yaml_verbatim(shared, tmp_path):
         keys |= config.model_fields_set
         if "inference" not in block and "weight_path: './p" not in block:
             assert config == Config()
-    assert keys == published_keys()
-
-
-def published_keys() -> set[str]:
-    """The keys in the package's copy of the published defaults."""
-    return ndic.load_config("config").model_fields_set
+    assert keys == ndic.load_config("config").model_fields_set
 
 
 @pytest.mark.parametrize("name", ["config", "teaching", "parallax", "kitti_stereo", "kitti_general", "cityscape"])
 def test_presets_build(name):
     config = ndic.load_config(name, num_filters=4)
-    assert name in presets()
     assert ndic.build_model(**config.model_arguments()).name == config.model
 
 
 @pytest.mark.parametrize("model", ndic.MODELS)
 def test_every_model_can_be_configured(model):
-    config = ndic.load_config("teaching", model=model, lmbda=0.01)
+    """Also from a preset of another model, whose own keys are dropped."""
+    config = ndic.load_config("teaching", model=model, lmbda=0.01, resize=(64, 128))
+    assert ("heads" in config.model_fields_set) == (model == "cross_attention")
     built = ndic.build_model(**config.model_arguments())
     assert (built.name, built.lambdas) == (model, (0.01, 0.01))
 
@@ -81,55 +72,30 @@ def test_numbers_as_people_write_them(tmp_path):
     ("text", "sentence"),
     [
         ("lamda: 3", "unknown key 'lamda': did you mean 'lambda'?"),
-        ("lmbda: 3", "unknown key 'lmbda': did you mean 'lambda'?"),
         ("colour: red", "unknown key 'colour': the keys are num_filters, lambda"),
-        ("3: red", "unknown key '3'"),
         ("lambda: '3'", "lambda: got '3'; accepted is a positive number"),
-        ("lambda: 0", "lambda: got 0; accepted is a positive number"),
         ("lambda: .inf", "lambda: got inf; accepted is a positive number"),
         ("lambda: true", "lambda: got True; accepted is a positive number"),
-        ("alpha: -1", "alpha: got -1; accepted is a number of at least 0"),
         ("train: yes", "train: got 'yes'; accepted is true or false"),
-        ("train: 1", "train: got 1; accepted is true or false"),
         ("epochs: 1.5", "epochs: got 1.5; accepted is a whole number of at least 1"),
         ("epochs: true", "epochs: got True; accepted is a whole number"),
         ("model: resnet", "model: got 'resnet'; accepted is bls17, bmshj18_factorized"),
-        (
-            "dataset_name: KITTI",
-            "dataset_name: got 'KITTI'; accepted is KITTI_Stereo, KITTI_General, Cityscape, Street, Mixed or Folder",
-        ),
-        ("distortion_loss: PSNR", "distortion_loss: got 'PSNR'; accepted is MS-SSIM or MSE"),
         ("dataset_path: null", "dataset_path: got None; accepted is a path in quotes"),
         ("resize: 128", "resize: got 128; accepted is two whole numbers, [height, width]"),
-        ("resize: [128, 256, 3]", "resize: got [128, 256, 3]; accepted is two whole numbers"),
         ("resize: [128, 250]", "resize: got [128, 250]; cross_attention takes multiples of 32"),
         ("model: bmshj18\nresize: [96, 256]", "resize: got [96, 256]; bmshj18 takes multiples of 64"),
         ("heads: 0\ndropout: 1", "heads: got 0; accepted is a whole number of at least 1; dropout: got 1; accepted is"),
-        ("search_rang: 3", "unknown key 'search_rang': did you mean 'search_range'?"),
-        ("search_range: -1", "search_range: got -1; accepted is a whole number from 0 to 4096"),
         ("search_range: 8", "search_range: cross_attention has no such key, it is for model: parallax_attention"),
         ("lambda: [2, 1]", "lambda: got [2, 1]; accepted is a positive number, or for a variable-rate model"),
-        ("matching_loss_weight: -1", "matching_loss_weight: got -1; accepted is a number of at least 0"),
-        (
-            "matching_loss_weight: 1",
-            "matching_loss_weight: got 1.0; it needs model: parallax_attention and dataset_name: Street (or Mixed)",
-        ),
-        (
-            MATCHING_LOSS + "dataset_name: KITTI_Stereo",
-            "matching_loss_weight: got 0.5; it needs model: parallax_attention and dataset_name",
-        ),
-        (
-            MATCHING_LOSS + "dataset_name: Street\nstreet: {time_offset: 0.1}",
-            "matching_loss_weight: got 0.5; with street's time_offset the disparity is not the true match",
-        ),
-        (
-            MATCHING_LOSS + "dataset_name: Street\nstreet: {vertical_misalignment: -1}",
-            "matching_loss_weight: got 0.5; with street's vertical_misalignment the disparity",
-        ),
-        (
-            MATCHING_LOSS + "dataset_name: Street\ncompile: true",
-            "matching_loss_weight: got 0.5; it cannot be combined with compile: True",
-        ),
+        ("optimizer: sgd", "optimizer: got 'sgd'; accepted is adam (with AMSGrad, as published) or soap"),
+        ("ema_decay: 1.0", "ema_decay: got 1.0; accepted is a number from 0"),
+        ("rate_balance: 0.6", "rate_balance: got 0.6; it needs lambda: [lowest, highest]"),
+        ("warmup_steps: 3", "warmup_steps: got 3; only lr_scheduler: 'cosine' warms up"),
+        (f"{MATCHING_LOSS}model: bls17\ndataset_name: Street", "it needs model: parallax_attention and dataset_name"),
+        (f"{MATCHING}dataset_name: KITTI_Stereo", "it needs model: parallax_attention and dataset_name: Street"),
+        (f"{MATCHING}dataset_name: Street\nstreet: {{time_offset: 0.1}}", "with street's time_offset the disparity"),
+        (f"{MATCHING}dataset_name: Street\nstreet: {{vertical_misalignment: -1}}", "with street's vertical_misalign"),
+        (f"{MATCHING}dataset_name: Street\ncompile: true", "it cannot be combined with compile: True"),
         ("- train", "is no configuration: it must hold lines of the form key: value"),
         ("train: [", "is not valid YAML in line 1"),
         ("train: true\ntrain: false", "is not valid YAML in line 2: found duplicate key"),
@@ -146,23 +112,13 @@ def test_what_is_wrong_is_named(text, sentence, tmp_path):
 
 
 def test_guidance_where_the_truth_is_known(tmp_path):
-    assert (
-        load(
-            tmp_path, MATCHING_LOSS + "dataset_name: Street\nstreet: {baseline: 1, time_offset: 0}"
-        ).matching_loss_weight
-        == 0.5
-    )
+    text = f"{MATCHING}dataset_name: Street\nstreet: {{baseline: 1, time_offset: 0}}"
+    assert load(tmp_path, text).matching_loss_weight == 0.5
     assert load(tmp_path, "matching_loss_weight: 0\ncompile: true").matching_loss_weight == 0
 
 
-def test_changes_may_be_tuples():
-    assert ndic.load_config("teaching", resize=(64, 128)).resize == [64, 128]
-
-
 def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(
-        ndic.NDICError, match=r"there is no configuration .*missing.yaml: give a file, or one of the presets"
-    ):
+    with pytest.raises(ndic.NDICError, match=r"no configuration .*missing.yaml: give a file, or one of the presets"):
         ndic.load_config(tmp_path / "missing.yaml")
     with pytest.raises(ndic.NDICError, match="cannot be read"):
         ndic.load_config(tmp_path)

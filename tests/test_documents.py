@@ -21,7 +21,6 @@ DOCUMENTS = [
     *sorted(WEIGHTS.glob("*.md")),
 ]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
-PARTS = ("summary", "models", "keys", "throughput", "MS-SSIM", "MSE", "ablations", "equal_steps", "optimizers", "gpu")
 
 _LINK = re.compile(r"\]\(([^()\s]+)\)|<img src=\"([^\"]+)\"")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -86,15 +85,10 @@ def test_the_readme_fits_on_three_screens():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_generated_parts_are_current(name, pages):
+def test_generated_parts_are_current(pages):
     """`python benchmarks/pages.py` brings them up to date."""
-    part = pages.PARTS[name]
-    assert f"{part.begin}\n{part.text()}\n{part.end}" in part.file.read_text(encoding="utf-8")
-
-
-def test_every_generated_part_is_tested(pages):
-    assert set(pages.PARTS) == set(PARTS)
+    for name, part in pages.PARTS.items():
+        assert f"{part.begin}\n{part.text()}\n{part.end}" in part.file.read_text(encoding="utf-8"), name
 
 
 @pytest.mark.parametrize("name", ndic.MODELS)

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, read_table, teaching, wait_until
+from conftest import PATIENCE, teaching, wait_until
 from PIL import Image
 
 import ndic_core as ndic
 from ndic_core.cli import main
+from ndic_core.evaluation.tables import read_table
 from ndic_core.io import read_image
 from ndic_core.run import assess
 from ndic_core.run import run as run_experiment
@@ -90,15 +91,14 @@ def test_the_published_yaml_runs_end_to_end(kitti_shaped, tmp_path, capsys):
     model = ndic.load_checkpoint(out / "weight" / f"{name}.safetensors")
     assert model.name == "cross_attention"
     lines = read_table(out / "results" / f"{name}.csv")
-    assert [line["image number"] for line in lines] == ["0", "1", "2", "3"]  # two scenes, both orders
+    assert [line["image number"] for line in lines] == [0, 1, 2, 3]  # two scenes, both orders
     images = out / "results" / name
     assert read_image(images / "0003.png").shape == (3, 128, 256)
     assert (images / "0000_beside.png").exists()
 
     yaml.write_text(PUBLISHED.format(data=kitti_shaped, out=out, epochs=2))  # resumed, by the published command's twin
-    done = subprocess.run(
-        [sys.executable, "-m", "ndic_core", f"--config={yaml}"], capture_output=True, text=True, timeout=PATIENCE
-    )
+    command = [sys.executable, "-m", "ndic_core", f"--config={yaml}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "going on after epoch 1" in done.stdout
     assert "epoch 2: loss" in done.stdout
@@ -122,7 +122,6 @@ def test_published_inference(kitti_shaped, tmp_path, capsys):
     ("stored", "wanted", "sentence"),
     [
         (dict(lmbda=0.01), dict(lmbda=0.5), r"was trained for lambda: 0\.01; the configuration says otherwise"),
-        (dict(lmbda=0.01), dict(lmbda=[0.01, 1.0]), r"was trained for lambda: 0\.01"),
         (dict(lmbda=(0.01, 0.1)), dict(lmbda=[0.01, 1.0]), r"was trained for lambda: \[0\.01, 0\.1\]"),
         # A training may start from a simpler model's weights; a test would use random ones for the rest.
         (dict(name="bmshj18_factorized"), {}, "has model bmshj18_factorized, the configuration says ndic_bls17"),
@@ -166,7 +165,7 @@ def test_a_variable_rate_experiment_is_tested_at_several_rates(own_folder, tmp_p
     config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.01], epochs=1)
     run_experiment(config)
     lines = read_table(Outputs(config).table)
-    assert sorted({float(line["lambda"]) for line in lines})[::4] == pytest.approx([0.001, 0.01])
+    assert sorted({line["lambda"] for line in lines})[::4] == pytest.approx([0.001, 0.01])
     assert len(lines) == 5 * 2
     assert len(list(Outputs(config).images.glob("????.png"))) == 2
 
@@ -177,13 +176,9 @@ def test_a_variable_rate_experiment_is_tested_at_several_rates(own_folder, tmp_p
         (["test", "--set", "model=bls17"], "there are no weights to test: train first"),
         (["run", "--set", "dataset_path=nowhere"], "nowhere"),
         (["run", "--set", "epoch=3"], "unknown key 'epoch': did you mean 'epochs'?"),
-        (["run", "--set", "epochs=many"], "epochs: got 'many'"),
-        (["run", "--config", "nowhere.yaml"], "there is no configuration nowhere.yaml"),
         (["curve", "c.csv", "--model", "bls17", "--config", "pretrain"], "pretrain is a recipe of several trainings"),
         (["curve", "c.csv", "--weights", "nowhere.pt"], "there is no file nowhere.pt"),
-        (["test", "--set", "load_weight=True"], "there is no checkpoint"),
         (["run", "--set", "path=x"], "unknown key 'path'"),
-        (["run", "--set", "seed=99999999999999999999"], "seed: got 99999999999999999999"),
         (["run", "--set", "dataset_name=Folder"], "left/ and "),
         (["curve", "c.csv", "--classical", "--config", "teaching", "--split", "tset"], "there is no split 'tset'"),
         (["train", "--set", "experiment_name=" + "ü" * 110], "would be too long: shorten it"),

@@ -39,7 +39,8 @@ def launch(cuda: bool = False, train_batch_size: int = 1) -> Fabric:
     )
     fabric.launch()
     if world > 1:
-        atexit.register(_leave_group)
+        # Fabric does this for NCCL only; gloo's threads, if left running, may abort the interpreter at exit.
+        atexit.register(lambda: torch.distributed.is_initialized() and torch.distributed.destroy_process_group())
     return fabric
 
 
@@ -50,12 +51,6 @@ def largest(fabric: Fabric, value: int) -> int:
     return int(fabric.all_reduce(torch.tensor(value, device=fabric.device), reduce_op="max"))
 
 
-def _leave_group() -> None:
-    """Fabric does this for NCCL only; gloo's threads, if left running, may abort the interpreter at exit."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def uses_bf16(precision: str, device: torch.device) -> bool:
     """Whether steps are computed in bf16 (by `torch.autocast`; weights, likelihoods and losses stay float32).
 
@@ -63,7 +58,6 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 
     Args:
         precision: "bf16", "float32" or "auto", which is bf16 where the device has bf16 arithmetic.
-        device: to compute on.
 
     Raises:
         NDICError: bf16 is requested on a GPU that does not support it.

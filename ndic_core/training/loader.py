@@ -122,7 +122,6 @@ def step_seed(seed: int, epoch: int, step: int, rank: int = 0) -> int:
     """PyTorch's seed for a step, so that noise and dropout do not depend on earlier steps.
 
     Args:
-        seed: of the experiment.
         epoch, step: from 0; the step within the epoch.
         rank: of the process, so that each draws its own noise.
 

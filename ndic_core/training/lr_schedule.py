@@ -19,11 +19,7 @@ def make_lr_scheduler(
     each optimizer step.
 
     Args:
-        optimizer: whose learning rate changes.
-        kind: "plateau" or "cosine".
         steps: per epoch.
-        epochs: of the training.
-        warmup_steps: of the cosine.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)

@@ -17,11 +17,6 @@ def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float) -> 
     needs a fraction of Adam's steps for these models, and somewhat more time per step; its first step only
     initialises the eigenbases. Parameters without a gradient stay as they are.
 
-    Args:
-        name: "adam" or "soap".
-        parameters: of the model.
-        lr: learning rate.
-
     Example:
         >>> type(make_optimizer("adam", [nn.Parameter(torch.zeros(2, 3))], lr=0.001)).__name__
         'Adam'

@@ -82,7 +82,12 @@ def load_recipe(path: str | os.PathLike = "pretrain", /, **changes) -> dict[tupl
         if strangers := [model for model in trained if model not in order]:
             raise NDICError(f"{path}: stage {stage} trains {', '.join(strangers)}, which is not in order")
         for model in sorted(trained, key=order.index):
-            start = _start(found, source, model, f"{path}: stage {stage}")
+            starts = (found.get((source, name)) for name in (model, *CATALOGUE[model].warm_starts))
+            start = next(filter(None, starts), None)
+            if source is not None and start is None:
+                raise NDICError(
+                    f"{path}: stage {stage} starts from {source}, which trains no model that {model} can start from"
+                )
             keys = base | models.get(model, {}) | own
             keys["model"] = model
             foreign = foreign_keys(model)
@@ -105,13 +110,3 @@ def _in_order(found: dict[tuple[str, str], Stage], models: int) -> dict[tuple[st
         if sizes[stage.name] == models or stage not in starts:
             ordered |= {(earlier.name, earlier.model): earlier for earlier in stage.lineage}
     return ordered
-
-
-def _start(found: dict, source: str | None, model: str, where: str) -> Stage | None:
-    """The training that provides the initial weights of a model."""
-    if source is None:
-        return None
-    for name in (model, *CATALOGUE[model].warm_starts):
-        if (source, name) in found:
-            return found[source, name]
-    raise NDICError(f"{where} starts from {source}, which trains no model that {model} can start from")

@@ -28,14 +28,10 @@ class Setup:
     """The parts of a training.
 
     Attributes:
-        config: of the experiment.
-        fabric: device and processes.
-        train_pairs, val_pairs: the data.
         loader: the batches of `train_pairs`.
         model: validated and saved.
         net: the same model, wrapped for the device (and several processes, and compiled): used for training steps.
         optimizer: wrapped likewise.
-        lr_scheduler: of the optimizer.
         average: exponential moving average of the weights, or None.
         bf16: whether steps are computed in bf16.
         parts: what a state file stores, by name.
@@ -59,7 +55,6 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
     """Load the data and build everything that a training step needs.
 
     Args:
-        config: of the experiment.
         fabric: from `launch`.
         model: to train in place of the configured one.
         progress: show a bar on stderr while images are prepared for the first time.
@@ -68,15 +63,8 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
         NDICError: data or weights are missing or do not fit the configuration.
     """
     train_pairs, val_pairs = (load_split(config, split, progress).to(fabric.device) for split in ("train", "val"))
-    loader = PairLoader(
-        train_pairs,
-        fabric,
-        config.train_batch_size,
-        config.seed,
-        config.epochs,
-        config.matching_loss_weight,
-        config.robust,
-    )
+    of_batches = config.train_batch_size, config.seed, config.epochs, config.matching_loss_weight, config.robust
+    loader = PairLoader(train_pairs, fabric, *of_batches)
     model = model or initial_model(config)
     optimizer = make_optimizer(config.optimizer, model.parameters(), config.lr)
     net, fabric_optimizer = fabric.setup(torch.compile(model) if config.compile else model, optimizer)

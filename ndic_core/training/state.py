@@ -61,20 +61,15 @@ def save_state(file: Path, config: Config, parts: dict, state: TrainingState) ->
     """Write everything that training needs to resume. The file is replaced as a whole or not at all.
 
     Args:
-        file: to write.
-        config: of the experiment.
-        parts: model, optimizer and so on, by name: objects with a `state_dict`.
-        state: the progress so far.
+        parts: model, optimizer and so on, by name: objects with a `state_dict`, or these dicts.
 
     Raises:
         NDICError: the file cannot be written.
     """
-    _write(file, config, {name: part.state_dict() for name, part in parts.items()}, state)
-
-
-def _write(file: Path, config: Config, tensors: dict, state: TrainingState) -> None:
+    content = {"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(state))}
+    content |= {name: part if isinstance(part, dict) else part.state_dict() for name, part in parts.items()}
     buffer = BytesIO()
-    torch.save({"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(state)), **tensors}, buffer)
+    torch.save(content, buffer)
     write_whole(file, buffer.getvalue())
 
 
@@ -144,8 +139,6 @@ def move_state(
     It resumes at the same image of the epoch; images that do not fill a batch of the new size are repeated.
 
     Args:
-        file: the state file.
-        to: the file to write.
         config: to resume with; its schedule is the cosine.
         exclude: parts, of `MAY_BE_MISSING`, to leave out.
         may_differ: further keys of the configuration that need not be equal.
@@ -170,7 +163,7 @@ def move_state(
     state.step = images // config.train_batch_size
     state.images -= images - state.step * config.train_batch_size
     state.loss_sum *= state.step / before if before else 0
-    tensors = {name: part for name, part in content.items() if name not in (*exclude, "identity", "progress")}
+    parts = {name: part for name, part in content.items() if name not in (*exclude, "identity", "progress")}
     change(state)
-    _write(to, config, tensors, state)
+    save_state(to, config, parts, state)
     return state

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
     warm-up; not validation and saving. Nothing is written.
 
     Args:
-        config: of the experiment. It should have several full batches per epoch, since the time to start an epoch is
+        config: should have several full batches per epoch, since the time to start an epoch is
             included. Under `torchrun` all processes measure together.
         seconds: minimum duration.
 
@@ -59,7 +60,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
                 f"train on, less than one batch"
             )
         setup.net.train()
-        batches = _endless(setup)
+        batches = chain.from_iterable(map(setup.loader.epoch, count()))
         activation_mb = _activation_mb(setup, next(batches))
         for _ in range(_WARM_UP - 1):
             train_step(setup, next(batches))
@@ -100,14 +101,6 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     columns += ("state_mb", "activation_mb", "peak_mb")
     shown = [key for key in columns if any(row.get(key) for row in rows)]
     return "\n".join([*dict.fromkeys(row["device"] for row in rows), format_table(rows, shown)])
-
-
-def _endless(setup: Setup) -> Iterator[Batch]:
-    """The batches of one epoch after the other."""
-    epoch = 0
-    while True:
-        yield from setup.loader.epoch(epoch)
-        epoch += 1
 
 
 def _train_for(setup: Setup, batches: Iterator[Batch], seconds: float) -> tuple[int, int, float]:

@@ -60,7 +60,6 @@ def train(
     """Train a model as configured; resume if an earlier run of the same experiment was interrupted.
 
     Args:
-        config: of the experiment.
         progress: show progress bars on stderr.
         report: receives the lines of the log.
         model: to train in place, instead of the one that `config` describes. Requires `save_weights: False`, since a

@@ -21,6 +21,7 @@ import pytest
 import torch
 from conftest import PATIENCE, small_recipe
 from filelock import FileLock
+from pretrain import progress_of
 
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
@@ -73,9 +74,8 @@ def trained(home, tmp_path_factory) -> gpu_trainings.Trainings:
 def write_output(trainings, out: Path) -> Path:
     """What the plan writes about its trainings."""
     out.mkdir()
-    lacking = trainings.bring_home(out)
-    facts = dict(ended="well", at_once=1, trainings=trainings.summary(), left_behind=lacking)
-    gpu_plan.Report(out, "cpu").note("training", **facts)
+    trainings.bring_home(out)
+    gpu_plan.Report(out, "cpu").note("training", at_once=1, trainings=trainings.summary())
     return out
 
 
@@ -104,10 +104,10 @@ def test_a_pack_is_trained_and_merged(home, trained, tmp_path, capsys):
     assert all(training["complete"] for training in summary.values())
     results = tmp_path / "results"
     arguments = [str(out), *home.arguments, "--outputs", str(outputs), "--results", str(results), "--threads", "1"]
-    with pytest.raises(SystemExit, match="holds a rehearsal on a CPU, which is no result"):
-        gpu_merge.main(arguments)
+    with pytest.raises(SystemExit, match="holds a rehearsal on a CPU, which is no result: name another --results"):
+        gpu_merge.main([str(out), *home.arguments, "--outputs", str(outputs)])
     assert not Outputs(here[FIRST].config).state.exists()
-    gpu_merge.main([*arguments, "--rehearsal"])
+    gpu_merge.main(arguments)
     count = 3 * len(load_split(here[FIRST].config, "train", progress=False))
     for name in (FIRST, SECOND):
         files = Outputs(here[name].config)
@@ -121,14 +121,14 @@ def test_a_pack_is_trained_and_merged(home, trained, tmp_path, capsys):
     assert [row["training"] for row in read_table(results / "gpu_trainings.csv")] == [FIRST, SECOND]
     assert f"| {SECOND} | CPU | 1 | {count} |" in gpu_merge.tables(results)
 
-    gpu_merge.main([*arguments, "--rehearsal"])  # merging again changes nothing
+    gpu_merge.main(arguments)  # merging again changes nothing
     assert f"{FIRST}: the {count} images here are kept, {count} came" in capsys.readouterr().out
     assert len(read_table(results / "gpu_trainings.csv")) == 2
 
 
 @pytest.mark.slow
 def test_an_unfinished_training_is_resumed_and_merged(home, tmp_path, monkeypatch):
-    """With its optimizer where there is room, without it where not; pretrain.py completes it in either case."""
+    """It resumes from its best weights."""
     trainings = home.there(tmp_path / "there")
     assert trainings.ready() == [FIRST, SECOND]
     config = trainings.stages[FIRST].config
@@ -145,33 +145,22 @@ def test_an_unfinished_training_is_resumed_and_merged(home, tmp_path, monkeypatc
         patch.setattr(PairLoader, "epoch", interrupted)
         pretrain.main(trainings.command(SECOND, 9)[1:])
     assert trainings.ready() == [FIRST, SECOND]  # the least progress first
-    assert 0 < trainings.progress(SECOND).epoch < 3
-    room = 10**8
-    for lacking in (set(), {"optimizer", "average"}, {"optimizer", "average", "model"}):
-        out = tmp_path / f"out_{room}"
-        out.mkdir()
-        left_behind = trainings.bring_home(out, room)
-        assert {part for line in left_behind for part in line.partition(": ")[2].split(", ")} == lacking
-        assert (out / "training.zip.0").stat().st_size < room
-        stage = home.stages(tmp_path / f"outputs_{room}")[SECOND]
-        assert "cost" in gpu_merge.take_in(stage, unpacked(out, stage, tmp_path / f"in_{room}"))
-        state = torch.load(Outputs(stage.config).state, weights_only=True)
-        assert set(state) == {"identity", "progress", "model", "optimizer", "average"} - lacking
-        assert read_state(Outputs(stage.config).state).images == trainings.progress(SECOND).images
-        home.train(tmp_path / f"outputs_{room}", SECOND)
-        assert pretrain.complete(stage)
-        room = (out / "training.zip.0").stat().st_size  # next time there is a little less room
-
-
-@pytest.mark.slow
-def test_a_stage_without_room_in_the_pack_is_not_trained(home, tmp_path):
-    left_out = gpu_pack.pack_weights(home.stages(home.outputs).values(), home.outputs, tmp_path / "w", 1000)
-    assert left_out == [FRESH]
-    assert not list((tmp_path / "w" / "weight").iterdir())
-    shutil.copytree(home.pack / "data", tmp_path / "pack" / "data")
-    (tmp_path / "pack" / "pack.json").write_text(json.dumps({"left_out": left_out}))
-    trainings = gpu_trainings.Trainings(home.recipe, tmp_path / "pack", tmp_path / "there", "cpu", {})
-    assert trainings.ready() == []
+    assert 0 < progress_of(trainings.stages[SECOND]).epoch < 3
+    monkeypatch.setattr(gpu_trainings, "PIECE", 50_000)
+    out = tmp_path / "out"
+    out.mkdir()
+    trainings.bring_home(out)
+    pieces = sorted(out.glob("training.zip.*"))
+    assert len(pieces) > 1
+    assert all(piece.stat().st_size <= 50_000 for piece in pieces)
+    stage = home.stages(tmp_path / "outputs")[SECOND]
+    assert "cost" in gpu_merge.take_in(stage, unpacked(out, stage, tmp_path / "in"))
+    assert read_state(Outputs(stage.config).state).images == progress_of(trainings.stages[SECOND]).images
+    home.train(tmp_path / "outputs", SECOND)
+    assert pretrain.complete(stage)
+    pieces[0].unlink()
+    with pytest.raises(ndic.NDICError, match="missing or damaged"):
+        gpu_merge.joined(out)
 
 
 @pytest.mark.slow
@@ -194,7 +183,6 @@ def test_another_or_a_running_training_is_not_merged(home, trained, tmp_path):
 
 @pytest.mark.slow
 def test_worse_weights_do_not_replace_the_best(home, trained, tmp_path):
-    """The training resumes from the merged state and keeps its best weights; without a model, nothing is merged."""
     out = write_output(trained, tmp_path / "out")
     stage = home.stages(tmp_path / "outputs")[FIRST]
     folder = unpacked(out, stage, tmp_path / "in")
@@ -215,27 +203,10 @@ def test_worse_weights_do_not_replace_the_best(home, trained, tmp_path):
     before = pretend(0.001)
     assert "the 0.0010 here are kept" in gpu_merge.take_in(stage, folder)
     assert read_state(files.state).images == 1
-    state = Outputs(trained.stages[FIRST].config).state
-    move_state(state, folder / files.state.name, stage.config)  # with its model
-    assert f"1 → {count} images" in gpu_merge.take_in(stage, folder)
     assert files.weights.read_bytes() == before
-    assert read_state(files.state).best == 0.001
     pretend(1000.0)
     assert f"1 → {count} images" in gpu_merge.take_in(stage, folder)
     assert files.weights.read_bytes() != before
-
-
-@pytest.mark.slow
-def test_the_archive_is_written_in_pieces(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_trainings, "PIECE", 50_000)
-    assert trained.bring_home(tmp_path) == []
-    pieces = sorted(tmp_path.glob("training.zip.*"))
-    assert len(pieces) > 1
-    assert all(piece.stat().st_size <= 50_000 for piece in pieces)
-    assert zipfile.ZipFile(gpu_merge.joined(tmp_path)).testzip() is None
-    pieces[0].unlink()
-    with pytest.raises(ndic.NDICError, match="missing or damaged"):
-        gpu_merge.joined(tmp_path)
 
 
 def test_only_the_wanted_files_of_an_archive_are_written(tmp_path):

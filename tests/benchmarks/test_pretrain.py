@@ -44,20 +44,11 @@ def trained(recipe: Path, folder: Path) -> list[tuple]:
 
 
 @pytest.fixture(scope="module")
-def whole(recipe, tmp_path_factory) -> tuple[Path, dict]:
-    """Outputs of the whole recipe without an interruption, and the weights that each model started from."""
-    out, starts = tmp_path_factory.mktemp("whole"), {}
-
-    def watched(config, **options):
-        if config.load_weight:
-            starts[config.model] = config.weight_path
-        return train(config, **options)
-
-    train = pretrain.train
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrain, "train", watched)
-        assert pretrain.work(stages(recipe, out), 60, lambda line: None) == "complete"
-    return out, starts
+def whole(recipe, tmp_path_factory) -> Path:
+    """Outputs of the whole recipe without an interruption."""
+    out = tmp_path_factory.mktemp("whole")
+    assert pretrain.work(stages(recipe, out), 60, lambda line: None) == "complete"
+    return out
 
 
 def test_a_killed_run_resumes_bit_for_bit(recipe, whole, tmp_path, capsys):
@@ -70,7 +61,7 @@ def test_a_killed_run_resumes_bit_for_bit(recipe, whole, tmp_path, capsys):
     pretrain.main(arguments(recipe, tmp_path))
     assert capsys.readouterr().out.splitlines()[-1].endswith("all trainings are complete")
     for (history, weights), (again, weights_again) in zip(
-        trained(recipe, whole[0]), trained(recipe, tmp_path), strict=True
+        trained(recipe, whole), trained(recipe, tmp_path), strict=True
     ):
         assert history == again
         assert all(torch.equal(weights[name], weights_again[name]) for name in weights)
@@ -80,17 +71,11 @@ def test_a_killed_run_resumes_bit_for_bit(recipe, whole, tmp_path, capsys):
 
 
 def test_the_status_lists_all_trainings(recipe, whole, capsys):
-    pretrain.main(arguments(recipe, whole[0], "--status"))
+    pretrain.main(arguments(recipe, whole, "--status"))
     lines = capsys.readouterr().out.splitlines()
     for name in ("start/bmshj18_factorized", "mse/bmshj18_factorized", "mse/ndic_bls17"):
         cells = next(line for line in lines if line.startswith(name)).split()
         assert {"2/2", "22"} <= set(cells)  # 4 whole views, 4 windows and 3 of the street: 11 images per epoch
-
-
-def test_a_stage_starts_from_the_one_before(recipe, whole):
-    out, starts = whole
-    first = Outputs(stages(recipe, out)[0].config).weights.as_posix()
-    assert starts == {"bmshj18_factorized": first, "ndic_bls17": first}
 
 
 def test_it_stops_when_the_time_is_up(recipe, tmp_path):
@@ -125,34 +110,18 @@ def test_one_training_may_be_chosen(recipe, tmp_path, capsys):
     ("wrong", "status", "sentence"),
     [
         (["--minutes", "0"], 2, "--minutes: give a positive number"),
-        (
-            ["--only", "mse/bls17"],
-            2,
-            "no training mse/bls17; there are start/bmshj18_factorized, mse/bmshj18_factorized",
-        ),
-        (["--only", "mse/ndic_bls17"], "Error: there is no checkpoint", ""),
-        (["--data", "nowhere"], "nowhere/image_2/ and ", ""),
+        (["--only", "mse/bls17"], 2, "no training mse/bls17; there are start/bmshj18_factorized, mse/bmshj18_factori"),
         (["--set", "epochs"], 2, "--set: 'epochs' is not KEY=VALUE"),
-        (["--set", "lr=[1"], 2, "--set: '[1' is no YAML value"),
-        (["--set", "lr=1e-2", "--set", "epochs=0"], "epochs: got 0; accepted is a whole number of at least 1", ""),
+        (["--only", "mse/ndic_bls17"], 1, "Error: there is no checkpoint"),
+        (["--data", "nowhere"], 1, "nowhere/image_2/ and "),
     ],
 )
 def test_wrong_input_is_reported_in_one_sentence(wrong, status, sentence, recipe, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         pretrain.main(arguments(recipe, tmp_path, *wrong))
-    if isinstance(status, str):
-        assert status in ended.value.code  # what Python prints on stderr, with exit status 1
+    if status == 1:  # Python prints the code on stderr
+        assert sentence in ended.value.code
         assert "\n" not in ended.value.code
     else:
         assert ended.value.code == status
         assert sentence in capsys.readouterr().err
-
-
-def test_a_damaged_state_stops_it(recipe, tmp_path):
-    work = stages(recipe, tmp_path / "out")
-    state = Outputs(work[0].config).state
-    state.parent.mkdir(parents=True)
-    state.write_bytes(b"junk")
-    with pytest.raises(ndic.NDICError, match="is damaged: delete it to train anew"):
-        pretrain.work(work, 1, lambda line: None)
-    assert state.read_bytes() == b"junk"

@@ -1,9 +1,9 @@
 """Trained weights go into the package with the record of their training, and only when training is complete."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import ship
 
 import ndic_core as ndic
 from ndic_core.checkpoints.checkpoint import stored_fingerprint
@@ -14,19 +14,14 @@ from ndic_core.training.train import train
 SMALL = dict(model="bls17", num_filters=4, resize=[32, 64], street_pairs=[4, 1, 1], epochs=1)
 
 
-@pytest.fixture
-def ship(monkeypatch, tmp_path):
-    """The script, with a package of its own."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    import ship
-
+@pytest.fixture(autouse=True)
+def own_package(monkeypatch, tmp_path):
     monkeypatch.setattr(ship, "TRAININGS", tmp_path / "trainings.csv")
     monkeypatch.setattr(ship, "weights_file", lambda name, metric: tmp_path / f"{name}_{metric.lower()}.safetensors")
-    return ship
 
 
 @pytest.fixture
-def stage(ship, monkeypatch, tmp_path) -> Stage:
+def stage(own_package, monkeypatch, tmp_path) -> Stage:
     """A complete training."""
     config = ndic.load_config("teaching", save_output_path=str(tmp_path / "outputs"), **SMALL)
     stage = Stage("start", "bls17", None, config)
@@ -35,7 +30,7 @@ def stage(ship, monkeypatch, tmp_path) -> Stage:
     return stage
 
 
-def test_weights_are_shipped_with_the_record_of_their_training(ship, stage, tmp_path):
+def test_weights_are_shipped_with_the_record_of_their_training(stage, tmp_path):
     other = dict(weights="other", fingerprint="f", images=1)
     write_table([other, other | {"weights": "bls17_mse"}], ship.TRAININGS)
     file = ship.ship("bls17", "MSE", tmp_path, note="short")
@@ -49,7 +44,7 @@ def test_weights_are_shipped_with_the_record_of_their_training(ship, stage, tmp_
     )
 
 
-def test_an_incomplete_training_is_not_shipped(ship, stage, tmp_path, monkeypatch):
+def test_an_incomplete_training_is_not_shipped(stage, tmp_path, monkeypatch):
     longer = replace(stage, config=stage.config.model_copy(update={"epochs": 2}))
     monkeypatch.setattr(ship, "last_stage", lambda *arguments: longer)
     with pytest.raises(ndic.NDICError, match="start/bls17 has 1 of 2 epochs: train on until it is complete"):

@@ -11,16 +11,12 @@ from ndic_core.evaluation.tables import read_table
     ("operation", "kind"),
     [
         ("aten::mkldnn_convolution", "convolutions"),
-        ("aten::convolution_backward", "convolutions"),
         ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "attention"),
-        ("aten::_softmax_backward_data", "attention"),
         ("aten::bmm", "attention"),
         ("aten::addmm", "other matrix products"),
         ("aten::_fused_adam_", "the optimizer"),
         ("aten::copy_", "moving data"),
-        ("aten::cat", "moving data"),
         ("aten::mul", "all else"),
-        ("aten::sum", "all else"),
     ],
 )
 def test_kinds_of_operations(operation, kind):

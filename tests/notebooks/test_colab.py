@@ -1,10 +1,6 @@
-"""The setup cell on Colab, and the command that changes its repository and the badges.
-
-Nothing is installed here; `make colab` does that.
-"""
+"""The setup cell on Colab. Nothing is installed here; `make colab` does that."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from types import ModuleType
@@ -13,7 +9,7 @@ import matplotlib
 import nbformat
 import pytest
 import torch
-from build import HERE, NOTEBOOKS, repository, set_repository
+from build import HERE, repository
 from IPython.core.inputtransformer2 import TransformerManager
 
 INSTALL = [
@@ -74,17 +70,3 @@ def test_colab_enables_custom_widgets():
         [sys.executable, "-c", f"{colab}\n{enable}\n{shown}"], capture_output=True, text=True, check=True
     )
     assert result.stdout == "enabled\n"
-
-
-def test_every_notebook_names_the_new_repository(tmp_path):
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(HERE.parent / name, tmp_path)
-    shutil.copytree(HERE, tmp_path / "notebooks")
-    set_repository("some-one/ndic.colab", tmp_path)
-    for notebook in NOTEBOOKS:
-        text = (tmp_path / "notebooks" / notebook.relative_to(HERE)).read_text(encoding="utf-8")
-        assert "https://github.com/some-one/ndic.colab ndic" in text
-        if notebook.parent == HERE:
-            assert f"/github/some-one/ndic.colab/blob/main/notebooks/{notebook.name})" in text
-    changed = [tmp_path / "pyproject.toml", tmp_path / "README.md", *tmp_path.rglob("*.ipynb")]
-    assert [path.name for path in changed if repository() in path.read_text(encoding="utf-8")] == []

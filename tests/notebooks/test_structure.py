@@ -69,12 +69,6 @@ def test_code_cells_have_at_most_25_lines(path):
 
 
 @every_notebook
-def test_relative_links_resolve(path):
-    links = [link for link in re.findall(r"\]\(([^)\s]+)", text(path)) if not re.match(r"https?://|mailto:|#", link)]
-    assert [link for link in links if not (path.parent / link.split("#")[0]).exists()] == []
-
-
-@every_notebook
 def test_images_have_alt_text_and_figures_have_captions(path):
     assert not re.search(r"!\[\s*\]|<img(?![^>]*\balt=)", text(path))
     cells = read(path).cells
@@ -152,9 +146,7 @@ def test_the_readme_shows_every_lesson():
     [
         dict(name="stderr", text="loading"),
         dict(text="saved in /home/somebody/image.png"),
-        dict(text="saved in C:\\images"),
         dict(text="a.py:3: FutureWarning: soon"),
-        dict(text="Traceback (most recent call last):"),
         dict(text="<function draw at 0x7f0123456789>"),
         dict(output_type="error", ename="ValueError", evalue="no", traceback=[]),
     ],

@@ -50,10 +50,8 @@ def test_each_image_has_its_own_lambda(out):
     together = rate_distortion_loss(out, x, y, lambdas, metric="MSE")["loss"]
     alone = []
     for i in range(2):
-        one = {
-            "x_hat": out["x_hat"][i : i + 1],
-            "likelihoods": {key: p[i : i + 1] for key, p in out["likelihoods"].items()},
-        }
+        likelihoods = {key: p[i : i + 1] for key, p in out["likelihoods"].items()}
+        one = {"x_hat": out["x_hat"][i : i + 1], "likelihoods": likelihoods}
         alone.append(rate_distortion_loss(one, x[i : i + 1], y[i : i + 1], lambdas[i].item(), metric="MSE")["loss"])
     assert torch.allclose(together, sum(alone) / 2, rtol=1e-5)
 

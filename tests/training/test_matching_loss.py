@@ -11,14 +11,11 @@ from lightning_fabric import Fabric
 from ndic_core.data.datasets import load_split
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
-from ndic_core.evaluation.matching_accuracy import measure_alignment
-from ndic_core.models.factory import build_model
 from ndic_core.models.matching import Match
 from ndic_core.training import train as training
 from ndic_core.training.loader import PairLoader
 from ndic_core.training.matching_loss import FLOOR, matching_loss
 
-PARTS = ("train", "test")  # of the street: shown, and not
 FAR = dict(baseline=2.0, noise=0.0, exposure=0.0)  # disparities that are large for a small image
 
 
@@ -96,22 +93,6 @@ def test_rows_beside_the_own_one_are_no_match(disparity):
     assert torch.allclose(
         matching_loss([match_of(weights, rows=1)], disparity), matching_loss([match_of(own_row)], disparity)
     )
-
-
-def test_loss_of_perfect_and_of_wrong_matches():
-    disparity = torch.full((1, 16, 32), 8.0)
-    disparity[..., :8] = math.nan
-    perfect, wrong = [], []
-    for stride in (8, 4, 2):
-        weights = torch.zeros(1, 12, 16 // stride, 32 // stride)
-        weights[:, 5 - 8 // stride, :, 8 // stride :] = 1
-        weights[:, -1, :, : 8 // stride] = 1
-        perfect.append(match_of(weights))
-        wrong.append(match_of(torch.cat([weights[:, :-1].roll(3, 1), weights[:, -1:]], 1)))
-    assert matching_loss(perfect, disparity).abs() < 1e-3
-    assert matching_loss(wrong, disparity) > 3
-    assert matching_loss([m._replace(weights=m.weights.flip(3)) for m in perfect], disparity) > 2
-    assert matching_loss(perfect, disparity + 100 * disparity.isfinite()) < 1e-3  # only what is hidden counts
 
 
 def test_nothing_that_counts_is_no_loss():
@@ -207,25 +188,6 @@ def _difference(x, y, disparity) -> float:
     left = place.floor().long()
     ends = (y.gather(-1, i.clamp(max=x.shape[-1] - 1).expand(3, -1, -1)) for i in (left, left + 1))
     return (torch.lerp(*ends, place - left) - x).abs()[:, near].mean().item()
-
-
-def test_its_minimum_is_the_match():
-    """Sixty steps on this loss alone, and the match is found in scenes that were not shown, at all three scales."""
-    torch.manual_seed(0)
-    model = build_model("parallax_attention", num_filters=8, search_range=32)
-    shown, others = ([Street(size=(32, 64), **FAR).pair(FIRST_INDEX[of] + i) for i in range(16)] for of in PARTS)
-    x, y, disparity = (torch.stack([getattr(scene, part) for scene in shown]) for part in ("x", "y", "disparity"))
-    disparity = disparity.masked_fill(torch.stack([scene.occluded for scene in shown]), math.nan)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(60):
-        with model.watched() as met:
-            model(x, y, right=False)
-        optimizer.zero_grad()
-        matching_loss([one.match for one in met], disparity).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    for layer in measure_alignment(model, others):
-        assert layer.accuracy_1px > 1.2 * layer.accuracy_constant_shift
 
 
 def test_the_matching_loss_fades_out_and_then_costs_nothing(own_folder, tmp_path, monkeypatch):

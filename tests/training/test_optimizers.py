@@ -1,7 +1,5 @@
 """The optimizer, the average of the weights and the balance of the rates; and that the published recipe stays."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from conftest import quiet, same_weights, teaching, wrap_step
@@ -9,14 +7,11 @@ from torch import nn
 
 import ndic_core as ndic
 from ndic_core.training import train as training
-from ndic_core.training.losses import rate_distortion_loss, rate_weights
 from ndic_core.training.lr_schedule import make_lr_scheduler
 from ndic_core.training.optimizers import make_optimizer
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.setup import initial_model
 from ndic_core.training.validation import validate
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_the_published_recipe():
@@ -25,57 +20,23 @@ def test_the_published_recipe():
     assert (config.optimizer, config.lr, config.lr_scheduler, config.warmup_steps) == ("adam", 1e-4, "plateau", 0)
     assert (config.ema_decay, config.rate_balance, config.max_grad_norm) == (0, 0, None)
     assert (config.train_batch_size, config.epochs, config.validation_period) == (1, 50000, 1)
-    weight = nn.Parameter(torch.zeros(2, 3))
-    adam = make_optimizer(config.optimizer, [weight], config.lr)
+    adam = make_optimizer(config.optimizer, [nn.Parameter(torch.zeros(2, 3))], config.lr)
     assert type(adam) is torch.optim.Adam
-    expected = dict(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False)
-    assert {key: adam.param_groups[0][key] for key in expected} == expected
+    assert (adam.param_groups[0]["lr"], adam.param_groups[0]["amsgrad"]) == (1e-4, True)
     plateau = make_lr_scheduler(adam, config.lr_scheduler, steps=1, epochs=config.epochs)
     assert type(plateau) is torch.optim.lr_scheduler.ReduceLROnPlateau
-    assert (plateau.factor, plateau.patience, plateau.min_lrs, plateau.mode) == (0.1, 10, [1e-7], "min")
-    assert (plateau.threshold, plateau.threshold_mode, plateau.cooldown) == (1e-4, "rel", 0)
-    rates = []
-    for _ in range(60):
-        plateau.step(1.0)
-        rates.append(adam.param_groups[0]["lr"])
-    assert rates[10] == 1e-4
-    assert rates[11] == pytest.approx(1e-5)
-    assert rates[-1] == pytest.approx(1e-7)
+    assert (plateau.factor, plateau.patience, plateau.min_lrs) == (0.1, 10, [1e-7])
 
 
-def test_soap_does_not_depend_on_the_coordinates_and_adam_does():
-    """A quadratic, and the same one rotated: SOAP goes the same way down, Adam does not."""
-    torch.manual_seed(0)
-    rotation, _ = torch.linalg.qr(torch.randn(6, 6))
-    scales, start = torch.logspace(0, 2, 6), torch.randn(6, 6)
-    losses = {}
-    for name in ("adam", "soap"):
-        for turned in (torch.eye(6), rotation):
-            curvature, weight = turned @ torch.diag(scales) @ turned.T, nn.Parameter(turned @ start)
-            optimizer = make_optimizer(name, [weight], lr=0.01)
-            for _ in range(60):
-                optimizer.zero_grad()
-                loss = (weight.T @ curvature @ weight).trace() / 2
-                loss.backward()
-                optimizer.step()
-            losses.setdefault(name, []).append(loss.item())
-    assert losses["soap"][1] == pytest.approx(losses["soap"][0], rel=1e-2)
-    assert losses["adam"][1] != pytest.approx(losses["adam"][0], rel=5e-2)
-
-
-@pytest.mark.parametrize("name", ["bmshj18", "ndic_bls17", "parallax_attention"])
-def test_soap_trains(name, own_folder, tmp_path):
+def test_soap_trains(own_folder, tmp_path):
     """Without alpha and beta, parts of a model have no gradient: these do not change."""
-    size = [64, 128] if name == "bmshj18" else [32, 64]
-    how = dict(epochs=6, save_weights=False, alpha=0, beta=0, optimizer="soap", lr=0.003)
-    config = teaching(own_folder, tmp_path, model=name, resize=size, **how)
+    config = teaching(own_folder, tmp_path, epochs=6, save_weights=False, alpha=0, beta=0, optimizer="soap", lr=0.003)
     start = initial_model(config).state_dict()
     trained = quiet(config)
     losses = [row["val_loss"] for row in trained.history]
     assert min(losses[-2:]) < 0.8 * losses[0]
-    if name == "ndic_bls17":
-        last = "synthesis_y.stage4.weight"
-        assert torch.equal(trained.model.state_dict()[last], start[last])
+    last = "synthesis_y.stage4.weight"
+    assert torch.equal(trained.model.state_dict()[last], start[last])
 
 
 def test_the_average_is_that_of_the_steps(own_folder, tmp_path, monkeypatch):
@@ -115,73 +76,33 @@ def test_the_better_of_weights_and_average_is_kept_and_reported(better, own_fold
     assert trained.history[-1]["val_loss"] == 1.0
 
 
-def test_training_is_the_same_with_and_without_an_average(own_folder, tmp_path):
-    """The average looks on, it changes no step."""
-    plain = quiet(teaching(own_folder, tmp_path / "a", save_weights=False))
-    averaged = quiet(teaching(own_folder, tmp_path / "b", save_weights=False, ema_decay=0.5))
-    assert [row["loss"] for row in plain.history] == [row["loss"] for row in averaged.history]
-    assert averaged.history[-1]["val_loss"] <= plain.history[-1]["val_loss"]
-
-
 def test_images_are_weighted_by_a_power_of_lambda(own_folder, tmp_path, monkeypatch):
     """The gradient is that of the weighted mean; the reported loss stays the plain one."""
-    lambdas = (0.001, 0.016)
-    lmbda = torch.tensor([0.001, 0.004, 0.016])
-    assert rate_weights(lmbda, lambdas, 0.5).tolist() == pytest.approx([2, 1, 0.5])
-    assert rate_weights(lmbda, lambdas, 0).tolist() == [1, 1, 1]
-    losses, backward = [], []
+    seen, weighted = [], []
 
-    def counted(*arguments, **options):
-        terms = rate_distortion_loss(*arguments, **options)
-        losses.append((arguments[3], terms))
-        return terms
+    def noted(step, setup, batch):
+        out, terms = step(setup, batch)
+        seen.append((batch.rates, terms))
+        return out, terms
 
-    monkeypatch.setattr(training, "rate_distortion_loss", counted)
-    call = training.Fabric.backward
-    monkeypatch.setattr(
-        training.Fabric, "backward", lambda self, loss: (backward.append(loss.item()), call(self, loss))
+    wrap_step(noted, monkeypatch)
+    backward = training.Fabric.backward
+    monkeypatch.setattr(training.Fabric, "backward", lambda self, loss: weighted.append(loss) or backward(self, loss))
+    trained = quiet(
+        teaching(own_folder, tmp_path, lmbda=[0.001, 0.016], rate_balance=0.5, epochs=1, save_weights=False)
     )
-    trained = quiet(teaching(own_folder, tmp_path, lmbda=list(lambdas), rate_balance=0.5, epochs=1, save_weights=False))
-    for (lmbda, terms), loss in zip(losses, backward, strict=False):
-        weights = (lmbda / 0.004) ** -0.5
-        assert loss == pytest.approx((weights * terms["losses"]).mean().item(), rel=1e-5)
-    reported = trained.history[-1]["loss"]
-    assert reported == pytest.approx(sum(terms["loss"].item() for _, terms in losses[: len(backward)]) / len(backward))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        (dict(rate_balance=0.6), r"rate_balance: got 0\.6; it needs lambda: \[lowest, highest\]"),
-        (dict(warmup_steps=3, lr_scheduler="plateau"), "warmup_steps: got 3; only lr_scheduler: 'cosine' warms up"),
-        (dict(model="bls17", heads=2), "heads: bls17 has no such key, it is for model: cross_attention"),
-        (
-            dict(model="cross_attention", search_range=8),
-            "search_range: cross_attention has no such key, it is for model: parall",
-        ),
-        (dict(optimizer="sgd"), r"optimizer: got 'sgd'; accepted is adam \(with AMSGrad, as published\) or soap"),
-        (dict(ema_decay=1.0), r"ema_decay: got 1\.0; accepted is a number from 0"),
-    ],
-)
-def test_what_would_be_ignored_is_refused(changes, sentence, own_folder, tmp_path):
-    with pytest.raises(ndic.NDICError, match=sentence):
-        teaching(own_folder, tmp_path, **changes)
-
-
-def test_another_model_drops_the_keys_that_a_file_has_for_its_own():
-    """`--config teaching --set model=ndic_bls17`: the preset's keys of cross_attention do not stand in the way."""
-    assert "heads" not in ndic.load_config("teaching", model="ndic_bls17").model_fields_set
-    assert ndic.load_config("teaching", model="cross_attention").heads == ndic.load_config("teaching").heads == 4
+    assert len(seen) == len(weighted)
+    for (rates, terms), loss in zip(seen, weighted, strict=True):
+        weights = (0.001 * 16**rates / 0.004) ** -0.5
+        assert loss.item() == pytest.approx((weights * terms["losses"]).mean().item(), rel=1e-5)
+    assert trained.history[-1]["loss"] == pytest.approx(sum(terms["loss"].item() for _, terms in seen) / len(seen))
 
 
 def test_a_cosine_is_not_stretched(own_folder, tmp_path):
     config = teaching(own_folder, tmp_path, lr_scheduler="cosine", epochs=2)
     quiet(config)
     before = Outputs(config).state.read_bytes()
-    sentence = (
-        r"planned with epochs: 2, the configuration says 4; to train further, start another experiment_name from its"
-    )
-    with pytest.raises(ndic.NDICError, match=sentence):
+    with pytest.raises(ndic.NDICError, match="planned with epochs: 2, the configuration says 4; to train further"):
         quiet(teaching(own_folder, tmp_path, lr_scheduler="cosine", epochs=4))
     assert Outputs(config).state.read_bytes() == before
     plateau = dict(experiment_name="plateau", lr_scheduler="plateau")
@@ -199,17 +120,3 @@ def test_bf16_only_where_the_cpu_computes_it(able, precision, own_folder, tmp_pa
     assert ("1 × cpu in bf16" if used else "1 × cpu in float32") in "".join(lines)
     slow = "precision: this CPU has no bf16 arithmetic, float32 is several times faster here"
     assert (slow in lines) == (not able and precision == "bf16")
-
-
-def test_the_table_of_the_benchmark_shows_the_numbers_that_were_measured(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import optimizers
-
-    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    rows = optimizers.known(optimizers.TABLE)
-    assert f"{optimizers.BEGIN}\n{optimizers.table(rows)}\n{optimizers.END}" in page
-    seeds = {(row["model"], row["variant"]): [] for row in rows if row["group"] == "recipe"}
-    for row in rows:
-        if row["group"] == "recipe":
-            seeds[row["model"], row["variant"]].append(row["seed"])
-    assert seeds["bmshj18_factorized", "this one, a third of the steps"] == [0, 1, 2]

@@ -9,29 +9,20 @@ from ndic_core.training.output_paths import Outputs, experiment_name, identity
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("preset", "changes", "name"),
     [
-        ("cross_attention_MS-SSIM_lambda:3e-05", "cross_attention_MS-SSIM_lambda_3e-05"),  # Windows forbids colons
-        ("con", "_con"),
-        ("../../x", "_.._x"),
-        (" . ", "experiment"),
-        ("mine", "mine"),
+        # Windows forbids colons.
+        ("config", dict(experiment_name="attention_MS-SSIM_lambda:3e-05"), "attention_MS-SSIM_lambda_3e-05"),
+        ("config", dict(experiment_name="con"), "_con"),
+        ("config", dict(experiment_name="../../x"), "_.._x"),
+        ("config", dict(experiment_name=" . "), "experiment"),
+        ("teaching", dict(model="bls17", lmbda=0.001), "Street_bls17_MSE_lambda_0.001"),
+        ("teaching", dict(lmbda=[0.01, 0.1]), "Street_cross_attention_MSE_lambda_0.01-0.1"),
     ],
 )
-def test_names(given, name):
-    assert experiment_name(ndic.load_config("config", experiment_name=given)) == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [
-        (dict(model="bls17", lmbda=0.001), "Street_bls17_MSE_lambda_0.001"),
-        (dict(lmbda=[0.01, 0.1]), "Street_cross_attention_MSE_lambda_0.01-0.1"),
-        (dict(distortion_loss="MS-SSIM", lmbda=0.00200010001), "Street_cross_attention_MS-SSIM_lambda_0.00200010001"),
-    ],
-)
-def test_default_names_state_data_set_model_distortion_and_lambda(changes, name):
-    assert experiment_name(ndic.load_config("teaching", **changes)) == name
+def test_names(preset, changes, name):
+    """Legal on every file system; by default they state data set, model, distortion and lambda."""
+    assert experiment_name(ndic.load_config(preset, **changes)) == name
 
 
 def test_the_published_places():
@@ -62,12 +53,8 @@ def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
     assert ndic.load_config(outputs.settings) == config
     outputs.state.unlink()
     before = outputs.weights.read_bytes()
-    other = teaching(
-        own_folder, tmp_path, epochs=1, experiment_name="mine", lmbda=[0.01, 0.1], street={"baseline": 0.7}
-    )
-    sentence = (
-        r"mine\.config\.yaml belongs to .* \(lambda 0\.002 then, \[0\.01, 0\.1\] now\): choose another experiment_name"
-    )
+    other = config.model_copy(update={"lmbda": [0.01, 0.1]})
+    sentence = r"mine\.config\.yaml belongs to .* \(lambda 0\.002 then, \[0\.01, 0\.1\] now\): choose another"
     for use in (quiet, assess):
         with pytest.raises(ndic.NDICError, match=sentence):
             use(other)

@@ -31,13 +31,7 @@ def test_every_model_is_trained_for_both_metrics_in_an_order_that_works():
         assert {model for stage, model in recipe if stage == name} == set(ndic.MODELS)
         assert {item.config.distortion_loss for (stage, _), item in recipe.items() if stage == name} == {loss}
     names = list(map(str, recipe.values()))
-    assert names[:5] == [
-        "start/bmshj18_factorized",
-        "mse/bmshj18_factorized",
-        "mse/ndic_bls17",
-        "mse/parallax_attention",
-        "mse/cross_attention",
-    ]
+    assert names[0] == "start/bmshj18_factorized"
     assert names.index("start/bls17") == names.index("mse/bls17") - 1  # not before it is needed
     done = []
     for item in recipe.values():
@@ -49,12 +43,8 @@ def test_every_model_is_trained_for_both_metrics_in_an_order_that_works():
         else:
             assert not item.config.load_weight
     assert len({Outputs(item.config).weights for item in done}) == len(done)
-    lineage = recipe["ms-ssim", "cross_attention"].lineage
-    assert [str(stage) for stage in lineage] == [
-        "start/bmshj18_factorized",
-        "mse/cross_attention",
-        "ms-ssim/cross_attention",
-    ]
+    lineage = map(str, recipe["ms-ssim", "cross_attention"].lineage)
+    assert [*lineage] == ["start/bmshj18_factorized", "mse/cross_attention", "ms-ssim/cross_attention"]
     assert {recipe[stage, "cross_attention"].config.alpha for stage in ("mse", "ms-ssim")} == {0.1}
 
 
@@ -78,6 +68,8 @@ def test_a_recipe_of_ones_own(tmp_path):
     assert (config.seed, config.epochs) == (3, 2)
     assert config.experiment_name == "mine_second_Mixed_cross_attention_MSE_lambda_5e-05-0.01"
     assert recipe["second", "bls17"].start is recipe["first", "bls17"]
+    with pytest.raises(ndic.NDICError, match=r"mine\.yaml is a recipe of several trainings.*benchmarks/pretrain\.py"):
+        ndic.load_config(file)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +78,6 @@ def test_a_recipe_of_ones_own(tmp_path):
         ("lr: 0.1\n", "mine.yaml is no recipe: it has no stages; a single training is `ndic train --config"),
         ("stages: {a: {from: b}}\n", "stage a starts from b, which is no earlier stage"),
         ("stages: {a: {}}\norder: [bls18]\n", "there is no model bls18; the models are bls17"),
-        ("stages: {a: {}}\nmodels: {bls18: {}}\n", "there is no model bls18"),
         ("stages: {a: {epochs: 0}}\ntest: False\n", "mine.yaml, a/bls17: epochs: got 0; accepted is a whole number"),
         (
             "stages: {a: {models: [bls17]}, b: {from: a, models: [bmshj18]}}\norder: [bls17, bmshj18]\n",
@@ -95,7 +86,6 @@ def test_a_recipe_of_ones_own(tmp_path):
         ("stages: {a: {models: [bmshj18]}}\norder: [bls17]\n", "stage a trains bmshj18, which is not in order"),
         ("stages: {a: }\n", "stage a must hold lines of the form key: value"),
         ("stages: {a: {}}\norder: bls17\n", "order must be a list of models, and models hold keys for each"),
-        ("stages: {a: {}}\nmodels: {bls17: }\n", "order must be a list of models, and models hold keys for each"),
     ],
 )
 def test_what_is_no_recipe_is_said(lines, sentence, tmp_path):
@@ -103,11 +93,6 @@ def test_what_is_no_recipe_is_said(lines, sentence, tmp_path):
     file.write_text(lines)
     with pytest.raises(ndic.NDICError, match=sentence):
         load_recipe(file)
-
-
-def test_a_recipe_is_no_configuration():
-    with pytest.raises(ndic.NDICError, match=r"pretrain is a recipe of several trainings.*benchmarks/pretrain\.py"):
-        ndic.load_config("pretrain")
 
 
 def test_a_file_extends_another(tmp_path):
@@ -122,14 +107,16 @@ def test_a_file_extends_another(tmp_path):
     assert read_yaml(tmp_path / "below" / "b.yaml")["epochs"] == 3
 
 
-def test_what_cannot_be_extended_is_said(tmp_path):
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("extends: a.yaml", r"a.yaml extends itself, by way of .*a.yaml and .*b.yaml"),
+        ("extends: c.yaml", r"there is no configuration .*c.yaml"),
+        ("exclude: 'gone.txt'", r"there is no list file .*gone.txt"),
+    ],
+)
+def test_what_cannot_be_extended_is_said(lines, sentence, tmp_path):
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
-    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
-    with pytest.raises(ndic.NDICError, match=r"a.yaml extends itself, by way of .*a.yaml and .*b.yaml"):
-        ndic.load_config(tmp_path / "a.yaml")
-    (tmp_path / "b.yaml").write_text("extends: c.yaml\n")
-    with pytest.raises(ndic.NDICError, match=r"there is no configuration .*c.yaml"):
-        ndic.load_config(tmp_path / "a.yaml")
-    (tmp_path / "c.yaml").write_text("exclude: 'gone.txt'\n")
-    with pytest.raises(ndic.NDICError, match=r"there is no list file .*gone.txt"):
+    (tmp_path / "b.yaml").write_text(lines)
+    with pytest.raises(ndic.NDICError, match=sentence):
         ndic.load_config(tmp_path / "a.yaml")

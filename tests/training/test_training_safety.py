@@ -113,14 +113,6 @@ def test_two_runs_of_one_experiment_do_not_mix(own_folder, tmp_path):
     assert not stale.exists()
 
 
-def test_a_state_whose_weights_are_gone(own_folder, tmp_path):
-    config = teaching(own_folder, tmp_path, epochs=1)
-    quiet(config)
-    Outputs(config).weights.unlink()
-    with pytest.raises(ndic.NDICError, match="is missing, though"):
-        quiet(config)
-
-
 def test_a_launcher_passing_a_signal_on_does_not_end_the_run_at_once(own_folder, tmp_path, monkeypatch):
     config = teaching(own_folder, tmp_path)
 
