@@ -23,7 +23,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def rows(name, real_images):
-    return curve(name, real_images[:4])
+    return curve(name, real_images)
 
 
 def test_decoding_restores(name, real_images):
