@@ -5,8 +5,10 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from conftest import SHARED
 from PIL import Image
 
+from ndic_core.data.street import Street
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.classical_codecs import CODECS, available, curve, decode, encode
 from ndic_core.metrics import psnr
@@ -23,7 +25,8 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def rows(name, real_images):
-    return curve(name, real_images[:4])
+    """The ladders are for street scenes: KITTI's, or generated ones without the reference data."""
+    return curve(name, real_images[:4] if SHARED.is_dir() else [Street().pair(i).x for i in (0, 3, 6, 9)])
 
 
 def test_decoding_restores(name, real_images):
@@ -57,7 +60,7 @@ def test_default_ladder_is_monotone_and_covers_the_rates(name, rows):
         assert len(set(values)) == len(values), key
     assert [row["quality"] for row in rows] == list(CODECS[name].qualities)
     assert rows[0]["bpp"] < (0.12 if name == "JPEG 2000" else 0.4)
-    assert 0.8 < rows[-1]["bpp"] < 4  # photographs without the reference data are smoother than its streets
+    assert 1.2 < rows[-1]["bpp"] < 4
 
 
 def test_a_row_is_the_average_over_images_of_whole_files(name, real_images):
