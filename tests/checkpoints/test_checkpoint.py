@@ -199,7 +199,7 @@ def test_a_small_published_file_cannot_either(tmp_path):
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_mutated_published_files(legacy, places, tmp_path_factory):
     """A published file with some bytes changed loads, or is refused in one sentence."""

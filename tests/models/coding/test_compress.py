@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from fractions import Fraction
 
 import pytest
 import torch
@@ -124,23 +125,41 @@ def test_scale_indexes_do_not_depend_on_threads_or_order(two_threads):
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e12])
 def test_integer_path_never_leaves_exact_integers(scale):
-    """Whatever the weights, no sum of the largest activations that there can be exceeds float64's integers."""
     model = lively("bmshj18", num_filters=8)
     with torch.no_grad():
         for parameter in model.prior_x.hyper_synthesis.parameters():
             parameter.mul_(scale)
-    for layer in model.prior_x.hyper_synthesis[::2]:
-        step = _integer_deconv(layer, FRACTION_BITS)
-        weight, bias, rescale = (inspect.getclosurevars(step).nonlocals[key] for key in ("weight", "bias", "rescale"))
-        assert torch.equal(weight, weight.round())
-        assert torch.equal(bias, bias.round())
-        assert math.frexp(rescale)[0] == 0.5  # a power of two
-        assert int(weight.abs().sum((0, 2, 3)).max()) * 2**26 + int(bias.abs().max()) < 2**53
-        assert (
-            step(torch.full((1, 8, 3, 3), 2.0**26, dtype=torch.float64)).abs().max() <= 2**26
-        )  # the bound for the next layer
+    for layer in model.prior_x.hyper_synthesis:
+        if isinstance(layer, torch.nn.ReLU):
+            continue
+        for sign in (1, -1):  # the largest activations there can be, with the signs that make sums largest
+            values = sign * 2.0**26 * layer.weight.detach().double().flip(2, 3).sign()[:, :1].movedim(1, 0)
+            assert_exact(layer, values)
+            assert_exact(layer, torch.full_like(values, sign * 2.0**26))
     x = torch.rand(3, 64, 64)
     assert torch.equal(ndic.decode(model, ndic.encode(model, x)), senders_reconstruction(model, x, x))
+
+
+def assert_exact(layer, values):
+    """One integer layer at some outputs, against Python's integers."""
+    step = _integer_deconv(layer, FRACTION_BITS)
+    weight, bias, rescale = (inspect.getclosurevars(step).nonlocals[key] for key in ("weight", "bias", "rescale"))
+    assert torch.equal(weight, weight.round())
+    assert torch.equal(bias, bias.round())
+    out = step(values)
+    rows, columns = out.shape[-2:]
+    for channel, row, column in ((0, 0, 0), (1, rows // 2, columns // 2), (7, rows - 1, columns - 1)):
+        total = int(bias[channel])
+        for i in range(values.shape[2]):
+            for j in range(values.shape[3]):
+                a = row + layer.padding[0] - i * layer.stride[0]
+                b = column + layer.padding[1] - j * layer.stride[1]
+                if 0 <= a < weight.shape[2] and 0 <= b < weight.shape[3]:
+                    taps = zip(values[0, :, i, j].tolist(), weight[:, channel, a, b].tolist(), strict=True)
+                    total += sum(int(value) * int(tap) for value, tap in taps)
+        assert abs(total) < 2**53
+        exact = math.floor(Fraction(total) * Fraction(rescale) + Fraction(1, 2))
+        assert out[0, channel, row, column] == max(-(2**26), min(2**26, exact))
 
 
 @pytest.mark.parametrize("name", ["ndic_bmshj18", "cross_attention", "parallax_attention"])
@@ -157,6 +176,17 @@ def fused_step(model, x):
     optimizer.step()
 
 
+def data_edit(model, _):
+    model.prior_x.biases[0].data.mul_(1.05)
+
+
+def gradient_step(model, x):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    out = model(x[None])
+    (out["x_hat"].square().mean() - out["likelihoods"]["x"].log2().mean()).backward()
+    optimizer.step()
+
+
 def loading(model, _):
     model.load_state_dict(lively("bls17", seed=1).state_dict())
 
@@ -165,7 +195,7 @@ def replacement(model, _):
     model.prior_x.biases[0].data = 1.05 * model.prior_x.biases[0]
 
 
-@pytest.mark.parametrize("change", [fused_step, loading, replacement])
+@pytest.mark.parametrize("change", [gradient_step, fused_step, data_edit, loading, replacement])
 def test_changed_weights_are_noticed(change):
     """No stale tables: weights that changed since the last stream, in whatever way, make other streams."""
     model = lively("bls17")
