@@ -163,7 +163,7 @@ def write_image(image: "Tensor", path: str | os.PathLike) -> None:
 
 
 def image_format(path: str | os.PathLike) -> str:
-    """Pillow's name of the format that a file's extension stands for; raises `NDICError` if there is none."""
+    """Pillow's name of the format of a file extension; raises `NDICError` if there is none."""
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise NDICError(f"{path}: images cannot be saved as {ending or 'a file without extension'}; use .png")

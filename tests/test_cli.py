@@ -211,8 +211,8 @@ def test_demo_writes_table_and_picture(ndic_command):
     for row in rows.values():
         assert row[-1] == "yes"
         assert float(row[2]) == pytest.approx(8 * int(row[1]) / (128 * 256), abs=1e-4)
-    picture = np.asarray(Image.open("demo.png").convert("RGB"))
-    assert picture.std() > 50  # not an empty canvas
+    image = np.asarray(Image.open("demo.png").convert("RGB"))
+    assert image.std() > 50  # not an empty canvas
     assert refused(ndic_command("demo", "no/demo.png"), "no/demo.png cannot be written: there is no folder no")
 
 

@@ -72,7 +72,7 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
 
 @torch.no_grad()
 def from_parts(model: NDIC, latent: Tensor | None, w: Tensor | None) -> Tensor:
-    """The reconstruction of x from a latent and common information; None stands for zeros.
+    """The reconstruction of x from a latent and common information; None means zeros.
 
     Args:
         model: `ndic_bls17` or `ndic_bmshj18`, whose synthesis has no other input.

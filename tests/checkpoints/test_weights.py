@@ -85,12 +85,12 @@ def test_the_right_y_is_worth_something(name, metric, scenes):
     model = ndic.load_pretrained(name, metric)
     for scene, other in zip(scenes, scenes[1:] + scenes[:1], strict=True):
         stream = ndic.encode(model, scene.x)
-        right, swapped, absent = (
+        matching, mismatched, none = (
             quality(scene.x, ndic.decode(model, stream, y), metric)
             for y in (scene.y, other.y, torch.full_like(scene.y, 0.5))
         )
-        assert right > swapped
-        assert right > absent
+        assert matching > mismatched
+        assert matching > none
 
 
 @pytest.mark.parametrize("metric", METRICS)

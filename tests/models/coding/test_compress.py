@@ -273,10 +273,10 @@ def test_coding_leaves_modes_and_gradients_alone():
     model = lively("ndic_bls17").train()
     model.analysis_x.eval()  # a part held fixed in training
     x, y = torch.rand(2, 3, 32, 32)
-    picture = ndic.decode(model, ndic.encode(model, x), y)
+    image = ndic.decode(model, ndic.encode(model, x), y)
     assert model.training
     assert not model.analysis_x.gdn1.training
-    (torch.ones(1, requires_grad=True) * picture).sum().backward()  # an ordinary tensor to compute with
+    (torch.ones(1, requires_grad=True) * image).sum().backward()  # an ordinary tensor to compute with
 
 
 def test_fingerprint_covers_what_the_stream_depends_on():
