@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.evaluate import averages, evaluate
+from ndic_core.io import expand_path
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.factory import build_model
@@ -190,7 +191,9 @@ def table(rows: Sequence[Mapping]) -> str:
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
     add_data_options(parser, TABLE)
-    parser.add_argument("--out", type=Path, default=Path("outputs/ablations"), help="for the first stage's weights")
+    parser.add_argument(
+        "--out", type=expand_path, default=Path("outputs/ablations"), help="for the first stage's weights"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     start = first_stage(args)

@@ -3,8 +3,6 @@
 python benchmarks/alignment.py outputs/weight/A.safetensors outputs/weight/B.safetensors
 """
 
-from pathlib import Path
-
 import torch
 from runs import option_parser
 
@@ -14,11 +12,14 @@ from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment
+from ndic_core.io import expand_path
 
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("weights", nargs="+", type=Path, help="checkpoints of cross_attention or parallax_attention")
+    parser.add_argument(
+        "weights", nargs="+", type=expand_path, help="checkpoints of cross_attention or parallax_attention"
+    )
     parser.add_argument("--scenes", type=int, default=50, help="of the street's test split")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

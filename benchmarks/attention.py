@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.evaluation.tables import write_table
+from ndic_core.io import expand_path
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="timed runs per process, after one that is not")
     parser.add_argument("--rounds", type=int, default=3, help="processes per measurement; medians are shown")
     parser.add_argument("--together", action="store_true", help="all in one process, as always on a GPU")
-    parser.add_argument("--out", type=Path, help="CSV file to write")
+    parser.add_argument("--out", type=expand_path, help="CSV file to write")
     parser.add_argument("--one", nargs=2, metavar=("KIND", "TASK"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

@@ -27,7 +27,7 @@ from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.common_information import from_parts, loss_terms, noise_capacity, sent_latent
 from ndic_core.evaluation.evaluate import averages, evaluate
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import make_folder
+from ndic_core.io import expand_path, make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec
 from ndic_core.training.train import train
@@ -94,8 +94,8 @@ def measure(model: Codec, config: Config) -> dict:
 
 def main() -> None:
     parser = option_parser(__doc__, threads=1)
-    parser.add_argument("--out", type=Path, default=Path("outputs/common_information"), help="for weights")
-    parser.add_argument("--table", type=Path, help="CSV file; see above")
+    parser.add_argument("--out", type=expand_path, default=Path("outputs/common_information"), help="for weights")
+    parser.add_argument("--table", type=expand_path, help="CSV file; see above")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 64 steps each")
     args = parser.parse_args()

@@ -25,7 +25,7 @@ from runs import RESULTS, option_parser, validated
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import expand_path, make_folder, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state
@@ -156,12 +156,12 @@ def trainings(report: Mapping) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("folder", type=Path, help="what gpu_plan.py wrote")
+    parser.add_argument("folder", type=expand_path, help="what gpu_plan.py wrote")
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
-    parser.add_argument("--outputs", default="outputs", help="--out of pretrain.py")
+    parser.add_argument("--outputs", type=expand_path, default="outputs", help="--out of pretrain.py")
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="for tables and figures")
+    parser.add_argument("--results", type=expand_path, default=RESULTS, help="for tables and figures")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     paths = {"dataset_path": args.data, "native_path": args.native, "save_output_path": args.outputs}

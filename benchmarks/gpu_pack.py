@@ -27,7 +27,7 @@ from runs import option_parser
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder
+from ndic_core.io import expand_path, make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, move_state
@@ -125,10 +125,14 @@ def project_size() -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = option_parser(__doc__, threads=None)
-    parser.add_argument("folder", type=Path, help="for the pack; replaces an earlier one")
-    parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
-    parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="--out of pretrain.py")
+    parser.add_argument("folder", type=expand_path, help="for the pack; replaces an earlier one")
+    parser.add_argument(
+        "--data", type=expand_path, default=Path("data/kitti_train"), help="as the recipe's dataset_path"
+    )
+    parser.add_argument(
+        "--native", type=expand_path, default=Path("data/kitti_train_native"), help="as its native_path"
+    )
+    parser.add_argument("--outputs", type=expand_path, default=Path("outputs"), help="--out of pretrain.py")
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--no-wheels", action="store_true", help="keep the wheels of an earlier pack")
     args = parser.parse_args(arguments)

@@ -38,7 +38,7 @@ from runs import option_parser
 from ndic_core.catalogue import MODELS
 from ndic_core.config import load_config
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import expand_path, make_folder, write_whole
 from ndic_core.training.devices import device_name
 
 BENCHMARKS = Path(__file__).parent
@@ -130,8 +130,8 @@ def collect(measured: Path, logs: Path, out: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = option_parser(__doc__, threads=None)
     parser.add_argument("--minutes", type=float, default=8, help="for everything")
-    parser.add_argument("--pack", type=Path, required=True, help="the folder that gpu_pack.py made")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the output")
+    parser.add_argument("--pack", type=expand_path, required=True, help="the folder that gpu_pack.py made")
+    parser.add_argument("--out", type=expand_path, required=True, help="folder for the output")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--at-once", type=int, help="trainings side by side; by default half the CPU cores")

@@ -21,7 +21,7 @@ from runs import option_parser
 from ndic_core.config_file import parse_changes
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import format_table
-from ndic_core.io import make_folder
+from ndic_core.io import expand_path, make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, read_state
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--data", help="the pairs' folder, in place of the recipe's dataset_path")
     parser.add_argument("--native", help="the folder of pairs at the camera's resolution, in place of native_path")
-    parser.add_argument("--out", default="outputs", help="for states, weights and the log")
+    parser.add_argument("--out", type=expand_path, default="outputs", help="for states, weights and the log")
     parser.add_argument("--minutes", type=float, default=math.inf, help="time limit")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="keys to set differently")
     parser.add_argument("--only", nargs="+", metavar="STAGE/MODEL", help="these trainings and no others")

@@ -35,7 +35,7 @@ from ndic_core.evaluation.bd_rate import BDRateError, bd_rate
 from ndic_core.evaluation.evaluate import SIDE_INFO, curve
 from ndic_core.evaluation.published_points import POINTS as PUBLISHED
 from ndic_core.evaluation.tables import read_table, write_table
-from ndic_core.io import shipped_weights, write_whole
+from ndic_core.io import expand_path, shipped_weights, write_whole
 from ndic_core.plots.panels import rate_distortion
 
 BENCHMARKS = Path(__file__).parent
@@ -239,7 +239,7 @@ def draw(rows: list[dict], metric: str, out: Path) -> None:
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("data", type=Path, help="folder that holds kitti2015_test/ and kitti_sequence/")
+    parser.add_argument("data", type=expand_path, help="folder that holds kitti2015_test/ and kitti_sequence/")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="*", choices=[*MODELS, "classical"], help="all where left out")
     args = parser.parse_args()

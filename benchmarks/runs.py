@@ -11,7 +11,7 @@ from readme import known
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import make_folder
+from ndic_core.io import expand_path, make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe
@@ -31,9 +31,15 @@ def option_parser(description: str, threads: int | None = 2) -> argparse.Argumen
 
 def add_data_options(parser: argparse.ArgumentParser, table: Path) -> None:
     """The options of a benchmark that trains on the recipe's pairs and writes a table."""
-    parser.add_argument("--data", type=Path, default=Path("data/kitti_train"), help="as the recipe's dataset_path")
-    parser.add_argument("--native", type=Path, default=Path("data/kitti_train_native"), help="as its native_path")
-    parser.add_argument("--table", type=Path, default=table, help="CSV file; lines that it has are not measured again")
+    parser.add_argument(
+        "--data", type=expand_path, default=Path("data/kitti_train"), help="as the recipe's dataset_path"
+    )
+    parser.add_argument(
+        "--native", type=expand_path, default=Path("data/kitti_train_native"), help="as its native_path"
+    )
+    parser.add_argument(
+        "--table", type=expand_path, default=table, help="CSV file; lines that it has are not measured again"
+    )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ndic_core.catalogue import METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import weights_file
+from ndic_core.io import expand_path, weights_file
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import read_state
@@ -68,7 +68,7 @@ def ship(name: str, metric: str, folder: Path, note: str = "") -> Path:
 
 def main() -> None:
     parser = option_parser(__doc__, threads=None)
-    parser.add_argument("outputs", type=Path, help="`save_output_path` of the trainings")
+    parser.add_argument("outputs", type=expand_path, help="`save_output_path` of the trainings")
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what the weights are trained for")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--note", default="", help="what else a reader of the card must know of the training")

@@ -13,7 +13,6 @@ import os
 import time
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
 from runs import option_parser, street_config
@@ -21,6 +20,7 @@ from runs import option_parser, street_config
 from ndic_core.catalogue import MODELS
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
+from ndic_core.io import expand_path
 from ndic_core.training.throughput import throughput, throughput_table
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--seconds", type=float, default=5, help="per setting")
     parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which no further setting starts")
-    parser.add_argument("--out", type=Path, help="CSV file to write")
+    parser.add_argument("--out", type=expand_path, help="CSV file to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     processes, first = int(os.environ.get("WORLD_SIZE", 1)), os.environ.get("RANK", "0") == "0"  # from torchrun

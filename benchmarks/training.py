@@ -28,6 +28,7 @@ from ndic_core.catalogue import MODELS
 from ndic_core.config import Config, load_config
 from ndic_core.data.street import Street
 from ndic_core.evaluation.tables import write_table
+from ndic_core.io import expand_path
 from ndic_core.metrics import ms_ssim, psnr
 from ndic_core.models import aligned, baselines, codec, ndic
 from ndic_core.models._compressai import GDN as PlainGDN
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="per loop and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=80, help="files to train on")
-    parser.add_argument("--out", type=Path, help="CSV file to write")
+    parser.add_argument("--out", type=expand_path, help="CSV file to write")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     changes = {"train_batch_size": args.batch} if args.batch else {}

@@ -14,7 +14,6 @@ import re
 import time
 from collections import Counter
 from io import BytesIO
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -26,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ndic_core.catalogue import MODELS
 from ndic_core.config import Config
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import expand_path, make_folder, write_whole
 from ndic_core.training.devices import launch
 from ndic_core.training.setup import Setup, set_up
 from ndic_core.training.train import train_step
@@ -157,7 +156,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=64)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bf16"])
-    parser.add_argument("--out", type=Path, default=RESULTS, help="for the table and figure")
+    parser.add_argument("--out", type=expand_path, default=RESULTS, help="for the table and figure")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     make_folder(args.out)

@@ -3,17 +3,28 @@
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, Strict, ValidationError, model_validator
 
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS, ModelOptions, model_info, option
 from ndic_core.config_file import read_yaml
 from ndic_core.errors import NDICError, explain
+from ndic_core.io import expand_path
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 
+
+def _expanded(path: object) -> object:
+    if not isinstance(path, (str, os.PathLike)) or not path:
+        return path  # refused, or empty
+    text, expanded = os.fspath(path), expand_path(path)
+    return text if expanded == Path(text) else os.fspath(expanded)
+
+
 _MODEL_OPTIONS = tuple(dict.fromkeys(info.options for info in CATALOGUE.values() if info.options.own_fields()))
+PathText = Annotated[str, BeforeValidator(_expanded)]
 Side = Annotated[int, Field(ge=16)]
 BOOLEAN, PATH = "true or false", "a path in quotes"  # accepted values
 COUNT = partial(option, accepts="a whole number of at least 1", ge=1)
@@ -33,7 +44,7 @@ class Config(*_MODEL_OPTIONS):
 
     # Dataset
     dataset_name: Literal[DATASETS] = option("KITTI_Stereo", _one_of(DATASETS), "The data set.")
-    dataset_path: str | Annotated[list[str], Field(min_length=2, max_length=2)] = option(
+    dataset_path: PathText | Annotated[list[PathText], Field(min_length=2, max_length=2)] = option(
         ".",
         "a path in quotes, or for Folder two of them: [left, right]",
         "The folder of the data set. `Street` needs none; `Folder` also takes two: `[left, right]`.",
@@ -53,7 +64,7 @@ class Config(*_MODEL_OPTIONS):
         "Whether training starts with the weights of `weight_path`: the model's own, or those of a simpler model with "
         "as many filters.",
     )
-    weight_path: str = option(
+    weight_path: PathText = option(
         "./pretrained_weights/model.pt",
         PATH,
         "The checkpoint that `load_weight` loads; with `train: False` the one that is tested.",
@@ -75,7 +86,7 @@ class Config(*_MODEL_OPTIONS):
 
     # Weights and results
     save_weights: bool = option(True, BOOLEAN, "Whether the best weights are saved.")
-    save_output_path: str = option("./outputs", PATH, "The folder of all weights, results and logs.")
+    save_output_path: PathText = option("./outputs", PATH, "The folder of all weights, results and logs.")
     experiment_name: str = option(
         "cross_attention_MS-SSIM_lambda:3e-05",
         "a name of 1 to 120 characters",
@@ -116,7 +127,7 @@ class Config(*_MODEL_OPTIONS):
         "Of `Mixed`: names of real pairs that are not used in training; in a file also the name of a list file beside "
         "it.",
     )
-    native_path: str = option(
+    native_path: PathText = option(
         "",
         "a path in quotes: some of the pairs at the camera's resolution",
         "Of `Mixed`: a folder with some of the pairs at the resolution of the camera.",

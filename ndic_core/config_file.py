@@ -8,6 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML, YAMLError
 
 from ndic_core.errors import NDICError
+from ndic_core.io import expand_path, read_text
 
 
 def presets() -> dict[str, Path]:
@@ -30,36 +31,26 @@ def read_yaml(path: str | os.PathLike) -> dict:
         NDICError: a file is missing, no YAML, or extends itself.
     """
     known, content, seen = presets(), {}, []
-    file = known.get(str(path), Path(path))
+    file = known.get(str(path)) or expand_path(path)
     while file not in seen:
         seen.append(file)
         found = _yaml(file, ", ".join(known))
         if isinstance(found.get("exclude"), str):
-            lines = _text(file.parent / found["exclude"], "list file").splitlines()
+            list_file = file.parent / expand_path(found["exclude"])
+            lines = read_text(list_file, f"there is no list file {list_file}").splitlines()
             names = (line.partition("#")[0].strip() for line in lines)
             found["exclude"] = [name for name in names if name]
         content = found | content
         extended = content.pop("extends", None)
         if extended is None:
             return content
-        file = known.get(str(extended), file.parent / str(extended))
+        file = known.get(str(extended)) or file.parent / expand_path(str(extended))
     raise NDICError(f"{path} extends itself, by way of {' and '.join(map(str, seen))}: let one of them extend nothing")
-
-
-def _text(file: Path, what: str, hint: str = "") -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NDICError(f"there is no {what} {file}{hint}") from None
-    except UnicodeDecodeError as error:
-        raise NDICError(f"{file} is not valid YAML: {error.reason}") from error
-    except OSError as error:
-        raise NDICError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _yaml(file: Path, known: str) -> dict:
     """One file as it is."""
-    text = _text(file, "configuration", f": give a file, or one of the presets {known}")
+    text = read_text(file, f"there is no configuration {file}: give a file, or one of the presets {known}")
     try:
         content = YAML(typ="safe", pure=True).load(text)  # YAML 1.2: 3e-05 is a number
     except (YAMLError, ValueError, RecursionError) as error:

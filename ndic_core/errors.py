@@ -1,6 +1,7 @@
 """The error that this package raises on bad input, and pydantic's findings as one sentence."""
 
 import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,18 @@ class NDICError(Exception):
     Every error that a user can provoke (a missing file, a truncated stream, the wrong model, an image of a
     wrong size, a wrong key in a YAML file) is raised as this class or a subclass of it.
     """
+
+
+def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> str:
+    """Items of a message in their order: the first `limit`, and the number of the others.
+
+    Example:
+        >>> listing(range(14))
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more'
+    """
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return separator.join(texts[:limit]) + more
 
 
 def explain(error: "ValidationError", schema: "type[BaseModel]") -> str:

@@ -1,6 +1,8 @@
-"""Reading and writing of files: image decoding and encoding, atomic writes, the location of shipped weights."""
+"""Reading and writing of files: paths, text, image decoding and encoding, atomic writes, shipped weights."""
 
+import codecs
 import os
+import re
 import tempfile
 import threading
 import warnings
@@ -23,6 +25,71 @@ if TYPE_CHECKING:
 _FORMATS = {f".{kind.lower()}": kind for kind in ("PNG", "BMP", "PPM", "TIFF", "WEBP", "JPEG")}
 _FORMATS |= {".tif": "TIFF", ".jpg": "JPEG"}
 _WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them for all threads
+_BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+def expand_path(path: str | os.PathLike) -> Path:
+    """A path that a user wrote, with `~`, `~user`, `$NAME` and `${NAME}` replaced.
+
+    Every path from a command line, a configuration, an environment variable or a public function passes through it
+    once; names that were found in a folder do not. A path with a `$` that exists as it is written is left as it is.
+
+    Raises:
+        NDICError: an environment variable is not set, or the path contains a NUL character.
+
+    Example:
+        >>> os.environ["NDIC_EXAMPLE"] = "data"
+        >>> expand_path("$NDIC_EXAMPLE/left").as_posix()
+        'data/left'
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise NDICError(f"{text!r} cannot be a path: it contains a NUL character")
+    home = Path(os.path.expanduser(text))
+    if "$" not in text or os.path.lexists(home):
+        return home
+    for name in (name.strip("{}") for name in re.findall(r"\$(\w+|\{[^}]*\})", text)):
+        if name not in os.environ:  # `os.path.expandvars` leaves it
+            raise NDICError(f"{text}: the environment variable {name} is not set: set it, or write the whole path")
+    return Path(os.path.expandvars(home))
+
+
+def read_text(path: str | os.PathLike, missing: str | None = None) -> str:
+    """The content of a text file that people edit: YAML, CSV, lists.
+
+    UTF-8 is read with or without a byte-order mark, UTF-16 and UTF-32 with one. Line ends become `\\n`.
+
+    Args:
+        path: of the file, as it is (see `expand_path`).
+        missing: the message where there is no file; None for that of all other reasons.
+
+    Raises:
+        NDICError: the file cannot be read or has another encoding: one sentence with the remedy.
+    """
+    if missing is not None and not os.path.lexists(path):
+        raise NDICError(missing)
+    content = read_bytes(path)
+    mark, encoding = next(
+        ((mark, name) for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), (b"", "utf-8")
+    )
+    content = content.removeprefix(mark)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if mark:
+            raise NDICError(f"{path} begins as {encoding.upper()} but is damaged: save it as UTF-8 text") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x} in line {line}, perhaps Latin-1 or Windows-1252"
+        raise NDICError(f"{path} is not UTF-8 text ({found}): save it as UTF-8") from error
+    if "\0" in text:
+        raise NDICError(f"{path} is not UTF-8 text (NUL characters, perhaps UTF-16 or no text): save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

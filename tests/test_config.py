@@ -123,5 +123,15 @@ def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ndic.NDICError, match="cannot be read"):
         ndic.load_config(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ndic.NDICError, match="not valid YAML"):
+    with pytest.raises(ndic.NDICError, match="damaged: save it as UTF-8"):
         ndic.load_config(tmp_path / "binary.yaml")
+
+
+def test_paths_are_expanded(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE", "DATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    config = ndic.load_config(
+        "config", dataset_name="Folder", dataset_path=["~/left", "$DATA/right"], save_output_path="${DATA}/out"
+    )
+    assert config.dataset_path == [str(tmp_path / "left"), str(tmp_path / "right")]
+    assert config.save_output_path == str(tmp_path / "out")

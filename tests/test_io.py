@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ndic_core import NDICError
-from ndic_core.io import decode_image, image_size, read_image, write_image, write_whole
+from ndic_core.io import decode_image, expand_path, image_size, read_image, read_text, write_image, write_whole
 
 
 def test_png_round_trip_is_exact(tmp_path):
@@ -111,3 +111,44 @@ def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(NDICError, match="it is not an ordinary file"):
             write_whole(path, b"new")
+
+
+@pytest.mark.parametrize("written", ["~/a.png", "$PLACE/a.png", "${PLACE}/a.png", "~/$EMPTY/a.png"])
+def test_home_and_environment_variables_are_expanded(written, tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE", "PLACE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("EMPTY", "")
+    assert expand_path(written) == tmp_path / "a.png"
+
+
+def test_a_dollar_in_an_existing_name_stays_and_an_unknown_variable_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "$PLACE").mkdir()
+    monkeypatch.setenv("PLACE", "elsewhere")
+    assert expand_path(tmp_path / "$PLACE") == tmp_path / "$PLACE"
+    monkeypatch.delenv("PLACE")
+    with pytest.raises(NDICError, match="the environment variable PLACE is not set"):
+        expand_path("$PLACE/a.png")
+    with pytest.raises(NDICError, match="NUL character"):
+        expand_path("a\0b")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_is_read_with_any_byte_order_mark(encoding, tmp_path):
+    (tmp_path / "a.csv").write_bytes("Straße,1\r\nc,2\r\n".encode(encoding))
+    assert read_text(tmp_path / "a.csv") == "Straße,1\nc,2\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\nStraße".encode("latin-1"), r"byte 0xdf in line 2, perhaps Latin-1 or Windows-1252\): save it as UTF-8"),
+        ("name".encode("utf-16-le"), r"NUL characters, perhaps UTF-16 or no text\): save it as UTF-8"),
+        ("name".encode("utf-16")[:-1], "begins as UTF-16-LE but is damaged"),
+    ],
+)
+def test_text_of_another_encoding_is_refused_in_one_line(content, message, tmp_path):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(NDICError, match=message) as error:
+        read_text(tmp_path / "a.csv")
+    assert "a.csv" in str(error.value)
+    assert "\n" not in str(error.value)

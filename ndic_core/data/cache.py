@@ -22,12 +22,13 @@ from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import expand_path, make_folder, write_whole
 
 
 def cache_folder() -> Path:
     """The folder of the cache files; it need not exist yet."""
-    return Path(os.environ.get("NDIC_CACHE") or user_cache_dir("ndic"))
+    chosen = os.environ.get("NDIC_CACHE")
+    return expand_path(chosen) if chosen else Path(user_cache_dir("ndic"))
 
 
 def cached_arrays(
