@@ -14,11 +14,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.common import need_space
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 
 
 def contents(archive: Path) -> list[str]:
-    """Names of the files in a zip archive, after a validation of every entry.
+    """Names of the files in a zip archive, backslashes as slashes, after a validation of every entry.
 
     Raises:
         NDICError: the file is not a zip archive or is truncated; or an entry has a path outside the target folder, is a
@@ -26,12 +26,12 @@ def contents(archive: Path) -> list[str]:
     """
     with _opened(archive) as file:
         entries = file.infolist()
-    count = Counter(entry.filename for entry in entries)
-    bad = {entry.filename: reason for entry in entries if (reason := _objection(entry, count[entry.filename]))}
+    count = Counter(map(_name, entries))
+    bad = {entry.filename: reason for entry in entries if (reason := _objection(entry, count[_name(entry)]))}
     if bad:
-        named = ", ".join(f"{name!r} {reason}" for name, reason in bad.items())
+        named = listing(f"{name[:200]!r} {reason}" for name, reason in bad.items())
         raise NDICError(f"{archive} is refused, nothing was written: {named}; download it from the official site")
-    return [entry.filename for entry in entries if not entry.is_dir()]
+    return [name for name in map(_name, entries) if not name.endswith("/")]
 
 
 def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
@@ -40,7 +40,7 @@ def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
     Each file is written under a temporary name and renamed after its checksum is verified.
 
     Args:
-        jobs: archives that `contents` accepts, each with its files to extract: name in the archive to path below `out`.
+        jobs: archives that `contents` accepts, each with its files to extract: name by `contents` to path below `out`.
         out: the folder to extract to.
 
     Returns:
@@ -53,7 +53,7 @@ def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
     todo, needed = [], 0
     for archive, wanted in jobs:
         with _opened(archive) as file:
-            entries = {entry.filename: entry for entry in file.infolist()}
+            entries = {_name(entry): entry for entry in file.infolist()}
         for name, target in wanted.items():
             todo.append((archive, entries[name], out / target))
             needed += 0 if _has_size(out / target, entries[name]) else entries[name].file_size
@@ -72,7 +72,7 @@ def extract(jobs: list[tuple[Path, dict[str, str]]], out: Path) -> int:
                             damaged.append(f"{entry.filename} in {archive}")
                     bar.update(entry.file_size)
     if damaged:
-        raise NDICError(f"damaged: {', '.join(damaged)}; download that archive again, then run the same command again")
+        raise NDICError(f"damaged: {listing(damaged)}; download that archive again, then run the same command again")
     return written
 
 
@@ -86,6 +86,11 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise NDICError(f"{archive} is not a zip archive or is truncated: download it again") from error
     with file:
         yield file
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """The name of an entry; some programs on Windows write backslashes."""
+    return entry.filename.replace("\\", "/")
 
 
 def _objection(entry: zipfile.ZipInfo, count: int) -> str | None:

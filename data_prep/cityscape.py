@@ -11,7 +11,7 @@ import typer
 
 from data_prep.archives import contents, extract
 from data_prep.check import cityscape_report, print_report
-from data_prep.common import new_app, run, stoppable
+from data_prep.common import new_app, path, run, stoppable
 from ndic_core.data import cityscape
 from ndic_core.errors import NDICError
 
@@ -24,7 +24,7 @@ Cityscapes is free for research, but requires a login, so this command cannot do
 
 _SPLITS = "|".join(cityscape.PAIRS)
 _SIDES = "|".join(cityscape.SIDES)
-_IMAGE = re.compile(rf"(?:.*/)?({_SIDES})/({_SPLITS})/([\w-]+)/([\w-]+_\1\.png)")
+_IMAGE = re.compile(rf"(?:.*/)?({_SIDES})/({_SPLITS})/([\w-]+)/([\w-]+_\1)\.(?i:png)")
 
 app = new_app()
 
@@ -32,8 +32,10 @@ app = new_app()
 @app.command(epilog="Without archives: instructions to download them.")
 @stoppable
 def prepare(
-    archives: Annotated[list[Path] | None, typer.Argument(help="The archives of left and right images.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to create or to complete.")] = None,
+    archives: Annotated[
+        list[Path] | None, typer.Argument(help="The archives of left and right images.", **path("ARCHIVES"))
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to create or to complete.", **path())] = None,
 ):
     """Extract Cityscapes' left and right images."""
     if not archives:
@@ -62,7 +64,7 @@ def _wanted(archive: Path, names: list[str]) -> dict[str, str]:
             f"{archive} contains no images of Cityscapes' train, val and test (leftImg8bit/train/aachen/...): "
             f"expected is {' or '.join(f'{side}_trainvaltest.zip' for side in cityscape.SIDES)}"
         )
-    return {match[0]: f"{match[1]}/{match[2]}/{match[3]}/{match[4]}" for match in found}
+    return {match[0]: f"{match[1]}/{match[2]}/{match[3]}/{match[4]}.png" for match in found}
 
 
 if __name__ == "__main__":

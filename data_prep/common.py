@@ -1,4 +1,4 @@
-"""Shared by the commands: exit status and error messages, the check of free disk space."""
+"""Shared by the commands: paths, exit status and error messages, the check of free disk space."""
 
 import functools
 import shutil
@@ -10,6 +10,7 @@ import typer
 from tqdm import tqdm
 
 from ndic_core.errors import NDICError
+from ndic_core.io import expand_path
 
 RESERVE = 64 * 2**20  # bytes to leave free for list files and other programs
 
@@ -17,6 +18,11 @@ RESERVE = 64 * 2**20  # bytes to leave free for list files and other programs
 def new_app() -> typer.Typer:
     """A command line with one command and plain-text help."""
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def path(metavar: str = "PATH") -> dict:
+    """Settings of an argument or option that is a path, with `~` and variables."""
+    return {"parser": expand_path, "metavar": metavar}
 
 
 def stoppable(command: Callable) -> Callable:

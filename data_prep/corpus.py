@@ -33,10 +33,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_prep.archives import contents, extract
-from data_prep.common import new_app, run, stoppable
+from data_prep.common import new_app, path, run, stoppable
 from data_prep.kitti import which_year
 from ndic_core.data.folder import visible_files
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 from ndic_core.io import decode_image, make_folder, write_whole
 
 HEIGHT = 192  # rows of the scaled images
@@ -55,8 +55,8 @@ TEST_DRIVES = frozenset(f"2011_09_26_drive_{number:04d}" for number in (5, 57, 5
 # size of this day's images alone. KITTI 2015 scene 199, held out to validate on, was recorded on this day too.
 TEST_DAY = "2011_10_03"
 
-_SCENE = re.compile(r"(?:.*/)?(training/image_([23])/([0-9]{6})_(10|11)\.png)")
-_RAW = re.compile(r"(?:.*/)?(([0-9_]{10})/(\2_drive_[0-9]{4})_sync/image_0([23])/data/([0-9]{10})\.png)")
+_SCENE = re.compile(r"(?:.*/)?(training/image_([23])/([0-9]{6})_(10|11)\.(?i:png))")
+_RAW = re.compile(r"(?:.*/)?(([0-9_]{10})/(\2_drive_[0-9]{4})_sync/image_0([23])/data/([0-9]{10})\.(?i:png))")
 _PLAN = ".index.tsv"  # the index of an unfinished folder
 _EXTRACTED = ".extracted"  # the same at every attempt, so that at most one remains
 
@@ -93,9 +93,13 @@ class Selection(NamedTuple):
 )
 @stoppable
 def prepare(
-    archives: Annotated[list[Path], typer.Argument(help="The archives of KITTI 2015 and of raw drives.")],
-    out: Annotated[Path, typer.Option(help="The folder of scaled images to create or to complete.")],
-    native: Annotated[Path | None, typer.Option(help="The folder of KITTI 2015 images at their original size.")] = None,
+    archives: Annotated[
+        list[Path], typer.Argument(help="The archives of KITTI 2015 and of raw drives.", **path("ARCHIVES"))
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of scaled images to create or to complete.", **path())],
+    native: Annotated[
+        Path | None, typer.Option(help="The folder of KITTI 2015 images at their original size.", **path())
+    ] = None,
     drives: Annotated[
         str | None, typer.Option(help="Raw drives to use, separated by commas (2011_09_26_drive_0001); default: all.")
     ] = None,
@@ -109,7 +113,7 @@ def prepare(
         raise NDICError("--native: no archive has KITTI 2015 images; add data_scene_flow.zip")
     typer.echo(f"{len(scenes):,} pairs of KITTI 2015, {len(raw):,} pairs of raw drives")
     if left_out:
-        typer.echo(f"left out, because results are reported on them: {', '.join(left_out)}")
+        typer.echo(f"left out, because results are reported on them: {listing(left_out)}")
     pairs = numbered(scenes + raw)
     folders = {out: pairs}
     if native:
@@ -161,7 +165,7 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
     """
     wanted = {name.strip().removesuffix("_sync") for name in drives or ()}
     if refused := sorted(filter(is_test_drive, wanted)):
-        raise NDICError(f"--drives: results are reported on {', '.join(refused)}; do not train on test drives")
+        raise NDICError(f"--drives: results are reported on {listing(refused)}; do not train on test drives")
     scenes: dict[tuple, dict[str, View]] = {}  # (set, frame) to camera to view
     raw: dict[tuple, dict[str, View]] = {}
     there = set()
@@ -184,11 +188,11 @@ def select(archives: list[Path], drives: list[str] | None = None, every: int = 1
             if int(match[5]) % every == 0 and (match[3] in wanted if wanted else not is_test_drive(match[3])):
                 _add(raw, (f"kitti_raw/{match[3]}", int(match[5])), match[4], View(archive, match[0]))
     if unknown := sorted(wanted - there):
-        raise NDICError(f"--drives: no archive has {', '.join(unknown)}; check the names")
+        raise NDICError(f"--drives: no archive has {listing(unknown)}; check the names")
     if single := [view.name for sides in (scenes | raw).values() if len(sides) == 1 for view in sides.values()]:
-        raise NDICError(f"images without a partner of the other camera: {', '.join(sorted(single))}; get both cameras")
+        raise NDICError(f"images without a partner of the other camera: {listing(sorted(single))}; get both cameras")
     if not scenes and not raw:
-        raise NDICError(f"{', '.join(map(str, archives))}: no pair is left to train on; add other scenes or drives")
+        raise NDICError(f"{listing(archives)}: no pair is left to train on; add other scenes or drives")
     left_out = [] if wanted else sorted(filter(is_test_drive, there))
     return Selection(_in_order(scenes, _SCENE), _in_order(raw, _RAW), left_out)
 
@@ -247,7 +251,7 @@ def _check(pairs: dict[str, Pair], extracted: Path) -> None:
         if left != right:
             odd.append(f"{pair.left.name} ({left[0]} × {left[1]}) and {pair.right.name} ({right[0]} × {right[1]})")
     if odd:
-        raise NDICError(f"images of one pair differ in size: {', '.join(odd)}; download the official archive")
+        raise NDICError(f"images of one pair differ in size: {listing(odd)}; download the official archive")
 
 
 def _read(name: str, pair: Pair, extracted: Path) -> list[Image.Image]:

@@ -7,6 +7,7 @@ archives; then list files are written. The same command continues an interrupted
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -14,17 +15,18 @@ from typing import Annotated
 import typer
 
 from data_prep.archives import contents, extract
-from data_prep.check import kitti_report, print_report
-from data_prep.common import new_app, run, stoppable
+from data_prep.check import kitti_report, print_report, without_remedy
+from data_prep.common import new_app, path, run, stoppable
 from ndic_core.data import kitti
 from ndic_core.errors import NDICError
-from ndic_core.io import write_whole
+from ndic_core.io import read_text, write_whole
 
 URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti"
 RECORD = ".lists.sha256"  # hashes of our own list files, so that a user's lists are never replaced
 YEARS = {"data_stereo_flow_multiview": "KITTI 2012", "data_scene_flow_multiview": "KITTI 2015"}
 
 _IMAGE = re.compile(r"(.*/)?(training|testing)/(image_[0-3]|colored_[01])/(([0-9]{6})_[0-9]{2}\.png)")
+_CONVERTED = re.compile(r"\.(jpe?g|webp|bmp|tiff?)$")
 
 app = new_app()
 
@@ -32,9 +34,9 @@ app = new_app()
 @app.command(epilog="Example: python -m data_prep.kitti data_s*_flow_multiview.zip --out kitti")
 @stoppable
 def prepare(
-    out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
+    out: Annotated[Path, typer.Option(help="The folder to create or to complete.", **path())],
     archives: Annotated[
-        list[Path] | None, typer.Argument(help="The multi-view archives of 2012, 2015 or both.")
+        list[Path] | None, typer.Argument(help="The multi-view archives of 2012, 2015 or both.", **path("ARCHIVES"))
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download what is not given (30 GB) to OUT.")] = False,
     base_url: Annotated[str, typer.Option(envvar="NDIC_KITTI_URL", help="Where to download the archives from.")] = URL,
@@ -61,6 +63,8 @@ def prepare(
     for line in write_lists(out):
         typer.echo(line)
     print_report(*kitti_report(out))
+    if kitti.missing_partners(out):
+        typer.echo("Images without a partner are in no list. If their archive lacks the partners, download it again.")
     if download:
         typer.echo(f"The archives in {out} are no longer needed.")
 
@@ -79,7 +83,9 @@ def which_year(archive: Path, names: list[str]) -> str:
     Raises:
         NDICError: it contains no KITTI images, or may be of either year.
     """
-    found = [match for name in names if (match := _IMAGE.fullmatch(name))]
+    found = _images(names).values()
+    if not found and _images(_CONVERTED.sub(".png", name.lower()) for name in names):
+        raise NDICError(f"{archive} contains converted images, KITTI's are PNG: download the official archive")
     if not found:
         raise NDICError(
             f"{archive} contains no KITTI images (training/image_2/000000_10.png and so on): expected is "
@@ -100,16 +106,25 @@ def which_year(archive: Path, names: list[str]) -> str:
     raise NDICError(f"{archive} may be KITTI 2012 or 2015: rename it to {stereo}.zip or {scene}.zip, whichever it is")
 
 
+def _images(names: Iterable[str]) -> dict[str, re.Match]:
+    """The images among the names in an archive: name to its parts, in lower case."""
+    return {name: match for name in names if (match := _IMAGE.fullmatch(name.lower()))}
+
+
 def _wanted(archive: Path, names: list[str], folder: str) -> dict[str, str]:
     """The colour images: name in the archive to path below the prepared folder."""
-    found = [match for name in names if (match := _IMAGE.fullmatch(name))]
-    has = {match[3] for match in found}
+    found = _images(names)
+    has = {match[3] for match in found.values()}
     cameras = next((cameras for cameras in kitti.CAMERAS if has.issuperset(cameras)), None)
     if cameras is None:
         pairs = " or ".join(" and ".join(cameras) for cameras in kitti.CAMERAS)
         raise NDICError(f"{archive} lacks colour images of two cameras ({pairs}): download the archive with both")
     renamed = dict(zip(cameras, kitti.CAMERAS[0], strict=True))
-    wanted = {match[0]: f"{folder}/{match[2]}/{renamed[match[3]]}/{match[4]}" for match in found if match[3] in renamed}
+    wanted = {
+        name: f"{folder}/{match[2]}/{renamed[match[3]]}/{match[4]}"
+        for name, match in found.items()
+        if match[3] in renamed
+    }
     if len(set(wanted.values())) < len(wanted):
         raise NDICError(f"{archive} contains the same images in several folders: download the official archive")
     return wanted
@@ -118,20 +133,21 @@ def _wanted(archive: Path, names: list[str], folder: str) -> dict[str, str]:
 def write_lists(out: Path) -> list[str]:
     """Write `KITTI_{stereo,general}_{train,val,test}.txt` from the images below `out`.
 
-    Lists of other origin in `out` or `out/data_paths` are not changed. Returns a sentence for each list not written.
+    Images without a partner are left out. Lists of other origin in `out` or `out/data_paths` are not changed. Returns
+    a sentence for each list not written.
 
     Raises:
-        NDICError: images have no partner (all are named), or a list cannot be written.
+        NDICError: there are no pairs, images cannot be read, or a list cannot be written.
     """
-    kitti.scenes(out)  # raises for images without partner; too few images for a list are no error
+    kitti.scenes(out, complete=False)  # too few images for a list are no error
     notes = []
     for kind, pairs_of in (("stereo", kitti.stereo_pairs), ("general", kitti.general_pairs)):
         for split in ("train", "val", "test"):
             name = f"KITTI_{kind}_{split}.txt"
             try:
-                pairs = pairs_of(out, split, lists=False)
+                pairs = pairs_of(out, split, lists=False, complete=False)
             except NDICError as error:
-                notes.append(f"{name} is not written: {error}")
+                notes.append(f"{name} is not written: {without_remedy(error)}")
                 continue
             relative = cache(lambda path: path.relative_to(out).as_posix())  # a file is in many pairs
             content = "".join(f"{relative(path)}\n" for pair in pairs for path in pair).encode()
@@ -143,7 +159,7 @@ def write_lists(out: Path) -> list[str]:
 def _write_list(out: Path, name: str, content: bytes) -> bool:
     """Write a list unless a user's own exists."""
     record = out / RECORD
-    ours = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    ours = read_text(record).splitlines() if record.exists() else []
     present = kitti.list_file(out, name)
     if present:
         there = present.read_bytes()

@@ -52,11 +52,9 @@ def _yaml(file: Path, known: str) -> dict:
     """One file as it is."""
     text = read_text(file, f"there is no configuration {file}: give a file, or one of the presets {known}")
     try:
-        content = YAML(typ="safe", pure=True).load(text)  # YAML 1.2: 3e-05 is a number
-    except (YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise NDICError(f"{file} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+        content = _parsed(text)
+    except ValueError as error:
+        raise NDICError(f"{file} is not valid YAML{error}") from error
     if content is not None and not isinstance(content, dict):
         raise NDICError(f"{file} is no configuration: it must hold lines of the form key: value")
     return content or {}
@@ -78,7 +76,17 @@ def parse_changes(changes: Iterable[str]) -> dict:
         if not equals:
             raise ValueError(f"{change!r} is not KEY=VALUE")
         try:
-            given[key.strip()] = YAML(typ="safe", pure=True).load(value)
-        except (YAMLError, ValueError) as error:
+            given[key.strip()] = _parsed(value)
+        except ValueError as error:
             raise ValueError(f"{value!r} is no YAML value") from error
     return given
+
+
+def _parsed(text: str) -> object:
+    """YAML 1.2, in which 3e-05 is a number; `ValueError` with the place and the reason, one line."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:  # ruamel lets Python's own through
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ValueError(f"{f' in line {mark.line + 1}' if mark else ''}: {reason}") from error

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ndic_core.data.folder import by_folder, check_split, subfolders, visible_files
+from ndic_core.data.folder import by_folder, check_split, for_each, refuse_one_file, subfolders, visible_files
 from ndic_core.errors import NDICError
 
 SIDES = ("leftImg8bit", "rightImg8bit")
@@ -23,9 +23,11 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     left, right = (root / side / split for side in SIDES)
     if absent := [f"{folder.relative_to(root).as_posix()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(f"{root} has no {' and no '.join(absent)}; {REMEDY}")
+    refuse_one_file([(left, right)], "folder")
     found, unpaired = [], []
-    for city in sorted({*subfolders(left), *subfolders(right)}):
-        xs, ys = (_shots(root / side / split / city, side) for side in SIDES)
+    cities = sorted({*subfolders(left), *subfolders(right)})
+    shots = for_each(_shots, (root / side / split / city for city in cities for side in SIDES))
+    for city, xs, ys in zip(cities, shots[::2], shots[1::2], strict=True):
         x_and_y = {s: [root / side / split / city / f"{s}_{side}.png" for side in SIDES] for s in sorted(xs | ys)}
         found += [tuple(x_and_y[shot]) for shot in sorted(xs & ys)]
         unpaired += [x_and_y[shot][shot in xs] for shot in sorted(xs ^ ys)]
@@ -37,9 +39,9 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     return found
 
 
-def _shots(folder: Path, side: str) -> set[str]:
+def _shots(folder: Path) -> set[str]:
     """The image names in a city's folder without the side."""
     if not folder.is_dir():
         return set()
-    ending = f"_{side}.png"
+    ending = f"_{folder.parents[1].name}.png"
     return {name.removesuffix(ending) for name in visible_files(folder) if name.endswith(ending)}

@@ -11,6 +11,7 @@ from ndic_core.data.real_pairs import native_pairs, real_pairs, validation_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import load_street
 from ndic_core.errors import NDICError
+from ndic_core.io import expand_path
 
 
 def load_split(config: Config, split: str, progress: bool = True) -> Pairs | MixedPairs:
@@ -55,7 +56,9 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "Cityscape":  # the whole image, as published: its aspect is 1:2
         return load_pairs(cityscape.pairs(root, split), size, progress=progress)
-    pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+    paths = folder.pairs(root, split)
+    pairs = load_pairs(paths, size, progress=progress)
+    folder.refuse_copies(paths)
     pairs.cameras = ["left"] * len(pairs)
     return pairs
 
@@ -77,7 +80,7 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
     """
     if most < 1:
         raise NDICError(f"most={most} must be at least 1")
-    root = Path(root)
+    root = expand_path(root)
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")
     below = set(folder.subfolders(root))
@@ -96,7 +99,9 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
         prepared = f"{' or '.join(kitti.SCENES)}, {' and '.join(cityscape.SIDES)}"
         raise NDICError(f"{root} holds no pairs: expected are image_2 and image_3, {prepared}, or left and right")
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
-    return load_pairs(paths, size, crop, progress=False)
+    pairs = load_pairs(paths, size, crop, progress=False)
+    folder.refuse_copies(paths)
+    return pairs
 
 
 def _street(size: tuple[int, int], parameters: dict) -> Street:

@@ -1,13 +1,23 @@
 """The data set Folder: own images in a folder of left and one of right views, matched by name."""
 
 import os
-from collections.abc import Iterable
+import re
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
-from ndic_core.errors import NDICError
+from ndic_core.data.cache import content_digests
+from ndic_core.errors import NDICError, listing
 
 SPLITS = ("train", "val", "test")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+# Images of these kinds are not read; they are refused by name so that none is left out silently.
+OTHER_EXTENSIONS = (".avif", ".exr", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".pgm", ".pnm", ".tga")
+
+Result = TypeVar("Result")
 
 
 def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]:
@@ -45,30 +55,78 @@ def pairs(root: Path | tuple[Path, Path], split: str) -> list[tuple[Path, Path]]
 
 
 def matched(left: Path, right: Path) -> list[tuple[Path, Path]]:
-    """Images of two folders with the same name (without extension), sorted; raises `NDICError` as `pairs` does."""
+    """Images of two folders with the same name, sorted; raises `NDICError` as `pairs` does.
+
+    The extension is no part of the name, nor is the side in names such as `left_001` and `right_001`. Letters with
+    accents are equal however they are composed in Unicode.
+    """
     if absent := [f"{folder.absolute()}/" for folder in (left, right) if not folder.is_dir()]:
         raise NDICError(
-            f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/"
+            f"{' and '.join(absent)} not found: put left views into {left.name}/ and right views into {right.name}/, "
+            "both images of a pair under one name"
         )
-    xs, ys = _by_stem(left), _by_stem(right)
+    refuse_one_file([(left, right)], "folder")
+    xs, ys = for_each(_by_name, (left, right))
     if not xs and not ys:
-        raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)})")
+        raise NDICError(f"{left} and {right} contain no images ({', '.join(EXTENSIONS)}); subfolders are not read")
+    sides = ("right", "left") if "right" in left.name.lower() else ("left", "right")
+    xs, ys = (_without_side(found, others, side) for found, others, side in ((xs, ys, sides[0]), (ys, xs, sides[1])))
     both = ((xs, ys), (ys, xs))
-    if unpaired := [paths[stem] for paths, others in both for stem in sorted(paths.keys() - others.keys())]:
-        raise NDICError(f"images without a partner of the same name: {', '.join(map(str, unpaired))}")
-    return [(xs[stem], ys[stem]) for stem in sorted(xs)]
+    if unpaired := [paths[name] for paths, others in both for name in sorted(paths.keys() - others.keys())]:
+        raise NDICError(
+            f"images without a partner of the same name: {listing(unpaired)}; both images of a pair have one name, "
+            f"such as {left.name}/001.png and {right.name}/001.png"
+        )
+    found = [(xs[name], ys[name]) for name in sorted(xs)]
+    refuse_one_file(found, "file")
+    return found
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def name_of(path: Path) -> str:
+    """The name by which an image is matched: without extension, composed letters."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    twice = []
+    twice, others = [], []
     for name in sorted(visible_files(folder)):
         path = folder / name
-        if path.suffix.lower() in EXTENSIONS and found.setdefault(path.stem, path) != path:
-            twice.append(f"{found[path.stem].name} and {name}")
+        if path.suffix.lower() in OTHER_EXTENSIONS:
+            others.append(name)
+        elif path.suffix.lower() in EXTENSIONS and (first := found.setdefault(name_of(path), path)) != path:
+            alike = first.stem != path.stem  # as printed, though not in bytes
+            twice.append(f"{first.name!a} and {name!a}" if alike else f"{first.name} and {name}")
     if twice:
-        raise NDICError(f"{folder} contains several images of one name: {', '.join(twice)}; keep one of each")
+        raise NDICError(f"{folder} contains several images of one name: {listing(twice)}; keep one of each")
+    if others:
+        raise NDICError(f"{folder} contains images of a kind that is not read: {listing(others)}; convert them to PNG")
     return found
+
+
+def _without_side(found: dict[str, Path], others: dict[str, Path], side: str) -> dict[str, Path]:
+    """The images by name, those without partner by their name without the word `side`, unless this makes two equal."""
+    word = re.compile(rf"(?<![^\W\d_]){side}(?![^\W\d_])", re.IGNORECASE)
+    renamed = {name: name if name in others else re.sub(r"^[\W_]+|[\W_]+$", "", word.sub("", name)) for name in found}
+    unique = len(set(renamed.values())) == len(found)
+    return {renamed[name]: path for name, path in found.items()} if unique else found
+
+
+def refuse_one_file(pairs: Iterable[tuple[Path, Path]], kind: str) -> None:
+    """Raise `NDICError` where x and y of a pair are one file or folder, also by a link or another spelling."""
+    if same := [f"{x} and {y}" for x, y in pairs if x.samefile(y)]:
+        raise NDICError(f"x and y are one {kind}: {listing(same)}; y must be another view of the scene")
+
+
+def refuse_copies(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Raise `NDICError` where x and y of a pair are files of the same content (all are named)."""
+    files = list({path for pair in pairs for path in pair})
+    content = dict(zip(files, content_digests(files), strict=True))
+    if copies := list(dict.fromkeys(f"{x} and {y}" for x, y in pairs if content[x] == content[y])):
+        raise NDICError(
+            f"x and y are copies of one image: {listing(copies, '; ')}; y must be another view: replace these pairs or "
+            "remove them"
+        )
 
 
 def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple[Path, Path]]:
@@ -90,26 +148,65 @@ def check_split(split: str) -> None:
 
 
 def visible_files(folder: Path) -> list[str]:
-    """Names of the files in a folder without hidden ones, in one scan, unsorted; `NDICError` if it cannot be read."""
-    return _scan(folder, os.DirEntry.is_file)
+    """Names of the files in a folder without hidden ones, in one scan, unsorted.
+
+    Raises:
+        NDICError: the folder cannot be read, or images in it are no readable files, such as broken links (all are
+            named).
+    """
+    files, problems = [], []
+    for entry in _scan(folder):
+        reason = _objection(entry) if Path(entry.name).suffix.lower() in EXTENSIONS else None
+        if reason:
+            problems.append(f"{entry.name} ({reason})")
+        elif not os.path.isdir(entry.path):  # `entry.is_dir` raises for a link to itself
+            files.append(entry.name)
+    if problems:
+        raise NDICError(f"{folder} has images that cannot be read: {listing(sorted(problems))}; replace or remove them")
+    return files
 
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder without hidden ones, sorted; `NDICError` if it cannot be read."""
-    return sorted(_scan(folder, os.DirEntry.is_dir))
+    return sorted(entry.name for entry in _scan(folder) if os.path.isdir(entry.path))
 
 
-def _scan(folder: Path, kind) -> list[str]:
+def _scan(folder: Path) -> list[os.DirEntry]:
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if not entry.name.startswith(".") and kind(entry)]
+            return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise NDICError(f"{folder} cannot be read: {error.strerror}") from error
 
 
+def _objection(entry: os.DirEntry) -> str | None:
+    """The reason why an entry of a folder is no readable file, or None."""
+    try:
+        if entry.is_file(follow_symlinks=False) or stat.S_ISREG(entry.stat().st_mode):
+            return None if os.access(entry.path, os.R_OK) else "no permission to read it"
+    except FileNotFoundError:
+        return "a broken link"
+    except OSError as error:  # such as a link to itself
+        return error.strerror
+    return "a folder" if os.path.isdir(entry.path) else "not a regular file"
+
+
+def for_each(read: Callable[[Path], Result], folders: Iterable[Path]) -> list[Result]:
+    """What a function returns for each folder; the errors of all folders in one `NDICError`."""
+    results, problems = [], []
+    for folder in folders:
+        try:
+            results.append(read(folder))
+        except NDICError as error:
+            problems.append(str(error))
+    if problems:
+        raise NDICError(listing(problems, "; ", 3))
+    return results
+
+
 def by_folder(paths: Iterable[Path]) -> str:
-    """Paths grouped by folder, for messages that name all missing files: `a: 1.png, 2.png; b: 1.png`."""
-    groups: dict[Path, list[str]] = {}
-    for path in sorted(set(paths)):
-        groups.setdefault(path.parent, []).append(path.name)
-    return "; ".join(f"{folder.as_posix()}: {', '.join(names)}" for folder, names in groups.items())
+    """Paths grouped by folder, the first ten and the number of the others: `a: 1.png, 2.png; b: 1.png`."""
+    ordered = sorted(set(paths))
+    groups = groupby(ordered[:10], lambda path: path.parent)
+    shown = [f"{folder.as_posix()}: {', '.join(path.name for path in group)}" for folder, group in groups]
+    return listing([*shown, *ordered[10:]], "; ", len(shown))

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ndic_core.data.folder import by_folder, check_split, visible_files
-from ndic_core.errors import NDICError
+from ndic_core.data.folder import by_folder, check_split, for_each, refuse_one_file, visible_files
+from ndic_core.errors import NDICError, listing
+from ndic_core.io import read_text
 
 CROP = (370, 740)  # height and width of the centre crop
 
@@ -49,7 +50,7 @@ class Scene(NamedTuple):
     right: dict[int, Path]
 
 
-def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
+def stereo_pairs(root: Path, split: str, lists: bool = True, complete: bool = True) -> list[Pair]:
     """KITTI Stereo: both cameras at the same moment, every pair in both orders.
 
     Train is frames 10 and 11 of the training folders, val frame 11 and test frame 10 of the testing folders: val and
@@ -60,6 +61,7 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         root: the folder with `data_stereo_flow_multiview/` (2012), `data_scene_flow_multiview/` (2015), or both.
         split: "train", "val" or "test".
         lists: False ignores list files.
+        complete: False leaves out images without a partner instead of refusing them.
 
     Returns:
         Paths (x, y) by scene and frame; left first, then swapped. `STEREO_PAIRS` has the numbers of the full set.
@@ -72,13 +74,13 @@ def stereo_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
         return read_list(file, root)
     part, frames = STEREO_FRAMES[split]
     pairs = []
-    for scene in scenes(root, (part,), frames):
+    for scene in scenes(root, (part,), frames, complete):
         for left, right in zip(scene.left.values(), scene.right.values(), strict=True):
             pairs += [(left, right), (right, left)]
     return pairs
 
 
-def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
+def general_pairs(root: Path, split: str, lists: bool = True, complete: bool = True) -> list[Pair]:
     """KITTI General: the two cameras of one scene 1 to 3 frames apart, so neither synchronised nor calibrated.
 
     A list file `KITTI_general_SPLIT.txt` takes precedence. Otherwise the pairs of the held-out scenes are assigned to
@@ -100,7 +102,7 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     check_split(split)
     if lists and (file := list_file(root, f"KITTI_general_{split}.txt")):
         return read_list(file, root)
-    found = scenes(root)
+    found = scenes(root, complete=complete)
     held_out = _held_out(found)
     if split == "train":
         pairs = [pair for scene in found if scene[:3] not in held_out for _, pair in _general_pairs(scene)]
@@ -117,38 +119,56 @@ def general_pairs(root: Path, split: str, lists: bool = True) -> list[Pair]:
     return pairs
 
 
-def scenes(root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES))) -> list[Scene]:
+def scenes(
+    root: Path, parts: tuple[str, ...] = PARTS, frames: tuple[int, ...] = tuple(range(FRAMES)), complete: bool = True
+) -> list[Scene]:
     """The scenes in the folders that have any of `frames`, sorted; frames in ascending order, the same of both cameras.
 
+    `complete=False` leaves out images without a partner.
+
     Raises:
-        NDICError: there are no such images, or one has no partner of the other camera (all are named).
+        NDICError: there are no such images, or one cannot be read or has no partner of the other camera (all are
+            named).
     """
-    found, unpaired = [], []
-    for folder in SCENES:
-        for part in parts:
-            base = root / folder / part
-            cameras = next((names for names in CAMERAS if any((base / name).is_dir() for name in names)), None)
-            if cameras is None:
-                continue
-            if absent := [base / name for name in cameras if not (base / name).is_dir()]:
-                unpaired += absent  # the folder once, not each of its images
-                continue
-            left, right = (_frames(base / name, frames) for name in cameras)
-            for number in sorted({*left, *right}):
-                ours, theirs = left.get(number, {}), right.get(number, {})
-                lacking = [(cameras[0], frame) for frame in theirs.keys() - ours.keys()]
-                lacking += [(cameras[1], frame) for frame in ours.keys() - theirs.keys()]
-                unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for camera, frame in lacking]
-                found.append(Scene(folder, part, number, dict(sorted(ours.items())), dict(sorted(theirs.items()))))
-    if unpaired:
-        missing = by_folder(path.relative_to(root) for path in unpaired)
-        raise NDICError(f"{root} lacks these partners of images: {missing}; {REMEDY}")
+    found, unpaired = _scan(root, parts, frames)
+    if unpaired and (complete or not found):
+        raise NDICError(f"{root} lacks these partners of images: {by_folder(unpaired)}; {REMEDY}")
     if not found:
         raise NDICError(
             f"{root.absolute()} contains no KITTI images: expected are {' or '.join(SCENES)} with "
             f"{' and '.join(parts)}, in them image_2 and image_3 with 000000_{frames[0]:02d}.png and so on; {REMEDY}"
         )
     return found
+
+
+def missing_partners(root: Path) -> list[Path]:
+    """The images that one camera lacks, relative to `root`; a folder where it is missing as a whole."""
+    return _scan(root, PARTS, tuple(range(FRAMES)))[1]
+
+
+def _scan(root: Path, parts: tuple[str, ...], frames: tuple[int, ...]) -> tuple[list[Scene], list[Path]]:
+    """The scenes with the frames that both cameras have, and the images that one of them lacks."""
+    found, unpaired, bases = [], [], []
+    for base in (root / folder / part for folder in SCENES for part in parts):
+        cameras = next((names for names in CAMERAS if any((base / name).is_dir() for name in names)), ())
+        if absent := [base / name for name in cameras if not (base / name).is_dir()]:
+            unpaired += absent  # the folder once, not each of its images
+        elif cameras:
+            bases.append((base, cameras))
+    folders = [base / name for base, cameras in bases for name in cameras]
+    refuse_one_file(zip(folders[::2], folders[1::2], strict=True), "folder")
+    images = for_each(lambda folder: _frames(folder, frames), folders)
+    for (base, cameras), left, right in zip(bases, images[::2], images[1::2], strict=True):
+        for number in sorted({*left, *right}):
+            ours, theirs = left.get(number, {}), right.get(number, {})
+            lacking = [(cameras[0], frame) for frame in theirs.keys() - ours.keys()]
+            lacking += [(cameras[1], frame) for frame in ours.keys() - theirs.keys()]
+            unpaired += [base / camera / f"{number:06d}_{frame:02d}.png" for camera, frame in lacking]
+            both = sorted(ours.keys() & theirs.keys())
+            if both:
+                left_right = ({frame: of[frame] for frame in both} for of in (ours, theirs))
+                found.append(Scene(base.parent.name, base.name, number, *left_right))
+    return found, [path.relative_to(root) for path in unpaired]
 
 
 def scene_of(image: Path) -> str:
@@ -174,28 +194,36 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     are relative to its parent folder if the images are there.
 
     Raises:
-        NDICError: the list is unreadable, empty, has an odd number of lines, leaves `root` by `..` or a drive
-            letter, or names files that are missing (all are named).
+        NDICError: the list is unreadable, empty, has an odd number of lines or several paths in a line, leaves `root`
+            by `..` or a drive letter, has a pair of one file, or names files that are missing (all are named).
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NDICError(f"{file} cannot be read as a list of images: {error}") from error
-    lines = [line.strip().replace("\\", "/").lstrip("/") for line in text.splitlines() if line.strip()]
+    lines = [line.strip().replace("\\", "/").lstrip("/") for line in read_text(file).splitlines() if line.strip()]
+    if several := [line for line in lines if re.search(r"\.(png|jpe?g)['\"]?[\s,;:|]+\S", line, re.IGNORECASE)]:
+        raise NDICError(f"{file} has several paths in one line ({several[0]}): write each on its own line, x then y")
     if not lines or len(lines) % 2:
         raise NDICError(f"{file} has {len(lines)} lines: a list has two per pair, x and then y")
     if outside := sorted({line for line in lines if ".." in line.split("/") or re.match("[A-Za-z]:", line)}):
-        raise NDICError(f"{file} names paths outside {root}: {', '.join(outside)}; paths are relative to that folder")
+        remedy = _remedy(outside) or "paths are relative to that folder"
+        raise NDICError(f"{file} names paths outside {root}: {listing(outside)}; {remedy}")
     if root.resolve().name == "data_paths" and not (root / lines[0]).exists():
         root = root.resolve().parent
     paths = {line: _as_found(root / line) for line in set(lines)}
-    present = {folder: set(visible_files(folder)) for folder in {p.parent for p in paths.values()} if folder.is_dir()}
-    missing = [path for path in paths.values() if path.name not in present.get(path.parent, ())]
-    missing = {path if path.parent in present else path.parent for path in missing}
-    if missing:
-        names = by_folder(path.relative_to(root) for path in missing)
-        raise NDICError(f"{file} lists files that are not in {root}: {names}; {REMEDY}")
-    return [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
+    folders = sorted(folder for folder in {path.parent for path in paths.values()} if folder.is_dir())
+    present = dict(zip(folders, map(set, for_each(visible_files, folders)), strict=True))
+    if missing := [line for line, path in paths.items() if path.name not in present.get(path.parent, ())]:
+        absent = {path if path.parent in present else path.parent for path in (paths[line] for line in missing)}
+        names = by_folder(path.relative_to(root) for path in absent)
+        raise NDICError(f"{file} lists files that are not in {root}: {names}; {_remedy(missing) or REMEDY}")
+    pairs = [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
+    if same := [x for x, y in pairs if x == y]:
+        raise NDICError(f"{file}: x and y are one file: {listing(same)}; y must be another view of the scene")
+    return pairs
+
+
+def _remedy(lines: list[str]) -> str | None:
+    """What to remove from lines of a list that are absolute paths, or relative to another folder."""
+    above = re.match(rf"(.+?/)(?:{'|'.join(SCENES)})/", lines[0])
+    return f"paths are relative to that folder: remove {above[1]} from the lines of the list" if above else None
 
 
 def _as_found(path: Path) -> Path:
@@ -208,7 +236,7 @@ def _frames(folder: Path, wanted: tuple[int, ...]) -> dict[int, dict[int, Path]]
     """Images of one camera: scene number to frame number to path."""
     found: dict[int, dict[int, Path]] = {}
     for name in visible_files(folder):
-        match = re.fullmatch(r"([0-9]{6})_([0-9]{2})\.png", name)
+        match = re.fullmatch(r"([0-9]{6})_([0-9]{2})\.png", name, re.IGNORECASE)
         if match and int(match[2]) in wanted:
             found.setdefault(int(match[1]), {})[int(match[2])] = folder / name
     return found

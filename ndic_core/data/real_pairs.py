@@ -1,17 +1,19 @@
 """The real pairs of the data set Mixed: whole views, images at the camera's resolution, and the held-out pairs."""
 
 import csv
+import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
-from operator import attrgetter
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from ndic_core.data.folder import matched
+from ndic_core.data.folder import matched, name_of, refuse_copies
 from ndic_core.data.mixed import random_crop
 from ndic_core.data.pairs import Pairs, load_pairs, stored_size
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
+from ndic_core.io import read_text
 
 STORED_SCALE = 1.5  # a real image is stored at this multiple of the training height, with room for crops
 STORED_ASPECT = 3.3  # its width over its height: KITTI's
@@ -40,12 +42,15 @@ def real_pairs(
             "dataset_name: Mixed is to train on and has no pairs to test on; for another folder's left and right "
             "images set dataset_name: 'Folder' and dataset_path: [LEFT, RIGHT]"
         )
-    if unknown := sorted(set(exclude) - _names(root)):
-        raise NDICError(f"exclude: {root} has no pairs {', '.join(unknown)}; name them without file extension")
+    if unknown := sorted(_composed(exclude) - _names(root)):
+        raise NDICError(f"exclude: {root} has no pairs {listing(unknown)}; name them without file extension")
     if split == "train":
         height = round(STORED_SCALE * size[0])
         size = (height, round(STORED_ASPECT * height))
-    return load_pairs(_of_split(root, root, split, exclude), size, scene_of=attrgetter("stem"), progress=progress)
+    chosen = _of_split(root, root, split, exclude)
+    pairs = load_pairs(chosen, size, scene_of=name_of, progress=progress)
+    refuse_copies(chosen)
+    return pairs
 
 
 def native_pairs(
@@ -67,9 +72,7 @@ def native_pairs(
     """
     found = _matched(native)
     if unknown := sorted(_names(native) - _names(root)):
-        raise NDICError(
-            f"native_path: {root} has no pairs {', '.join(unknown)}; names must be the same in both folders"
-        )
+        raise NDICError(f"native_path: {root} has no pairs {listing(unknown)}; names must be the same in both folders")
     chosen = _of_split(native, root, split, exclude)
     if not chosen:
         raise NDICError(
@@ -84,7 +87,8 @@ def native_pairs(
         raise NDICError(
             f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
         )
-    pairs = load_pairs(chosen, smallest, smallest, scene_of=attrgetter("stem"), progress=progress)
+    pairs = load_pairs(chosen, smallest, smallest, scene_of=name_of, progress=progress)
+    refuse_copies(chosen)
     if split == "train":
         return pairs
     boxes = [random_crop(pairs, size[0], size, np.random.default_rng([number])) for number in range(len(pairs))]
@@ -117,11 +121,13 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
     Raises:
         NDICError: images are missing, or none would remain to train on.
     """
-    names = [left.stem for left, _ in _matched(root)]
+    names = [name_of(left) for left, _ in _matched(root)]
     candidates = names
     if (index := root / "index.tsv").exists():
-        with index.open(encoding="utf-8", newline="") as file:
-            origin = {row.get("id"): row.get("set") or "" for row in csv.DictReader(file, delimiter="\t")}
+        origin = _origins(index)
+        if not origin.keys() & set(names):
+            ids, images = listing(origin, limit=3) or "none", listing(names, limit=3)
+            raise NDICError(f"{index}: its ids ({ids}) must be the names of images without extension ({images})")
         candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
     if len(names) <= count or len(candidates) < count:
         origin = "" if candidates is names else f", {len(candidates)} of them from KITTI 2015 by index.tsv"
@@ -129,20 +135,37 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
     return set(candidates[-count:])
 
 
+def _origins(index: Path) -> dict[str, str]:
+    """The columns id and set of an `index.tsv`."""
+    try:
+        table = csv.DictReader(StringIO(read_text(index), newline=""), delimiter="\t")
+        if not {"id", "set"} <= {*(table.fieldnames or ())}:
+            raise NDICError(f"{index} lacks the columns id and set: its first line names them, separated by tabs")
+        return {unicodedata.normalize("NFC", row["id"] or ""): row["set"] or "" for row in table}
+    except csv.Error as error:
+        raise NDICError(f"{index} cannot be read as a table separated by tabs: {error}") from error
+
+
 def _matched(root: Path) -> list[tuple[Path, Path]]:
     return matched(root / "image_2", root / "image_3")
 
 
 def _names(root: Path) -> set[str]:
-    return {left.stem for left, _ in _matched(root)}
+    return {name_of(left) for left, _ in _matched(root)}
 
 
 def _of_split(folder: Path, root: Path, split: str, exclude: Collection[str]) -> list[tuple[Path, Path]]:
     """The pairs of `folder` that belong to a split of `root`, in both orders."""
     out = held_out(root)
+    left_out = out | _composed(exclude)
     return [
         order
         for left, right in _matched(folder)
-        if (left.stem in out if split == "val" else left.stem not in out and left.stem not in exclude)
+        if (name_of(left) in out if split == "val" else name_of(left) not in left_out)
         for order in ((left, right), (right, left))
     ]
+
+
+def _composed(names: Collection[str]) -> set[str]:
+    """Names as `name_of` returns them."""
+    return {unicodedata.normalize("NFC", name) for name in names}

@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ndic_core.errors import NDICError
-from ndic_core.io import read_bytes, write_whole
+from ndic_core.io import read_text, write_whole
 
 # Heading and format of each known column; any other key is printed under its own name.
 COLUMNS = {
@@ -75,8 +76,12 @@ def read_table(path: Path) -> list[dict]:
         NDICError: the file cannot be read, or is no such table.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        header = reader.fieldnames or [""]
+        if len(header) == 1 and (separator := re.search("[;\t]", header[0])):
+            raise NDICError(f"{path} has columns separated by {separator[0]!r}: save it with commas")
+        rows = list(reader)
+    except csv.Error as error:
         raise NDICError(f"{path} is no CSV file in UTF-8 ({error}): give a table that write_table wrote") from error
     for number, row in enumerate(rows, 1):
         if None in row:

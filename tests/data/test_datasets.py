@@ -7,19 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+from files import plant, refusal
 
-from ndic_core import NDICError
 from ndic_core.data import cityscape, folder, kitti
 
 SPLITS = ("train", "val", "test")
-
-
-def plant(root: Path, *names: str) -> Path:
-    """Empty files below a folder."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def kitti_tree(root: Path, scenes: dict, frames=range(kitti.FRAMES), cameras=kitti.CAMERAS[0]) -> Path:
@@ -52,13 +44,6 @@ def small(tmp_path):
     """Eight scenes of five frames, one of them a published testing scene."""
     scenes = {"data_scene_flow_multiview/training": range(4), "data_stereo_flow_multiview/testing": range(2, 6)}
     return kitti_tree(tmp_path / "small", scenes, frames=range(8, 13))
-
-
-def refusal(function, *arguments) -> str:
-    """The message of the error that a call raises."""
-    with pytest.raises(NDICError) as error:
-        function(*arguments)
-    return str(error.value)
 
 
 def scene(path: Path) -> tuple[str, str, str]:
@@ -187,7 +172,17 @@ def test_lists_apply_to_the_camera_names_of_2012(tmp_path):
         ("", ["has 0 lines"]),
         ("../a.png\nc:\\b.png", ["names paths outside", "../a.png, c:/b.png; paths are relative"]),
         (LINES[0].replace("_1", "_9") + "\ngone/a.png", ["that are not in", "image_3: 000001_90.png", ".: gone;"]),
-        ("\xff", ["cannot be read as a list"]),
+        ("\xff", ["is not UTF-8 text", "save it as UTF-8"]),
+        (
+            f"/home/me/kitti/{LINES[0]}\n" * 2,
+            ["paths are relative to that folder: remove home/me/kitti/ from the lines"],
+        ),
+        (f"C:\\kitti\\{LINES[0]}\n" * 2, ["names paths outside", "remove C:/kitti/ from the lines of the list"]),
+        (f"../old/{LINES[0]}\n" * 2, ["names paths outside", "remove ../old/ from the lines of the list"]),
+        (" ".join(LINES), ["has several paths in one line", "write each on its own line, x then y"]),
+        (",".join(LINES), ["has several paths in one line"]),
+        (f"{LINES[0]}\n./{LINES[0]}", ["x and y are one file", "000001_10.png; y must be another view"]),
+        ("\n".join(f"{n:06d}.png" for n in range(3000)), ["000009.png and 2990 more"]),
     ],
 )
 def test_wrong_lists(content, messages, small):

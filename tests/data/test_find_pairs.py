@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ndic_core import NDICError
-from ndic_core.data.datasets import find_pairs
+from ndic_core import NDICError, load_config
+from ndic_core.data.datasets import find_pairs, load_split
 
 SCENE = "data_scene_flow_multiview/testing"
 CITY = "{0}/val/ulm/ulm_{1}_{0}.png"
@@ -43,7 +43,7 @@ def test_every_layout_is_found_with_the_left_view_as_x(tmp_path, layout):
 def test_of_many_some_are_taken_evenly(tmp_path):
     for i in range(10):
         paint(tmp_path / f"left/{i}.png", i)
-        paint(tmp_path / f"right/{i}.png", i)
+        paint(tmp_path / f"right/{i}.png", 200 + i)
     x, _ = find_pairs(tmp_path, size=(32, 64), most=5).batch(range(5))
     assert torch.equal((x[:, 0, 0, 0] * 255).round(), torch.tensor([0.0, 2, 4, 6, 8]))
 
@@ -56,3 +56,26 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         find_pairs(tmp_path, most=0)
     with pytest.raises(NDICError, match="no folder"):
         find_pairs(tmp_path / "nowhere")
+
+
+def test_copies_of_one_image_as_x_and_y_are_all_named(tmp_path):
+    for i in range(14):
+        paint(tmp_path / f"left/{i:02d}.png", i)
+        paint(tmp_path / f"right/{i:02d}.png", i if i else 200)
+    with pytest.raises(NDICError) as error:
+        find_pairs(tmp_path, size=(32, 64), most=14)
+    message = str(error.value)
+    assert message.startswith("x and y are copies of one image: ")
+    assert "left/01.png and " in message
+    assert "00.png" not in message
+    assert message.endswith(" and 3 more; y must be another view: replace these pairs or remove them")
+    own = load_config("teaching", dataset_name="Folder", dataset_path=str(tmp_path), resize=[32, 64])
+    with pytest.raises(NDICError, match="are copies of one image"):
+        load_split(own, "train", progress=False)
+
+
+def test_variables_in_the_path(tmp_path, monkeypatch):
+    for side, level in (("left", 1), ("right", 2)):
+        paint(tmp_path / f"{side}/a.png", level)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    assert len(find_pairs("$HERE", size=(32, 64))) == 1

@@ -18,8 +18,18 @@ from zips import kitti_images, make_zip, tree
 from data_prep import archives, common, kitti
 from ndic_core import NDICError
 
+OUTSIDE = ["../evil.png", "/etc/evil", "a/../../evil", "..\\evil", "\\evil", "d:evil", "a/.."]
+OUTSIDE += [
+    "a\\..\\..\\evil",
+    "a/..\\../evil",
+    "C:\\evil",
+    "c:/evil",
+    "\\\\host\\share\\evil",
+    "training\\image_2\\..\\evil",
+]
 
-@pytest.mark.parametrize("name", ["../evil.png", "/etc/evil", "a/../../evil", "..\\evil", "\\evil", "d:evil", "a/.."])
+
+@pytest.mark.parametrize("name", OUTSIDE)
 def test_paths_outside_the_target_folder_are_refused(name, fail, tmp_path):
     make_zip(tmp_path / "x_stereo_flow.zip", kitti_images() | {name: b"evil"})
     said = fail(kitti, tmp_path / "x_stereo_flow.zip", "--out", tmp_path / "out")
@@ -74,6 +84,22 @@ def test_too_little_disk_space_is_reported_beforehand(declared, free, needed, fa
     assert f"out needs {needed} but its disk has" in said
     assert "free some space first" in said
     assert not (tmp_path / "deep").exists()
+
+
+def test_names_that_are_equal_once_backslashes_are_slashes(tmp_path):
+    archive = make_zip(tmp_path / "x.zip", {"a/b": b"1", "a\\b": b"2", "a\\": b"", "c\\d": b"3"})
+    with pytest.raises(NDICError, match=r"'a/b' occurs twice, 'a\\\\b' occurs twice"):
+        archives.contents(archive)
+    archive = make_zip(tmp_path / "x.zip", {"a\\b": b"2", "a\\": b"", "c\\d": b"3"})
+    assert archives.contents(archive) == ["a/b", "c/d"]
+    archives.extract([(archive, {"a/b": "b", "c/d": "deep/d"})], tmp_path / "out")
+    assert tree(tmp_path / "out") == {"b": b"2", "deep/d": b"3"}
+
+
+def test_of_many_unsafe_entries_ten_are_named(tmp_path):
+    archive = make_zip(tmp_path / "x.zip", {f"../{n:04d}": b"" for n in range(3000)} | {"../" + "x" * 60_000: b""})
+    with pytest.raises(NDICError, match=r"'\.\./0009' has a path outside the target folder and 2991 more; download"):
+        archives.contents(archive)
 
 
 def test_more_bytes_than_declared_are_not_written(tmp_path):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from zips import kitti_images, make_zip, tree
 
-from data_prep import check, cityscape, kitti
+from data_prep import check, cityscape, corpus, kitti
+from ndic_core import NDICError
 from ndic_core.data import kitti as listing
 
 OLD, NEW = listing.SCENES
@@ -115,6 +116,81 @@ def test_unusable_archives(command, fail, both, tmp_path):
     assert "is not a zip archive or is truncated" in refusal(tmp_path / "x.zip")
 
 
+@pytest.mark.parametrize("spelt", [lambda n: n.replace("/", "\\"), str.upper, lambda n: n.replace(".png", ".PNG")])
+def test_archives_with_other_spellings_of_the_names(spelt, succeed, tmp_path):
+    files = {spelt(name): content for name, content in kitti_images(above="data_scene_flow/").items()}
+    archive = make_zip(tmp_path / "x.zip", files)
+    assert f"32 images extracted to {tmp_path / 'out'}" in succeed(kitti, archive, "--out", tmp_path / "out")
+    assert {file.split("/", 1)[0] for file in tree(tmp_path / "out")} > {NEW}
+    assert (tmp_path / "out" / NEW / "testing/image_3/000004_10.png").is_file()
+    assert len(listing.stereo_pairs(tmp_path / "out", "train")) == 8
+
+
+def test_cityscapes_archives_with_other_spellings_of_the_names(succeed, tmp_path):
+    given = []
+    for side in ("leftImg8bit", "rightImg8bit"):
+        files = {name.replace("/", "\\").replace(".png", ".PNG"): of for name, of in city_files(side).items()}
+        given.append(make_zip(tmp_path / f"{side}.zip", files))
+    assert "18 images extracted" in succeed(cityscape, *given, "--out", tmp_path / "out")
+    assert (tmp_path / "out/rightImg8bit/val/ulm/ulm_000001_000019_rightImg8bit.png").is_file()
+
+
+@pytest.mark.parametrize("kind", [".jpg", ".JPEG", ".webp", ".tif"])
+def test_converted_archives_are_refused_as_such(kind, fail, tmp_path):
+    files = {name.replace(".png", kind): content for name, content in kitti_images().items()}
+    said = fail(kitti, make_zip(tmp_path / "data_scene_flow.zip", files), "--out", tmp_path / "out")
+    assert "contains converted images, KITTI's are PNG: download the official archive" in said
+
+
+def test_missing_frames_do_not_stop_the_lists(command, succeed, tmp_path):
+    files = kitti_images(testing=(29, 30))
+    for name in ("training/image_3/000001_10.png", "testing/image_2/000030_11.png"):
+        del files[name]
+    archive = make_zip(tmp_path / "data_scene_flow.zip", files)
+    said = succeed(kitti, archive, "--out", tmp_path / "out")
+    assert f"partners of images: {NEW}/testing/image_2: 000030_11.png; {NEW}/training/image_3: 000001_10.png\n" in said
+    assert "Images without a partner are in no list. If their archive lacks the partners, download it again." in said
+    assert "run python -m data_prep" not in said
+    pairs = {split: listing.stereo_pairs(tmp_path / "out", split) for split in ("train", "val", "test")}
+    assert [len(found) for found in pairs.values()] == [6, 2, 4]
+    assert "000001_10.png" not in (tmp_path / "out/KITTI_general_train.txt").read_text()
+    (tmp_path / "out/KITTI_stereo_val.txt").unlink()
+    status, said, _ = command(check, tmp_path / "out")
+    assert (status, said.count("000030_11.png"), said.count("run python -m data_prep.kitti")) == (1, 1, 1)
+    with pytest.raises(NDICError, match=r"lacks these partners of images: .*: 000030_11\.png; run python"):
+        listing.stereo_pairs(tmp_path / "out", "val")
+    archive = make_zip(tmp_path / "data_scene_flow.zip", kitti_images(testing=(29, 30)))
+    assert "no list" not in succeed(kitti, archive, "--out", tmp_path / "out")
+    assert len(listing.stereo_pairs(tmp_path / "out", "train")) == 8
+
+
+def test_a_camera_that_is_missing_as_a_whole(succeed, fail, tmp_path):
+    succeed(kitti, make_zip(tmp_path / "data_scene_flow.zip", kitti_images()), "--out", tmp_path / "out")
+    for part in ("training", "testing"):
+        shutil.rmtree(tmp_path / "out" / NEW / part / "image_3")
+    with pytest.raises(NDICError) as error:
+        kitti.write_lists(tmp_path / "out")
+    assert f"lacks these partners of images: {NEW}/testing: image_3; {NEW}/training: image_3" in str(error.value)
+
+
+def test_home_and_variables_in_every_path(succeed, command, tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE", "HERE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make_zip(tmp_path / "data_scene_flow.zip", kitti_images())
+    succeed(kitti, "~/data_scene_flow.zip", "--out", "$HERE/out")
+    assert command(check, "${HERE}/out")[0] == 1
+    left = make_zip(tmp_path / "left.zip", city_files("leftImg8bit"))
+    succeed(cityscape, "$HERE/left.zip", "--out", "~/city")
+    assert left.with_name("city").is_dir()
+    status, _, said = command(corpus, "~/none.zip", "--out", "~/a", "--native", "$HERE/a/../a")
+    assert (status, "give another folder than --out" in said) == (2, True)
+    assert command(kitti, "~/left.zip", "--out", "$UNSET/out")[2] == (
+        "kitti: $UNSET/out: the environment variable UNSET is not set: set it, or write the whole path\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["city", "data_scene_flow.zip", "left.zip", "out"]
+
+
 def city_files(side: str) -> dict[str, bytes]:
     images = [f"{split}/ulm/ulm_{n:06d}_000019" for split in ("train", "val", "test") for n in range(3)]
     return {f"{side}/{name}_{side}.png": name.encode() for name in (*images, "train_extra/ulm/ulm_0_0")} | {"READ": b""}
@@ -152,6 +228,17 @@ def test_check_of_own_images_and_of_an_empty_folder(command, succeed, fail, tmp_
     assert (status, "b.png" in said) == (1, True)
     (tmp_path / "test/right/b.png").unlink()
     assert succeed(check, tmp_path) == f"Own images in {tmp_path}:\n  own images test: 1 pair\n"
+
+
+def test_check_of_the_layout_of_mixed(command, succeed, tmp_path):
+    for name in ("image_2/a.webp", "image_2/b.webp", "image_3/a.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    status, said, _ = command(check, tmp_path)
+    assert (status, "missing: image_2 and image_3 all: images without a partner" in said) == (1, True)
+    (tmp_path / "image_2/b.webp").unlink()
+    said = f"Pairs for the dataset Mixed in {tmp_path}:\n  image_2 and image_3 all: 1 pair\n"
+    assert succeed(check, tmp_path) == said
 
 
 def test_torch_is_not_imported():

@@ -48,7 +48,9 @@ def test_files_that_cannot_be_written_or_read_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("model\nJPÉG\n".encode("latin-1"), "no CSV file in UTF-8"),
+        ("model\nJPÉG\n".encode("latin-1"), "is not UTF-8 text .*: save it as UTF-8"),
+        (b"model;bpp\nbls17;0,1\n", "has columns separated by ';': save it with commas"),
+        (b"model\tbpp\nbls17\t0.1\n", r"has columns separated by '\\t'"),
         (b"a,b\n" + b"x" * 200_000 + b",1\n", "no CSV file in UTF-8"),
         (b"a,b\n1,2\n1,2,3\n", "row 2 has more cells than the header"),
     ],
