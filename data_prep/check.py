@@ -1,5 +1,6 @@
 """Completeness of the data sets in a folder: `python -m data_prep.check DIR`."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,7 @@ def mixed_report(root: Path) -> tuple[list[str], list[str]]:
 
 def without_remedy(error: NDICError) -> str:
     """A message without the advice to run a command of this package, for the output of these commands."""
-    return str(error).removesuffix(f"; {kitti.REMEDY}").removesuffix(f"; {cityscape.REMEDY}")
+    return re.sub(rf"(;|, or) ({kitti.REMEDY}|{cityscape.REMEDY})$", "", str(error))
 
 
 def print_report(found: list[str], missing: list[str]) -> None:

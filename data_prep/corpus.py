@@ -37,7 +37,7 @@ from data_prep.common import new_app, path, run, stoppable
 from data_prep.kitti import which_year
 from ndic_core.data.folder import visible_files
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import decode_image, make_folder, write_whole
+from ndic_core.io import decode_image, make_folder, read_text, write_whole
 
 HEIGHT = 192  # rows of the scaled images
 QUALITY, NATIVE_QUALITY = 94, 93  # of WebP: scaled images, images at their original size
@@ -229,7 +229,7 @@ def _lacking(folder: Path, pairs: dict[str, Pair]) -> set[str]:
     """Ids of the pairs that earlier runs did not write; raises for a folder with other pairs."""
     indices = [file for file in (folder / "index.tsv", folder / _PLAN) if file.exists()]
     there = [set(visible_files(folder / side)) if (folder / side).is_dir() else set() for side in SIDES]
-    ours = all(_index(pairs).startswith(file.read_bytes()) for file in indices)
+    ours = all(_index(pairs).decode().startswith(read_text(file)) for file in indices)
     if not ours or (any(there) and not indices):
         raise NDICError(f"{folder} has images of another selection and is not changed: name another folder")
     return {name for name in pairs if any(f"{name}.webp" not in names for names in there)}

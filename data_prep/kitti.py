@@ -19,7 +19,7 @@ from data_prep.check import kitti_report, print_report, without_remedy
 from data_prep.common import new_app, path, run, stoppable
 from ndic_core.data import kitti
 from ndic_core.errors import NDICError
-from ndic_core.io import read_text, write_whole
+from ndic_core.io import read_bytes, read_text, write_whole
 
 URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti"
 RECORD = ".lists.sha256"  # hashes of our own list files, so that a user's lists are never replaced
@@ -83,9 +83,9 @@ def which_year(archive: Path, names: list[str]) -> str:
     Raises:
         NDICError: it contains no KITTI images, or may be of either year.
     """
+    if converted := [name for name in names if _images([_CONVERTED.sub(".png", name.lower())]).keys() - {name.lower()}]:
+        raise NDICError(f"{archive} contains converted images, KITTI's are PNG ({converted[0]}): download it again")
     found = _images(names).values()
-    if not found and _images(_CONVERTED.sub(".png", name.lower()) for name in names):
-        raise NDICError(f"{archive} contains converted images, KITTI's are PNG: download the official archive")
     if not found:
         raise NDICError(
             f"{archive} contains no KITTI images (training/image_2/000000_10.png and so on): expected is "
@@ -162,7 +162,7 @@ def _write_list(out: Path, name: str, content: bytes) -> bool:
     ours = read_text(record).splitlines() if record.exists() else []
     present = kitti.list_file(out, name)
     if present:
-        there = present.read_bytes()
+        there = read_bytes(present)
         if there == content:
             return True
         if _line(name, there) not in ours:

@@ -23,7 +23,7 @@ def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> 
         >>> listing(range(14))
         '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more'
     """
-    texts = [str(item) for item in items]
+    texts = [str(item).replace("\n", "\\n") for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return separator.join(texts[:limit]) + more
 

@@ -7,7 +7,7 @@ from files import plant, refusal
 
 from ndic_core import NDICError
 from ndic_core.config_file import read_yaml
-from ndic_core.data.kitti import read_list
+from ndic_core.data.kitti import read_list, stereo_pairs
 from ndic_core.data.real_pairs import held_out
 from ndic_core.evaluation.tables import read_table
 
@@ -82,3 +82,11 @@ def test_every_fault_of_a_yaml_file_is_one_line(value, tmp_path):
     (tmp_path / "run.yaml").write_text(f"lr: {value}\n")
     message = refusal(read_yaml, tmp_path / "run.yaml")
     assert message.startswith(f"{tmp_path / 'run.yaml'} is not valid YAML")
+
+
+@pytest.mark.parametrize("name", ["index.tsv", "KITTI_stereo_val.txt"])
+def test_a_broken_link_is_not_taken_for_the_absence_of_the_file(name, tmp_path):
+    plant(tmp_path, *IMAGES)
+    (tmp_path / name).symlink_to("nowhere")
+    read = {"index.tsv": lambda: held_out(tmp_path, 1), "KITTI_stereo_val.txt": lambda: stereo_pairs(tmp_path, "val")}
+    assert f"{name} cannot be read: No such file or directory" in refusal(read[name])

@@ -33,7 +33,7 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
         unpaired += [x_and_y[shot][shot in xs] for shot in sorted(xs ^ ys)]
     if unpaired:
         missing = by_folder(path.relative_to(root) for path in unpaired)
-        raise NDICError(f"{root} lacks these partners: {missing}; {REMEDY}")
+        raise NDICError(f"{root} lacks these partners: {missing}; remove the other images of these pairs, or {REMEDY}")
     if not found:
         raise NDICError(f"{left} and {right} contain no images; {REMEDY}")
     return found

@@ -56,9 +56,8 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
     if name == "Cityscape":  # the whole image, as published: its aspect is 1:2
         return load_pairs(cityscape.pairs(root, split), size, progress=progress)
-    paths = folder.pairs(root, split)
-    pairs = load_pairs(paths, size, progress=progress)
-    folder.refuse_copies(paths)
+    pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+    folder.refuse_copies(pairs)
     pairs.cameras = ["left"] * len(pairs)
     return pairs
 
@@ -100,7 +99,7 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
         raise NDICError(f"{root} holds no pairs: expected are image_2 and image_3, {prepared}, or left and right")
     paths = [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else paths
     pairs = load_pairs(paths, size, crop, progress=False)
-    folder.refuse_copies(paths)
+    folder.refuse_copies(pairs)
     return pairs
 
 

@@ -4,13 +4,17 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ndic_core.data.cache import content_digests
+import numpy as np
+
 from ndic_core.errors import NDICError, listing
+
+if TYPE_CHECKING:
+    from ndic_core.data.pairs import Pairs
 
 SPLITS = ("train", "val", "test")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
@@ -115,17 +119,19 @@ def _without_side(found: dict[str, Path], others: dict[str, Path], side: str) ->
 def refuse_one_file(pairs: Iterable[tuple[Path, Path]], kind: str) -> None:
     """Raise `NDICError` where x and y of a pair are one file or folder, also by a link or another spelling."""
     if same := [f"{x} and {y}" for x, y in pairs if x.samefile(y)]:
-        raise NDICError(f"x and y are one {kind}: {listing(same)}; y must be another view of the scene")
+        remedy = "put x and y into two folders" if kind == "folder" else "y must be another view of the scene"
+        raise NDICError(f"x and y are one {kind}: {listing(same)}; {remedy}")
 
 
-def refuse_copies(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Raise `NDICError` where x and y of a pair are files of the same content (all are named)."""
-    files = list({path for pair in pairs for path in pair})
-    content = dict(zip(files, content_digests(files), strict=True))
-    if copies := list(dict.fromkeys(f"{x} and {y}" for x, y in pairs if content[x] == content[y])):
+def refuse_copies(pairs: "Pairs") -> None:
+    """Raise `NDICError` where x and y of loaded pairs have the same pixels (all are named)."""
+    named = {frozenset(x_y): name for x_y, name in zip(pairs.index.tolist(), pairs.names, strict=True)}
+    images = [[pairs.images[i] for i in x_y] for x_y in named]
+    # The first row differs nearly always, so that few images are read as a whole.
+    equal = (all(np.array_equal(of[0][rows], of[-1][rows]) for rows in (0, ...)) for of in images)
+    if copies := [name for name, same in zip(named.values(), equal, strict=True) if same]:
         raise NDICError(
-            f"x and y are copies of one image: {listing(copies, '; ')}; y must be another view: replace these pairs or "
-            "remove them"
+            f"x and y have the same pixels: {listing(copies)}; y must be another view: replace or remove these pairs"
         )
 
 

@@ -4,6 +4,7 @@ Images are `FOLDER/PART/CAMERA/NNNNNN_FF.png`: scene NNNNNN, frame FF. The KITTI
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,8 +183,8 @@ def scene_of(image: Path) -> str:
 
 
 def list_file(root: Path, name: str) -> Path | None:
-    """A list file in `root` or else in `root/data_paths`, if it exists."""
-    return next((file for file in (root / name, root / "data_paths" / name) if file.is_file()), None)
+    """A list file in `root` or else in `root/data_paths`, if it exists, be it a broken link."""
+    return next((file for file in (root / name, root / "data_paths" / name) if os.path.lexists(file)), None)
 
 
 def read_list(file: Path, root: Path) -> list[Pair]:

@@ -1,6 +1,7 @@
 """The real pairs of the data set Mixed: whole views, images at the camera's resolution, and the held-out pairs."""
 
 import csv
+import os
 import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
@@ -47,9 +48,8 @@ def real_pairs(
     if split == "train":
         height = round(STORED_SCALE * size[0])
         size = (height, round(STORED_ASPECT * height))
-    chosen = _of_split(root, root, split, exclude)
-    pairs = load_pairs(chosen, size, scene_of=name_of, progress=progress)
-    refuse_copies(chosen)
+    pairs = load_pairs(_of_split(root, root, split, exclude), size, scene_of=name_of, progress=progress)
+    refuse_copies(pairs)
     return pairs
 
 
@@ -88,7 +88,7 @@ def native_pairs(
             f"native_path: {native} has images of {smallest[0]} × {smallest[1]}, smaller than resize: {list(size)}"
         )
     pairs = load_pairs(chosen, smallest, smallest, scene_of=name_of, progress=progress)
-    refuse_copies(chosen)
+    refuse_copies(pairs)
     if split == "train":
         return pairs
     boxes = [random_crop(pairs, size[0], size, np.random.default_rng([number])) for number in range(len(pairs))]
@@ -123,7 +123,7 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
     """
     names = [name_of(left) for left, _ in _matched(root)]
     candidates = names
-    if (index := root / "index.tsv").exists():
+    if os.path.lexists(index := root / "index.tsv"):  # a broken link is an error, not the absence of an index
         origin = _origins(index)
         if not origin.keys() & set(names):
             ids, images = listing(origin, limit=3) or "none", listing(names, limit=3)

@@ -250,3 +250,23 @@ def test_folders_of_other_pairs_are_not_changed(succeed, fail, scenes, drive, tm
         said = fail(corpus, *given, "--out", folder)
         assert f"{folder} has images of another selection and is not changed" in said
         assert tree(folder) == before
+
+
+def test_an_index_that_an_editor_saved_is_still_ours(succeed, fail, scenes, drive, tmp_path):
+    out = tmp_path / "out"
+    succeed(corpus, scenes, "--out", out)
+    index = (out / "index.tsv").read_text()
+    (out / "index.tsv").write_bytes(index.replace("\n", "\r\n").encode("utf-16"))
+    assert f"3 pairs written to {out}, 6 existed" in succeed(corpus, scenes, drive, "--out", out)
+    assert (out / "index.tsv").read_text().startswith(index)
+    (out / "index.tsv").write_bytes(index.replace("set", "sét").encode("latin-1"))
+    assert "index.tsv is not UTF-8 text (" in fail(corpus, scenes, "--out", out)
+
+
+def test_archives_with_other_spellings_of_the_names(succeed, tmp_path):
+    files = {
+        name.replace("/", "\\").replace(".png", ".PNG"): of for name, of in (scene_files() | drive_files()).items()
+    }
+    succeed(corpus, make_zip(tmp_path / "data_scene_flow.zip", files), "--out", tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == 1 + 6 + 3
+    assert rows(tmp_path / "out")[1][2] == "training/image_2/000007_10.PNG"

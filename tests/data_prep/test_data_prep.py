@@ -137,9 +137,12 @@ def test_cityscapes_archives_with_other_spellings_of_the_names(succeed, tmp_path
 
 @pytest.mark.parametrize("kind", [".jpg", ".JPEG", ".webp", ".tif"])
 def test_converted_archives_are_refused_as_such(kind, fail, tmp_path):
-    files = {name.replace(".png", kind): content for name, content in kitti_images().items()}
-    said = fail(kitti, make_zip(tmp_path / "data_scene_flow.zip", files), "--out", tmp_path / "out")
-    assert "contains converted images, KITTI's are PNG: download the official archive" in said
+    """Also where some are PNG files."""
+    for ending in (".png", "_11.png"):
+        files = {name.replace(ending, ending[:-4] + kind): content for name, content in kitti_images().items()}
+        said = fail(kitti, make_zip(tmp_path / "data_scene_flow.zip", files), "--out", tmp_path / "out")
+        assert "contains converted images, KITTI's are PNG (training/image_2/000000_" in said
+        assert f"{kind}): download it again" in said
 
 
 def test_missing_frames_do_not_stop_the_lists(command, succeed, tmp_path):
