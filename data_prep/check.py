@@ -113,10 +113,15 @@ def _count(
     found, missing = [], []
     for split, full in expected.items():
         try:
-            count = len(pairs(root, split))
+            files = pairs(root, split)
         except NDICError as error:
             missing.append(f"{name} {split}: {without_remedy(error)}")
             continue
+        count = len(files)
+        if empty := [
+            file.relative_to(root) for file in {file for pair in files for file in pair} if not file.stat().st_size
+        ]:
+            missing.append(f"{name} {split}: the content of empty files, {folder.by_folder(empty)}")
         found.append(f"{name} {split}: {count:,} {f'of {full:,} ' if full else ''}{'pair' if count == 1 else 'pairs'}")
         if count < round(full * (1 - tolerance)):
             missing.append(f"{name} {split}: {full - count:,} pairs")

@@ -139,7 +139,10 @@ def write_lists(out: Path) -> list[str]:
     Raises:
         NDICError: there are no pairs, images cannot be read, or a list cannot be written.
     """
-    kitti.scenes(out, complete=False)  # too few images for a list are no error
+    try:
+        kitti.scenes(out, complete=False)  # too few images for a list are no error
+    except NDICError as error:
+        raise NDICError(f"no list is written: {without_remedy(error)}; download the official archives again") from error
     notes = []
     for kind, pairs_of in (("stereo", kitti.stereo_pairs), ("general", kitti.general_pairs)):
         for split in ("train", "val", "test"):

@@ -125,7 +125,9 @@ def refuse_one_file(pairs: Iterable[tuple[Path, Path]], kind: str) -> None:
 
 def refuse_copies(pairs: "Pairs") -> None:
     """Raise `NDICError` where x and y of loaded pairs have the same pixels (all are named)."""
-    named = {frozenset(x_y): name for x_y, name in zip(pairs.index.tolist(), pairs.names, strict=True)}
+    named: dict[frozenset, str] = {}
+    for x_y, name in zip(pairs.index.tolist(), pairs.names, strict=True):
+        named.setdefault(frozenset(x_y), name)  # both orders once
     images = [[pairs.images[i] for i in x_y] for x_y in named]
     # The first row differs nearly always, so that few images are read as a whole.
     equal = (all(np.array_equal(of[0][rows], of[-1][rows]) for rows in (0, ...)) for of in images)

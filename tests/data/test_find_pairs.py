@@ -9,6 +9,7 @@ from PIL import Image
 
 from ndic_core import NDICError, load_config
 from ndic_core.data.datasets import find_pairs, load_split
+from ndic_core.data.real_pairs import real_pairs
 
 SCENE = "data_scene_flow_multiview/testing"
 CITY = "{0}/val/ulm/ulm_{1}_{0}.png"
@@ -21,9 +22,9 @@ LAYOUTS = {
 }
 
 
-def paint(file: Path, level: int) -> None:
+def paint(file: Path, level: int, size=(370, 740), **options) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((370, 740, 3), level, np.uint8)).save(file)
+    Image.fromarray(np.full((*size, 3), level, np.uint8)).save(file, **options)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -77,3 +78,12 @@ def test_variables_in_the_path(tmp_path, monkeypatch):
         paint(tmp_path / f"{side}/a.png", level)
     monkeypatch.setenv("HERE", str(tmp_path))
     assert len(find_pairs("$HERE", size=(32, 64))) == 1
+
+
+def test_copies_in_the_data_set_mixed(tmp_path):
+    for i in range(32):
+        paint(tmp_path / f"image_2/{i:02d}.png", i, (30, 99))
+        paint(tmp_path / f"image_3/{i:02d}.webp", 200 + i if i else 0, (30, 99), lossless=True)
+    assert len(real_pairs(tmp_path, "val", (16, 32), progress=False)) == 60
+    with pytest.raises(NDICError, match=r"same pixels: image_2/00\.png with image_3/00\.webp; y must"):
+        real_pairs(tmp_path, "train", (16, 32), progress=False)

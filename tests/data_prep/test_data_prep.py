@@ -173,7 +173,8 @@ def test_a_camera_that_is_missing_as_a_whole(succeed, fail, tmp_path):
         shutil.rmtree(tmp_path / "out" / NEW / part / "image_3")
     with pytest.raises(NDICError) as error:
         kitti.write_lists(tmp_path / "out")
-    assert f"lacks these partners of images: {NEW}/testing: image_3; {NEW}/training: image_3" in str(error.value)
+    lacking = f"lacks these partners of images: {NEW}/testing: image_3; {NEW}/training: image_3"
+    assert str(error.value) == f"no list is written: {tmp_path / 'out'} {lacking}; download the official archives again"
 
 
 def test_home_and_variables_in_every_path(succeed, command, tmp_path, monkeypatch):
@@ -226,7 +227,7 @@ def test_check_of_own_images_and_of_an_empty_folder(command, succeed, fail, tmp_
     assert "contains no data set: expected are" in fail(check, tmp_path)
     for name in ("test/left/a.png", "test/right/a.png", "test/right/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"an image")
     status, said, _ = command(check, tmp_path)
     assert (status, "b.png" in said) == (1, True)
     (tmp_path / "test/right/b.png").unlink()
@@ -236,12 +237,21 @@ def test_check_of_own_images_and_of_an_empty_folder(command, succeed, fail, tmp_
 def test_check_of_the_layout_of_mixed(command, succeed, tmp_path):
     for name in ("image_2/a.webp", "image_2/b.webp", "image_3/a.webp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"an image")
     status, said, _ = command(check, tmp_path)
     assert (status, "missing: image_2 and image_3 all: images without a partner" in said) == (1, True)
     (tmp_path / "image_2/b.webp").unlink()
     said = f"Pairs for the dataset Mixed in {tmp_path}:\n  image_2 and image_3 all: 1 pair\n"
     assert succeed(check, tmp_path) == said
+
+
+def test_empty_files_are_named(command, succeed, both, tmp_path):
+    succeed(kitti, *both, "--out", tmp_path)
+    for frame in (10, 11):
+        (tmp_path / OLD / f"testing/image_3/000004_{frame}.png").write_bytes(b"")
+    status, said, _ = command(check, tmp_path)
+    named = f"missing: KITTI Stereo test: the content of empty files, {OLD}/testing/image_3: 000004_10.png\n"
+    assert (status, named in said) == (1, True)
 
 
 def test_torch_is_not_imported():
