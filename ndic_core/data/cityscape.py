@@ -41,6 +41,8 @@ def pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
 
 def _shots(folder: Path) -> set[str]:
     """The image names in a city's folder without the side."""
+    if folder.is_symlink() and not folder.exists():
+        raise NDICError(f"{folder} is a broken link: replace or remove it")
     if not folder.is_dir():
         return set()
     ending = f"_{folder.parents[1].name}.png"

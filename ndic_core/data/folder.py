@@ -111,7 +111,8 @@ def _by_name(folder: Path) -> dict[str, Path]:
 def _without_side(found: dict[str, Path], others: dict[str, Path], side: str) -> dict[str, Path]:
     """The images by name, those without partner by their name without the word `side`, unless this makes two equal."""
     word = re.compile(rf"(?<![^\W\d_]){side}(?![^\W\d_])", re.IGNORECASE)
-    renamed = {name: name if name in others else re.sub(r"^[\W_]+|[\W_]+$", "", word.sub("", name)) for name in found}
+    without = {name: re.sub(r"^[\W_]+|[\W_]+$", "", word.sub("", name)) for name in found if word.search(name)}
+    renamed = {name: name if name in others else without.get(name, name) for name in found}
     unique = len(set(renamed.values())) == len(found)
     return {renamed[name]: path for name, path in found.items()} if unique else found
 
@@ -175,8 +176,11 @@ def visible_files(folder: Path) -> list[str]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder without hidden ones, sorted; `NDICError` if it cannot be read."""
-    return sorted(entry.name for entry in _scan(folder) if os.path.isdir(entry.path))
+    """Names of the folders in a folder without hidden ones, sorted; `NDICError` if it cannot be read.
+
+    Broken links are among them: they may have been links to folders.
+    """
+    return sorted(entry.name for entry in _scan(folder) if os.path.isdir(entry.path) or not os.path.exists(entry.path))
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:

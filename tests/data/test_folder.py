@@ -50,6 +50,7 @@ def test_two_folders_may_be_right_and_left(tmp_path):
         (["leftover.png"], ["rightover.png"]),  # a part of a word
         (["1.png", "left_1.png"], ["1.png", "right_1.png"]),  # two pairs would have one name
         (["a_L.png"], ["a_R.png"]),
+        (["a_.png"], ["_a.png"]),
     ],
 )
 def test_other_names_are_refused_with_an_example(lefts, rights, tmp_path):
@@ -120,6 +121,9 @@ def test_the_same_in_kitti_and_cityscape(tmp_path):
     for message in (refusal(kitti.stereo_pairs, tmp_path, "test"), refusal(kitti.general_pairs, tmp_path, "train")):
         assert message.count("000007_10.png (a broken link)") == 2
     assert refusal(cityscape.pairs, tmp_path, "val").count("(a broken link)") == 2
+    for side in cityscape.SIDES:
+        broken(tmp_path / side / "val" / "bonn")
+    assert refusal(cityscape.pairs, tmp_path, "val").count("/val/bonn is a broken link: replace or remove it") == 2
     (tmp_path / "KITTI_stereo_test.txt").write_text(lists)
     assert refusal(kitti.stereo_pairs, tmp_path, "test").count("000007_10.png (a broken link)") == 2
 
