@@ -6,7 +6,7 @@ import pytest
 from files import plant, refusal
 
 from ndic_core import NDICError
-from ndic_core.config_file import read_yaml
+from ndic_core.config_file import parse_changes, read_yaml
 from ndic_core.data.kitti import read_list, stereo_pairs
 from ndic_core.data.real_pairs import held_out
 from ndic_core.evaluation.tables import read_table
@@ -82,6 +82,8 @@ def test_every_fault_of_a_yaml_file_is_one_line(value, tmp_path):
     (tmp_path / "run.yaml").write_text(f"lr: {value}\n")
     message = refusal(read_yaml, tmp_path / "run.yaml")
     assert message.startswith(f"{tmp_path / 'run.yaml'} is not valid YAML")
+    with pytest.raises(ValueError, match="is no YAML value"):
+        parse_changes([f"lr={value}"])
 
 
 @pytest.mark.parametrize("name", ["index.tsv", "KITTI_stereo_val.txt"])

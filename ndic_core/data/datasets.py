@@ -50,15 +50,15 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
         street = load_street(_street(larger, config.street), split, counts[split], progress, with_disparity)
         shares = dict(synthetic_fraction=config.synthetic_fraction, window_fraction=config.window_fraction)
         return MixedPairs(real, street, size, config.seed, native=native, **shares)
-    if name == "KITTI_Stereo":
-        return load_pairs(kitti.stereo_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
-    if name == "KITTI_General":
-        return load_pairs(kitti.general_pairs(root, split), size, kitti.CROP, kitti.scene_of, progress)
-    if name == "Cityscape":  # the whole image, as published: its aspect is 1:2
-        return load_pairs(cityscape.pairs(root, split), size, progress=progress)
-    pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+    if name in ("KITTI_Stereo", "KITTI_General"):
+        pairs_of = kitti.stereo_pairs if name == "KITTI_Stereo" else kitti.general_pairs
+        pairs = load_pairs(pairs_of(root, split), size, kitti.CROP, kitti.scene_of, progress)
+    elif name == "Cityscape":  # the whole image, as published: its aspect is 1:2
+        pairs = load_pairs(cityscape.pairs(root, split), size, progress=progress)
+    else:
+        pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+        pairs.cameras = ["left"] * len(pairs)
     folder.refuse_copies(pairs)
-    pairs.cameras = ["left"] * len(pairs)
     return pairs
 
 

@@ -87,3 +87,11 @@ def test_copies_in_the_data_set_mixed(tmp_path):
     assert len(real_pairs(tmp_path, "val", (16, 32), progress=False)) == 60
     with pytest.raises(NDICError, match=r"same pixels: image_2/00\.png with image_3/00\.webp; y must"):
         real_pairs(tmp_path, "train", (16, 32), progress=False)
+
+
+def test_copies_in_kitti(tmp_path):
+    for camera in ("image_2", "image_3"):
+        paint(tmp_path / SCENE / camera / "000000_10.png", 7)
+    config = load_config("teaching", dataset_name="KITTI_Stereo", dataset_path=str(tmp_path), resize=[32, 64])
+    with pytest.raises(NDICError, match=r"same pixels: image_2/000000_10\.png with image_3/000000_10\.png; y must"):
+        load_split(config, "test", progress=False)

@@ -96,13 +96,17 @@ def test_splits_of_every_data_set(tmp_path, own_folder):
     for part in ("training", "testing"):
         for camera in ("image_2", "image_3"):
             for frame in (10, 11):
-                save(tmp_path / "data_scene_flow_multiview" / part / camera / f"000000_{frame}.png", (370, 740))
+                save(
+                    tmp_path / "data_scene_flow_multiview" / part / camera / f"000000_{frame}.png",
+                    (370, 740),
+                    seed=int(camera[-1]),
+                )
     stereo = teaching(own_folder, tmp_path, dataset_name="KITTI_Stereo", dataset_path=str(tmp_path))
     splits = [load_split(stereo, split, progress=False) for split in ("train", "val", "test")]
     assert [len(split) for split in splits] == [4, 2, 2]
     assert splits[0].same_scene(0, 3)  # frames 10 and 11 of one scene
     for side in ("leftImg8bit", "rightImg8bit"):
-        save(tmp_path / side / "val" / "ulm" / f"ulm_0_0_{side}.png", (64, 128))
+        save(tmp_path / side / "val" / "ulm" / f"ulm_0_0_{side}.png", (64, 128), seed=len(side))
     cityscape = teaching(own_folder, tmp_path, dataset_name="Cityscape", dataset_path=str(tmp_path))
     assert len(load_split(cityscape, "val", progress=False)) == 1
 
