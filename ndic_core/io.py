@@ -139,7 +139,7 @@ def make_folder(path: str | os.PathLike) -> None:
 
 
 def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
-    """Decode an image file to RGB, turned upright by its EXIF orientation.
+    """Decode an image file to RGB, turned upright by its EXIF or XMP orientation.
 
     Transparency and colour profiles are ignored. Fewer than 8 bits per channel are scaled to 8.
 
@@ -257,7 +257,7 @@ def read_image(path: str | os.PathLike) -> "Tensor":
 
 
 def write_image(image: "Tensor", path: str | os.PathLike) -> None:
-    """Save a tensor as an 8-bit image; the file's extension selects the format.
+    """Save a tensor as an 8-bit image; the file's extension selects the format (JPEG and WebP are lossy).
 
     Args:
         image: floats (3, H, W) in [0, 1]. Values up to 0.5 outside, as decoders return them, are clipped.
