@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from contextlib import suppress
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WITH_FRAMES = ("PNG", "GIF", "WEBP", "AVIF", "TIFF")  # not the layers of PSD or the second view of a camera's JPEG
@@ -20,6 +20,8 @@ def file_problem(image: Image.Image, content: bytes, modes: Collection[str] | No
     """
     if image.width * image.height > max_pixels:
         return f"has more than {max_pixels} pixels: reduce its size"
+    if isinstance(image, ImageFile.StubImageFile) or image.format == "EPS":  # for other programs
+        return f"is a file of format {image.format}, whose pixels Pillow cannot read: convert it to PNG"
     if _bits_per_channel(image, content) > 8:
         return "has more than 8 bits per channel: convert it to 8-bit RGB"
     if modes is not None and image.mode not in modes:

@@ -111,10 +111,10 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
-    path = Path(path).resolve()  # a link is followed, not replaced
-    if path.exists() and not path.is_file():
-        raise NDICError(f"{path} cannot be written: it is not an ordinary file")
     try:
+        path = Path(path).resolve()  # a link is followed, not replaced
+        if path.exists() and not path.is_file():
+            raise NDICError(f"{path} cannot be written: it is not an ordinary file")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -123,8 +123,8 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)  # it exists only after an error
-    except OSError as error:
-        raise NDICError(f"{path} cannot be written: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError
+        raise NDICError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def make_folder(path: str | os.PathLike) -> None:

@@ -243,6 +243,15 @@ def test_modes_that_cannot_become_rgb():
         decode_image(saved("TIFF", Image.new("LAB", (4, 4))), name="x")
 
 
+@pytest.mark.parametrize(
+    ("format", "content"),
+    [("EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), ("HDF5", b"\x89HDF\r\n\x1a\n")],
+)
+def test_formats_for_other_programs_are_not_called_damaged(format, content):
+    with pytest.raises(NDICError, match=f"^x is a file of format {format}, whose pixels Pillow cannot read: convert"):
+        decode_image(content, name="x")
+
+
 @pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, KeyError, struct.error])
 def test_whatever_pillow_raises_is_one_sentence(error):
     def fails(_):
@@ -366,6 +375,10 @@ def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
     write_whole(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"new"
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "loop", tmp_path / ("a" * 300)):
+        with pytest.raises(NDICError, match=r"cannot be written: (Symlink loop|Too many levels|File name too long)"):
+            write_whole(path, b"new")
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(NDICError, match="it is not an ordinary file"):
