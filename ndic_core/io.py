@@ -7,15 +7,16 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ndic_core.errors import NDICError
+from ndic_core.image_checks import PNG_SIGNATURE, file_problem, tensor_problem, upright_size, without_metadata
 from ndic_core.models.coding.container import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _FORMATS = {f".{kind.lower()}": kind for kind in ("PNG", "BMP", "PPM", "TIFF", "WEBP", "JPEG")}
 _FORMATS |= {".tif": "TIFF", ".jpg": "JPEG"}
+_READ_WHOLE = (PNG_SIGNATURE, b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")  # those and AVIF, for `file_problem`
+_MANY_PIXELS = 2**26  # fewer than Pillow warns of
 _WARNING_FILTERS = threading.Lock()  # `warnings.catch_warnings` changes them for all threads
 _BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8",
@@ -38,21 +41,27 @@ def expand_path(path: str | os.PathLike) -> Path:
     """A path that a user wrote, with `~`, `~user`, `$NAME` and `${NAME}` replaced.
 
     Every path from a command line, a configuration, an environment variable or a public function passes through it
-    once; names that were found in a folder do not. A path with a `$` that exists as it is written is left as it is.
+    once; names that were found in a folder do not. A path whose parts with a `$` exist as they are written is left as
+    it is.
 
     Raises:
-        NDICError: an environment variable is not set, or the path contains a NUL character.
+        NDICError: an environment variable is not set, the path contains a NUL character, or it is no path.
 
     Example:
         >>> os.environ["NDIC_EXAMPLE"] = "data"
         >>> expand_path("$NDIC_EXAMPLE/left").as_posix()
         'data/left'
     """
-    text = os.fspath(path)
+    try:
+        text = os.fsdecode(path)
+    except TypeError as error:
+        raise NDICError(f"a path must be a string or a Path; got {type(path).__name__}") from error
     if "\0" in text:
         raise NDICError(f"{text!r} cannot be a path: it contains a NUL character")
     home = Path(os.path.expanduser(text))
-    if "$" not in text or os.path.lexists(home):
+    parts = home.parts
+    last = max((number for number, part in enumerate(parts, 1) if "$" in part), default=0)
+    if "$" not in text or os.path.lexists(Path(*parts[:last])):
         return home
     for name in (name.strip("{}") for name in re.findall(r"\$(\w+|\{[^}]*\})", text)):
         if name not in os.environ:  # `os.path.expandvars` leaves it
@@ -102,10 +111,10 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
-    path = Path(path).resolve()  # a link is followed, not replaced
-    if path.exists() and not path.is_file():
-        raise NDICError(f"{path} cannot be written: it is not an ordinary file")
     try:
+        path = Path(path).resolve()  # a link is followed, not replaced
+        if path.exists() and not path.is_file():
+            raise NDICError(f"{path} cannot be written: it is not an ordinary file")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -114,8 +123,8 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)  # it exists only after an error
-    except OSError as error:
-        raise NDICError(f"{path} cannot be written: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError
+        raise NDICError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def make_folder(path: str | os.PathLike) -> None:
@@ -130,20 +139,34 @@ def make_folder(path: str | os.PathLike) -> None:
 
 
 def decode_image(source: bytes | str | os.PathLike, **accepted) -> Image.Image:
-    """Decode an image file to RGB, turned upright by its EXIF orientation; transparency is dropped.
+    """Decode an image file to RGB, turned upright by its EXIF or XMP orientation.
+
+    Transparency and colour profiles are ignored. Fewer than 8 bits per channel are scaled to 8.
 
     Arguments and errors are those of `open_image`.
     """
     with open_image(source, **accepted) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+        # Pillow warns of damaged TIFF metadata and of many pixels also here: such images are decoded one at a time.
+        warns = image.format == "TIFF" or image.width * image.height > _MANY_PIXELS
+        with quiet() if warns else nullcontext():
+            image.load()
+        image.info.clear()  # transparency, of which Pillow warns, and metadata that it might fail to write
+        ImageOps.exif_transpose(image, in_place=True)
+        return image.convert("RGB")
 
 
 def image_size(source: bytes | str | os.PathLike, **accepted) -> tuple[int, int]:
     """Height and width of the image that `decode_image` returns, from the file's header alone."""
     with open_image(source, **accepted) as image:
-        # Pillow itself swaps the sides of TIFF images.
-        turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return (image.width, image.height) if turned else (image.height, image.width)
+        return upright_size(image)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of libraries within the block; only one thread at a time can be in such a block."""
+    with _WARNING_FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -160,40 +183,52 @@ def open_image(
     Args:
         source: path or content of the file.
         name: of the image in error messages; the path where None.
-        modes: Pillow modes to accept, all where None.
+        modes: Pillow modes to accept, all that can be converted to RGB where None.
         max_pixels: largest product of height and width.
         read_header: opens a stream as a Pillow image.
         kind: what `read_header` accepts, for error messages.
 
     Raises:
         NDICError: the file cannot be read, is not an image, is truncated, has too many pixels, more than 8 bits per
-            channel or another mode.
+            channel, several frames or another mode, or there is not enough memory.
     """
     name = name or str(source)
+    image = None
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
-            start = stream.read(25)
+            start = stream.read(12)
             stream.seek(0)
-            with _WARNING_FILTERS, warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` is the limit
+            content = stream.read() if start.startswith(_READ_WHOLE) or start[4:8] == b"ftyp" else start
+            if start.startswith(PNG_SIGNATURE):
+                stream = BytesIO(without_metadata(content))
+            stream.seek(0)
+            with quiet():  # `max_pixels` is the limit, not Pillow's
                 image = read_header(stream)
+                with suppress(Exception):  # damaged metadata states no orientation; Pillow keeps what it has read
+                    upright_size(image)
             with image:
-                if image.width * image.height > max_pixels:
-                    raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size")
-                # Pillow decodes 16-bit RGB in PNG files to 8 bits without a warning.
-                if (start.startswith(b"\x89PNG") and start[24:] == b"\x10") or image.mode.startswith(("I", "F")):
-                    raise NDICError(f"{name} has more than 8 bits per channel: convert it to 8-bit RGB")
-                if modes is not None and image.mode not in modes:
-                    raise NDICError(f"{name} has mode {image.mode}, not {' or '.join(modes)}: convert it to 8-bit RGB")
+                if problem := file_problem(image, content, modes, max_pixels):
+                    raise NDICError(f"{name} {problem}")
                 yield image
+    except NDICError:
+        raise
     except UnidentifiedImageError as error:
         raise NDICError(f"{name} is not {kind}: choose another file, or convert it") from error
     except Image.DecompressionBombError as error:
         raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            raise NDICError(_no_memory(name, image)) from error
         if isinstance(error, OSError) and error.errno:
             raise NDICError(f"{name} cannot be read: {error.strerror}; check its name") from error
+        if "MAX_TEXT" in str(error):  # of a text that may state the orientation
+            raise NDICError(f"{name} has a text of more than 1 MB: save it without metadata") from error
         raise NDICError(f"{name} is truncated or damaged ({error}): restore it from its source") from error
+
+
+def _no_memory(name: str, image: Image.Image | None) -> str:
+    need = f" ({20 * image.height * image.width / 1e6:.0f} MB)" if image else ""
+    return f"there is not enough memory{need} to read {name}: close other programs, or reduce its size"
 
 
 def image_to_tensor(image: Image.Image) -> "Tensor":
@@ -201,26 +236,44 @@ def image_to_tensor(image: Image.Image) -> "Tensor":
     import numpy as np
     import torch
 
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
 
 
 def read_image(path: str | os.PathLike) -> "Tensor":
     """An image file as a float tensor (3, H, W) in [0, 1]; see `decode_image`.
 
+    Args:
+        path: of the file; `~` and environment variables are replaced.
+
     Raises:
-        NDICError: the file is missing or not an 8-bit image of at most 2**24 pixels, or it is damaged.
+        NDICError: the file is missing or not an 8-bit image of at most 2**24 pixels, it is damaged, or there is not
+            enough memory.
     """
-    return image_to_tensor(decode_image(path))
+    image = decode_image(path := expand_path(path))
+    try:
+        return image_to_tensor(image)
+    except (MemoryError, RuntimeError) as error:  # NumPy's, PyTorch's
+        raise NDICError(_no_memory(str(path), image)) from error
 
 
 def write_image(image: "Tensor", path: str | os.PathLike) -> None:
-    """Save a tensor (3, H, W) in [0, 1] as an 8-bit image; the file's extension selects the format.
+    """Save a tensor as an 8-bit image; the file's extension selects the format (JPEG and WebP are lossy).
+
+    Args:
+        image: floats (3, H, W) in [0, 1]. Values up to 0.5 outside, as decoders return them, are clipped.
+        path: of the file; `~` and environment variables are replaced.
 
     Raises:
-        NDICError: the extension is not that of a format, or the folder cannot be written.
+        NDICError: the tensor is not such an image, the extension is not that of a format, or the folder cannot be
+            written.
     """
+    path = expand_path(path)
     kind = image_format(path)
-    pixels = (image.cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    if problem := tensor_problem(image):
+        raise NDICError(f"{path}: an image is a float tensor (3, H, W) with values in [0, 1], this is {problem}")
+    image = image.detach().cpu()
+    image = image if image.dtype.itemsize >= 4 else image.float()  # 255 levels need more than half precision
+    pixels = (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     buffer = BytesIO()
     try:
         Image.fromarray(pixels).save(buffer, kind)

@@ -22,7 +22,7 @@ from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, make_folder, write_whole
+from ndic_core.io import expand_path, make_folder, read_bytes, write_whole
 
 
 def cache_folder() -> Path:
@@ -125,7 +125,11 @@ def _full(folder: Path, needed: int) -> str:
 
 
 def content_digests(files: Sequence[Path]) -> list[str]:
-    """A hash of every file's content, cached by path, size, times and inode, so that an unchanged file is read once."""
+    """A hash of every file's content, cached by path, size, times and inode, so that an unchanged file is read once.
+
+    Raises:
+        NDICError: a file is missing or cannot be read.
+    """
     index = cache_folder() / "digests.json"
     try:
         known = dict(json.loads(index.read_text(encoding="utf-8")))
@@ -133,7 +137,10 @@ def content_digests(files: Sequence[Path]) -> list[str]:
         known = {}
     keys = []
     for file in files:
-        stat = file.stat()
+        try:
+            stat = file.stat()
+        except OSError as error:
+            raise NDICError(f"{file} cannot be read: {error.strerror}") from error
         keys.append(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}")
     if new := {key: file for key, file in zip(keys, files, strict=True) if key not in known}:
         with ThreadPoolExecutor() as pool:
@@ -145,4 +152,4 @@ def content_digests(files: Sequence[Path]) -> list[str]:
 
 
 def _digest(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(read_bytes(file), digest_size=16).hexdigest()

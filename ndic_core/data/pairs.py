@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ndic_core.data.cache import cached_arrays, content_digests
-from ndic_core.errors import NDICError
-from ndic_core.io import decode_image, image_size
+from ndic_core.errors import NDICError, listing
+from ndic_core.io import decode_image, image_size, quiet
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
 LEFT, RIGHT = (  # folder names by camera: KITTI 2015, KITTI 2012, Cityscapes, own images
@@ -144,7 +144,7 @@ def load_pairs(
 
     Raises:
         NDICError: images are missing, damaged, grey, of more than 8 bits per channel, smaller than the crop, or of
-            another size than their partner: all of them are named.
+            another size than their partner: all of them are counted, the first ten are named.
 
     Example:
         >>> import tempfile
@@ -155,13 +155,13 @@ def load_pairs(
         tensor([1., 0., 0.])
     """
     files = list(dict.fromkeys(path for pair in paths for path in pair))
-    _refuse(f"{file}: no such file" for file in files if not file.is_file())
+    _refuse(f"{file}: {reason}" for file in files if (reason := _unreadable(file)))
 
     def prepared() -> Iterable[tuple[np.ndarray]]:
         with ThreadPoolExecutor() as pool:
             sizes = dict(zip(files, pool.map(lambda file: _or_reason(stored_size, file, crop), files), strict=True))
             problems = [problem for problem in sizes.values() if isinstance(problem, str)]
-            for x, y in paths:
+            for x, y in map(sorted, paths):  # once where both orders are given
                 if isinstance(sizes[x], tuple) and isinstance(sizes[y], tuple) and sizes[x] != sizes[y]:
                     (h_x, w_x), (h_y, w_y) = sizes[x], sizes[y]
                     problems.append(f"{x} and {y}: {h_x} × {w_x} and {h_y} × {w_y}, a pair must have one size")
@@ -173,7 +173,7 @@ def load_pairs(
                     yield (image,)
             _refuse(problems)
 
-    depends_on = ["pairs 2", size, crop, int(RESAMPLING), content_digests(files)]
+    depends_on = ["pairs 3", size, crop, int(RESAMPLING), content_digests(files)]
     layout = ((len(files), *size, 3), "uint8")
     (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
     number = {file: i for i, file in enumerate(files)}
@@ -196,11 +196,20 @@ def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) ->
     """An image file, cropped and resized, uint8 (H, W, 3)."""
     image = decode_image(file, modes=COLOUR_MODES, max_pixels=MAX_STORED_PIXELS)
     scale = min(image.height / size[0], image.width / size[1])  # of the largest crop
-    height, width = crop or (round(size[0] * scale), round(size[1] * scale))
+    height, width = crop or (max(round(side * scale), 1) for side in size)  # narrow images keep a row and a column
     # Whole pixels, rounded as torchvision's centre crop does.
     top, left = round((image.height - height) / 2), round((image.width - width) / 2)
     box = (left, top, left + width, top + height)
-    return np.asarray(image.crop(box).resize(size[::-1], RESAMPLING))
+    with quiet():  # Pillow warns of many pixels
+        image = image.crop(box)
+    return np.asarray(image.resize(size[::-1], RESAMPLING))
+
+
+def _unreadable(file: Path) -> str | None:
+    """Why a file cannot be read, if so."""
+    if not file.is_file():
+        return "a broken link" if file.is_symlink() else "no such file"
+    return None if os.access(file, os.R_OK) else "no permission to read it"
 
 
 def _or_reason(read: Callable, *arguments):
@@ -214,7 +223,7 @@ def _or_reason(read: Callable, *arguments):
 def _refuse(problems: Iterable[str]) -> None:
     if problems := list(dict.fromkeys(problems)):
         count = f"{len(problems)} {'image' if len(problems) == 1 else 'images'}"
-        raise NDICError(f"{count} cannot be used: " + "; ".join(problems))
+        raise NDICError(f"{count} cannot be used: {listing(problems, '; ')}")
 
 
 def _camera(file: Path) -> str | None:

@@ -53,6 +53,18 @@ def test_the_key_is_the_content_and_the_size(file, tmp_path, cache_folder):
     assert len(list(cache_folder.glob("*.npy"))) == 3
 
 
+def test_files_that_vanish_or_cannot_be_read_are_named(file, monkeypatch):
+    with pytest.raises(ndic.NDICError, match=r"gone\.png cannot be read: No such file or directory"):
+        cache.content_digests([file.with_name("gone.png")])
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(ndic.NDICError, match=r"a\.png cannot be read: Permission denied"):
+        cache.content_digests([file])
+
+
 def test_a_file_that_replaces_another_is_noticed(tmp_path):
     red, blue = tmp_path / "red.bmp", tmp_path / "blue.bmp"
     for path, colour in ((red, "red"), (blue, "blue")):

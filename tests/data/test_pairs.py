@@ -1,5 +1,6 @@
 """Pairs from image files, and the data sets that are loaded by name."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,55 @@ def test_truncated_and_missing_images_are_all_named(tmp_path, cache_folder):
     assert not [file for file in cache_folder.iterdir() if file.suffix in (".npy", ".part")]
     with pytest.raises(ndic.NDICError, match=r"2 images cannot be used: .*a\.png: no such file; .*b\.png: no such"):
         load_pairs([(tmp_path / "a.png", tmp_path / "b.png")], (32, 64))
+
+
+def test_long_listings_are_cut_and_mismatches_named_once(tmp_path):
+    files = [save(tmp_path / f"{i:02d}.png", (20, 30 + i), seed=i) for i in range(13)]
+    pairs = list(pairwise(files))
+    with pytest.raises(ndic.NDICError) as error:
+        load_pairs(pairs + [(y, x) for x, y in pairs], (32, 64))
+    message = str(error.value)
+    assert message.startswith(f"12 images cannot be used: {files[0]} and {files[1]}: 20 × 30 and 20 × 31, a pair must")
+    assert message.endswith("a pair must have one size and 2 more")
+    assert message.count("a pair must have one size") == 10
+
+
+def test_links_without_a_file_and_files_without_permission_are_named(tmp_path, monkeypatch):
+    (tmp_path / "a.png").symlink_to(tmp_path / "nowhere.png")
+    file = save(tmp_path / "b.png")
+    with pytest.raises(ndic.NDICError, match=r"1 image cannot be used: .*a\.png: a broken link$"):
+        load_pairs([(tmp_path / "a.png", file)], (32, 64))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ndic.NDICError, match=r"1 image cannot be used: .*b\.png: no permission to read it$"):
+        load_pairs([(file, file)], (32, 64))
+
+
+@pytest.mark.parametrize("stored", [(300, 1), (1, 300), (1, 1), (300, 10), (7, 3), (2, 300), (5000, 2)])
+def test_narrow_and_small_images_keep_their_colour(stored, tmp_path):
+    Image.new("RGB", stored[::-1], (255, 128, 7)).save(tmp_path / "a.png")
+    pairs = load_pairs([(tmp_path / "a.png",) * 2], (32, 64), progress=False)
+    assert (pairs.images == np.array([255, 128, 7], np.uint8)).all()
+
+
+def test_the_size_check_applies_an_orientation_once(tmp_path):
+    """A TIFF image that is turned by its tag or its XMP data, beside its upright partner."""
+    save(tmp_path / "upright.png", (60, 40))
+    stored = Image.open(save(tmp_path / "stored.png", (40, 60)))
+    stored.save(tmp_path / "tag.tif", tiffinfo={274: 6})
+    stored.save(tmp_path / "xmp.tif", tiffinfo={700: b'<rdf:Description tiff:Orientation="6" />'})
+    for name in ("tag.tif", "xmp.tif"):
+        assert len(load_pairs([(tmp_path / name, tmp_path / "upright.png")], (32, 64))) == 1
+        with pytest.raises(ndic.NDICError, match="40 × 60 and 60 × 40, a pair must have one size"):
+            load_pairs([(tmp_path / "stored.png", tmp_path / name)], (32, 64))
+
+
+def test_many_pixels_are_decoded_without_a_warning(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15_000)
+    monkeypatch.setattr("ndic_core.io._MANY_PIXELS", 10_000)
+    for name in ("a.png", "a.tif"):
+        file = save(tmp_path / name)
+        load_pairs([(file, file)], (32, 64), progress=False)
+    assert not recwarn.list
 
 
 def test_splits_of_every_data_set(tmp_path, own_folder):
