@@ -100,16 +100,21 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise NDICError(f"{path} cannot be read: {error.strerror}; check its name") from error
 
 
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
-    path = Path(path).resolve()  # a link is followed, not replaced
-    if path.exists() and not path.is_file():
-        raise NDICError(f"{path} cannot be written: it is not an ordinary file")
+def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], None] = lambda file: None) -> None:
+    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to.
+
+    Args:
+        check: called with the temporary name; raises an error if the file must not be renamed.
+    """
     try:
+        path = Path(path).resolve()  # a link is followed, not replaced
+        if path.exists() and not path.is_file():
+            raise NDICError(f"{path} cannot be written: it is not an ordinary file")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+            check(temporary)
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         finally:
