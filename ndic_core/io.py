@@ -38,7 +38,8 @@ def expand_path(path: str | os.PathLike) -> Path:
     """A path that a user wrote, with `~`, `~user`, `$NAME` and `${NAME}` replaced.
 
     Every path from a command line, a configuration, an environment variable or a public function passes through it
-    once; names that were found in a folder do not. A path with a `$` that exists as it is written is left as it is.
+    once; names that were found in a folder do not. A path with a `$` that exists as it is written is left as it is, and
+    so is a new file in a folder whose name has a `$`.
 
     Raises:
         NDICError: an environment variable is not set, or the path contains a NUL character.
@@ -52,7 +53,7 @@ def expand_path(path: str | os.PathLike) -> Path:
     if "\0" in text:
         raise NDICError(f"{text!r} cannot be a path: it contains a NUL character")
     home = Path(os.path.expanduser(text))
-    if "$" not in text or os.path.lexists(home):
+    if "$" not in text or os.path.lexists(home) or ("$" not in home.name and os.path.lexists(home.parent)):
         return home
     for name in (name.strip("{}") for name in re.findall(r"\$(\w+|\{[^}]*\})", text)):
         if name not in os.environ:  # `os.path.expandvars` leaves it

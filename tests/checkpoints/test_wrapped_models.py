@@ -225,6 +225,8 @@ def test_paths_are_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     ndic.save_checkpoint(lively("bls17", num_filters=2), "$NDIC_EXAMPLE/model.safetensors")
     assert ndic.load_checkpoint("~/model.safetensors").name == "bls17"
+    (tmp_path / "$5").mkdir()
+    ndic.save_checkpoint(lively("bls17", num_filters=2), tmp_path / "$5" / "model.safetensors")  # no variable
     with pytest.raises(ndic.NDICError, match="cannot be written"):
         ndic.save_checkpoint(lively("bls17", num_filters=2), tmp_path / ("long" * 100))
     with pytest.raises(ndic.NDICError, match="cannot be read"):
