@@ -109,8 +109,12 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise NDICError(f"{path} cannot be read: {error.strerror}; check its name") from error
 
 
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to."""
+def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], None] = lambda file: None) -> None:
+    """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to.
+
+    Args:
+        check: called with the temporary name; raises an error if the file must not be renamed.
+    """
     try:
         path = Path(path).resolve()  # a link is followed, not replaced
         if path.exists() and not path.is_file():
@@ -119,6 +123,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+            check(temporary)
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         finally:

@@ -14,7 +14,7 @@ from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.evaluation.tables import results_table
 from ndic_core.io import make_folder, write_image, write_whole
-from ndic_core.models.codec import Codec
+from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.train import train
@@ -62,7 +62,7 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     """
     outputs = Outputs(config)
     outputs.check_settings()
-    model = model or _weights_to_test(config, outputs)
+    model = _weights_to_test(config, outputs) if model is None else unwrap(model)
     pairs = load_split(config, "test")
     outputs.write_settings(outputs.test_settings)
     if config.save_image:

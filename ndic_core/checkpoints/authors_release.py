@@ -92,6 +92,8 @@ _MODULES = {
 
 def recognise(tensors: dict[str, Tensor]) -> str | None:
     """Which model a published state dict belongs to, or None."""
+    if not any(key.startswith("entropy_bottleneck") for key in tensors):  # a module of another network
+        return None
     for name, parameter in _UNIQUE_PARAMETER.items():
         if parameter in tensors and (name != "bls17" or "conv4.weight" not in tensors):
             return name

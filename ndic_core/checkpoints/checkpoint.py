@@ -6,45 +6,71 @@ Nothing that is loaded here can run code.
 
 import json
 import os
-import warnings
-import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndic_core.catalogue import METRICS, model_info
 from ndic_core.checkpoints import authors_release as published
+from ndic_core.checkpoints.torch_files import read_state_dicts
 from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.errors import NDICError
-from ndic_core.io import shipped_weights, write_whole
-from ndic_core.models.codec import Codec
+from ndic_core.io import expand_path, shipped_weights, write_whole
+from ndic_core.models.codec import Codec, evaluating, unwrap
 from ndic_core.models.coding.container import unpack
 from ndic_core.models.coding.state import fingerprint
 from ndic_core.models.factory import build_model
+from ndic_core.models.wrappers import plain_name, plain_weights
 
 
 def save_checkpoint(model: Codec, path: str | os.PathLike, half: bool = False) -> None:
     """Write a model's configuration and weights to a `.safetensors` file, whole or not at all.
 
     Args:
-        model: any of `ndic_core.MODELS`.
+        model: any of `ndic_core.MODELS`, also inside `torch.compile`, Lightning Fabric, `DataParallel`,
+            `DistributedDataParallel` or `AveragedModel`. Pruned, weight- and spectral-normed layers are stored with the
+            weights that they compute with, shared ones as often as they are used. Hooks are not stored.
         path: of the file; an existing one is replaced.
         half: store 16-bit floats: half the size, rates and quality change by less than 0.1 %. These are other weights
             with another fingerprint: encode and decode with the same file.
 
     Raises:
-        NDICError: the folder cannot be written, or a weight is too large for 16 bits.
+        NDICError: `model` is something else, or was changed so that its configuration does not describe it; a weight is
+            not finite, or too large for 16 bits; the file cannot be written, or is not read back as it was written.
     """
+    path = _path(path, "save_checkpoint(model, path)")
+    model = unwrap(model)
+    shapes = _shapes(json.dumps(model.config))
+    with evaluating(model):
+        weights = plain_weights(model)
+    _check_weights(model, weights, shapes, path)
     dtype = torch.float16 if half else torch.float32
-    stored = {k: p.detach().to("cpu", dtype).contiguous() for k, p in model.named_parameters()}
-    if not all(bool(tensor.isfinite().all()) for tensor in stored.values()):
-        raise NDICError(f"{path} was not written: a weight is not finite{' in 16 bits' if half else ''}")
+    stored = {}
+    for name in shapes:
+        # a copy, as shared weights cannot be stored
+        stored[name] = weights[name].detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
+        if not bool(stored[name].isfinite().all()):
+            too_large = bool(weights[name].isfinite().all())
+            reason = f" in {torch.finfo(dtype).bits} bits" if too_large else ": load an earlier checkpoint"
+            raise NDICError(f"{path} was not written: the weight {name} is not finite{reason}")
     digest = fingerprint(model.config, stored)
     metadata = {"ndic": json.dumps({"config": model.config, "fingerprint": digest})}
-    write_whole(path, save(stored, metadata))
+
+    def read_back(file: str) -> None:
+        try:
+            with safe_open(file, "pt") as written:
+                found = {key: tuple(written.get_slice(key).get_shape()) for key in written.keys()}  # noqa: SIM118
+                intact = found == shapes and written.metadata() == metadata
+        except Exception as error:  # damaged bytes fail in many ways
+            raise NDICError(f"{path} was not written: it cannot be read back; check the disk") from error
+        if not intact:
+            raise NDICError(f"{path} was not written: what is read back differs; check the disk")
+
+    write_whole(path, save(stored, metadata), read_back)
 
 
 def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None = None) -> Codec:
@@ -61,11 +87,16 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
     Raises:
         NDICError: the file is missing, damaged or of an unknown format, or needs an `image_size`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise NDICError(f"{path} is a folder, not a checkpoint" if path.is_dir() else f"there is no checkpoint {path}")
-    with path.open("rb") as file:
-        start = file.read(9)
+    path = _path(path, "load_checkpoint(path)")
+    try:
+        if not path.is_file():
+            raise NDICError(
+                f"{path} is a folder, not a checkpoint" if path.is_dir() else f"there is no checkpoint {path}"
+            )
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise NDICError(f"{path} cannot be read: {error.strerror}") from error
     model = _load_ours(path) if start[8:] == b"{" else _load_published(path, image_size)
     fits = model.config.get("image_size")
     if image_size is not None and fits is not None and tuple(image_size) != fits:
@@ -157,6 +188,44 @@ def stored_fingerprint(path: str | os.PathLike) -> str:
         raise NDICError(f"{path} is truncated, damaged or not a checkpoint of this package") from error
 
 
+def _path(path: str | os.PathLike, call: str) -> Path:
+    """The path that a user gave to a function; raises `NDICError` if it is something else."""
+    if not isinstance(path, (str, os.PathLike)):
+        given = (
+            "the model: the arguments are in the wrong order" if isinstance(path, nn.Module) else type(path).__name__
+        )
+        raise NDICError(f"path must be that of a file, {call}; got {given}")
+    return expand_path(path)
+
+
+def _build(config: dict) -> Codec:
+    return build_model(**{("name" if key == "model" else key): value for key, value in config.items()})
+
+
+@lru_cache(maxsize=8)
+def _shapes(config: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of all parameters of a model, by name, from its configuration in JSON."""
+    with torch.random.fork_rng(devices=[]):
+        return {name: tuple(p.shape) for name, p in _build(json.loads(config)).named_parameters()}
+
+
+def _check_weights(model: Codec, weights: dict[str, Tensor], shapes: dict[str, tuple], path: Path) -> None:
+    """Raise `NDICError` unless `load_checkpoint` can build a model for these weights."""
+    for name in sorted(shapes.keys() | weights.keys()):
+        value, wanted = weights.get(name), shapes.get(name)
+        if value is None or tuple(value.shape) != wanted:
+            found = "is missing" if value is None else f"has shape {tuple(value.shape)}, not {wanted}"
+            raise NDICError(
+                f"{path} was not written: this is not the {model.name} of its configuration, as "
+                f"{name} {found if wanted else 'was added'}: save the model from before layers were replaced, added or "
+                f"quantised, or write its state_dict yourself"
+            )
+        plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and value.is_floating_point()
+        if not plain:
+            kind = f"{type(value).__name__} of {value.dtype}"
+            raise NDICError(f"{path} was not written: {name} is a {kind}, not a dense tensor of floats: convert it")
+
+
 def _load_ours(path: Path) -> Codec:
     try:
         with safe_open(path, "pt") as file:
@@ -167,22 +236,30 @@ def _load_ours(path: Path) -> Codec:
         raise NDICError(f"{path} is truncated, damaged or not a checkpoint of this package") from error
     if fingerprint(config, tensors) != digest:
         raise NDICError(f"{path} is damaged: its weights do not match their fingerprint; get the file again")
+    # Earlier versions wrote the names of wrappers too.
+    plain = {plain_name(key): tensor for key, tensor in tensors.items()}
+    tensors = plain if len(plain) == len(tensors) else tensors
     try:
-        arguments = {("name" if key == "model" else key): value for key, value in config.items()}
         # A small file must not make a giant model: it has the layers whose sizes determine all others.
         for key, shape in model_info(config["model"]).load_class().key_shapes(config).items():
             if tuple(tensors[key].shape) != shape:
                 raise ValueError(key)
-        model = build_model(**arguments)
+        model = _build(config)
     except Exception as error:
         raise NDICError(f"{path} describes a model that cannot be built: {str(config)[:300]}") from error
     return _fill(model, tensors, path)
 
 
 def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
-    tensors = published.modern_names(_read_published(path))
-    name = published.recognise(tensors)
+    state_dicts = [published.modern_names(tensors) for tensors in read_state_dicts(path)]
+    known = ((name, tensors) for tensors in state_dicts if (name := published.recognise(tensors)))
+    name, tensors = next(known, (None, {}))
     if name is None:
+        if any("analysis_x.conv2.weight" in tensors for tensors in state_dicts):
+            raise NDICError(
+                f"{path} holds weights of this package without their configuration: load them into the model "
+                f"(build_model, load_state_dict) and write it with save_checkpoint"
+            )
         raise NDICError(f"{path} is a checkpoint of another network: its layers are not those of a published model")
     try:
         model = build_model(name, **published.options(name, tensors, image_size))
@@ -195,38 +272,6 @@ def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
             f"{path} looks like a published {name} checkpoint, but layers are missing or have other shapes: {error}"
         ) from error
     return _fill(model, ours, path)
-
-
-def _read_published(path: Path) -> dict[str, Tensor]:
-    """The tensors in `model_state_dict`; all are dense, real and no larger than the file."""
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that torch then rejects
-            if zipfile.is_zipfile(file):  # torch does not compress; a compressed file may unpack to any size
-                unpacked = sum(entry.file_size for entry in zipfile.ZipFile(file).infolist())
-                if unpacked > path.stat().st_size:
-                    raise ValueError("compressed")
-            file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # hostile bytes fail in many ways, none of which runs code
-        raise NDICError(
-            f"{path} is not a checkpoint: neither a .safetensors file of this package nor a published .pt file"
-        ) from error
-    if isinstance(content, dict) and "progress" in content:
-        raise NDICError(f"{path} is the state for resuming a training: use the .safetensors file beside it")
-    tensors = content.get("model_state_dict") if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(_is_plain(*item) for item in tensors.items()):
-        raise NDICError(f"{path} is not a published checkpoint: it has no 'model_state_dict' with tensors")
-    return tensors
-
-
-def _is_plain(key, value) -> bool:
-    """Whether an entry of a state dict is a name and a real tensor with memory for each of its elements."""
-    if not isinstance(key, str) or not isinstance(value, Tensor):
-        return False
-    if value.layout != torch.strided or value.device.type != "cpu" or value.is_complex():
-        return False
-    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def _fill(model: Codec, tensors: dict[str, Tensor], path: Path) -> Codec:

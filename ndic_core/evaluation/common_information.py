@@ -11,7 +11,7 @@ from torch import Tensor
 from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
 from ndic_core.metrics import estimated_bpp, psnr
-from ndic_core.models.codec import Codec, evaluating
+from ndic_core.models.codec import Codec, evaluating, unwrap
 from ndic_core.models.gain import scaled
 from ndic_core.models.ndic import NDIC, W_NOISE, join
 
@@ -63,6 +63,7 @@ def sent_latent(model: Codec, x: Tensor, lmbda: float | None = None) -> Tensor:
     Raises:
         NDICError: `lmbda` is not offered, or `x` is not a batch of images of such a size.
     """
+    model = unwrap(model)
     model.check(x, x)  # x in place of y, which is not needed
     model.gains(lmbda, 1)  # refuses a lambda that is not offered, as `encode` does
     gain, inverse = model.gains(model.lmbda_at(model.level(lmbda)), len(x))

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import Codec
+from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.coding.compress import decode, encode, padded_layout
 from ndic_core.models.entropy_models import ScaleHyperprior
 
@@ -70,6 +70,7 @@ def count_macs(model: Codec, height: int, width: int) -> list[dict]:
     """
     if not all(isinstance(side, Integral) and side > 0 for side in (height, width)):
         raise NDICError(f"height and width are positive whole numbers of pixels, not {height!r} and {width!r}")
+    model = unwrap(model, with_values=False)
     tiling = padded_layout(model, height, width)
     shapes = copy.deepcopy(model).eval().requires_grad_(False).to("meta", torch.float32)
     image = torch.empty(1, 3, *tiling.tile, device="meta")
@@ -108,6 +109,7 @@ def seconds(
     """
     if repeat < 1:
         raise NDICError(f"repeat must be 1 or more, not {repeat}")
+    model = unwrap(model)
     stream = encode(model, x, lmbda)
     rows = []
     for side, run in (("sender", lambda: encode(model, x, lmbda)), ("receiver", lambda: decode(model, stream, y))):

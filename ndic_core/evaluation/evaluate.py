@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from ndic_core.data.pairs import Pairs
 from ndic_core.evaluation.roundtrip import roundtrips
 from ndic_core.evaluation.tables import MEASURED, write_table
-from ndic_core.models.codec import Codec
+from ndic_core.models.codec import Codec, unwrap
 
 SIDE_INFO = ("matching_y", "mismatched_y", "no_y")
 
@@ -46,6 +46,7 @@ def evaluate(
     Raises:
         NDICError: the model doesn't offer `lmbda`.
     """
+    model = unwrap(model)
     rows, kinds = [], side_info if model.info.side_info else SIDE_INFO[:1]
     for i in tqdm(range(len(pairs)), "test", unit="image", disable=None if progress else True, leave=False):
         x, y = pairs[i]
@@ -92,6 +93,7 @@ def curve(model: Codec, pairs: Pairs, points: int = 6, progress: bool = True, **
 
 def lambdas(model: Codec, points: int) -> list[float]:
     """`points` lambdas from a model's lowest to its highest in equal ratios; the only one of weights of one rate."""
+    model = unwrap(model)
     low, high = model.lambdas
     if model.gain is None:
         return [low]

@@ -1,5 +1,6 @@
 """The base class of all codecs: rates, accepted image sizes, and the state for entropy coding."""
 
+import os
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +12,7 @@ from ndic_core.models.coding.state import Coding, CodingCache
 from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.gain import GainUnits, VariableRate, scaled
 from ndic_core.models.transforms import channels_last
+from ndic_core.models.wrappers import WRAPPED_AS
 
 Lambda = float | tuple[float, float]  # of single-rate weights, or the lowest and highest of variable-rate ones
 
@@ -149,6 +151,35 @@ def check_tensor(image: Tensor, name: str, shape: str) -> None:
     else:
         given = f"{tuple(image.shape)}, {image.dtype}"
     raise NDICError(f"{name} must be a float tensor of shape {shape} with values in [0, 1]; got {given}")
+
+
+def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
+    """The codec in `torch.compile`, Lightning Fabric, `DataParallel`, `DistributedDataParallel`, `AveragedModel`.
+
+    Args:
+        model: a codec, as it is or in wrappers.
+        with_values: refuse one on the meta device.
+
+    Raises:
+        NDICError: there is none, or its weights have no values.
+    """
+    given = type(model).__name__
+    while not isinstance(model, Codec):
+        inside = (getattr(model, name, None) for name in WRAPPED_AS) if isinstance(model, nn.Module) else ()
+        inner = next((module for module in inside if isinstance(module, nn.Module)), None)
+        if inner is None:
+            remedy = ""
+            if isinstance(model, dict):
+                remedy = ": load a state dict into a model (load_state_dict) and pass the model"
+            elif isinstance(model, (str, os.PathLike)):
+                remedy = ": load a file with load_checkpoint, shipped weights with load_pretrained"
+            elif isinstance(model, nn.Module):
+                remedy = ": pass the codec that it contains"
+            raise NDICError(f"model must be one that build_model or load_checkpoint returns; got {given}{remedy}")
+        model = inner
+    if with_values and any(p.is_meta for p in model.parameters()):
+        raise NDICError(f"this {model.name} is on the meta device, where weights have no values: load weights first")
+    return model
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ndic_core.data.datasets import load_split
 from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import Codec
+from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.loader import PairLoader
@@ -56,12 +56,14 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
 
     Args:
         fabric: from `launch`.
-        model: to train in place of the configured one.
+        model: to train in place of the configured one, without its wrapper.
         progress: show a bar on stderr while images are prepared for the first time.
 
     Raises:
         NDICError: data or weights are missing or do not fit the configuration.
     """
+    if model is not None:
+        model = unwrap(model)
     train_pairs, val_pairs = (load_split(config, split, progress).to(fabric.device) for split in ("train", "val"))
     of_batches = config.train_batch_size, config.seed, config.epochs, config.matching_loss_weight, config.robust
     loader = PairLoader(train_pairs, fabric, *of_batches)

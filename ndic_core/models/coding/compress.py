@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import Codec, check_tensor, evaluating
+from ndic_core.models.codec import Codec, check_tensor, evaluating, unwrap
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
 from ndic_core.models.coding.tiling import Tiling
@@ -19,7 +19,8 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     """Compress one image. The side image is not needed: the model only has it at the decoder.
 
     Args:
-        model: any of `ndic_core.MODELS`, with the weights that the receiver uses too.
+        model: any of `ndic_core.MODELS`, with the weights that the receiver uses too; in a wrapper such as
+            `torch.compile` or `DataParallel` too.
         x: (3, H, W) in [0, 1], of any size. Sides are padded as the model requires; a model of a fixed image size
             (`cross_attention`) codes the image in tiles of that size.
         lmbda: the rate of variable-rate weights, within `model.lambdas`: the larger, the more bits. The nearest of 256
@@ -42,7 +43,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
         >>> ndic.decode(model, stream, y).shape
         torch.Size([3, 50, 70])
     """
-    _check_model(model)
+    model = unwrap(model)
     _check_image(x, "x")
     model.gains(lmbda, 1)  # raises for a lambda outside the range
     level = model.level(lmbda)
@@ -75,7 +76,7 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         NDICError: the stream is damaged or was encoded by another model or other weights, `y` is missing or has another
             size, or there is not enough memory.
     """
-    _check_model(model)
+    model = unwrap(model)
     if not isinstance(stream, (bytes, bytearray, memoryview)):
         raise NDICError(f"a stream must be bytes as encode returns them; got {type(stream).__name__}")
     header, payload = unpack(bytes(stream))
@@ -126,11 +127,6 @@ def padded_layout(model: Codec, height: int, width: int) -> Tiling:
     padded = tiling.rows * tiling.tile[0], tiling.columns * tiling.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
     return tiling
-
-
-def _check_model(model: Codec) -> None:
-    if not isinstance(model, Codec):
-        raise NDICError(f"model must be one that build_model or load_checkpoint returns; got {type(model).__name__}")
 
 
 def _check_image(image: Tensor, name: str) -> None:

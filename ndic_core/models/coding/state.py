@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.container import FINGERPRINT_BYTES
 from ndic_core.models.entropy_models import FactorizedTables, HyperpriorTables
+from ndic_core.models.wrappers import plain_weights
 
 LEVELS = 255  # the highest rate level that a file can name
 LEVELS_KEPT = 8  # rate levels whose tables are kept in memory; each may take 20 MB
@@ -72,7 +73,7 @@ class CodingCache:
                 raise NDICError(f"the weights of this {model.name} hold NaN or infinity; they cannot code an image")
             # lambda and dropout shape the training, not the stream
             architecture = {key: value for key, value in model.config.items() if key not in ("lmbda", "dropout")}
-            self._weights = fingerprint(architecture, dict(model.named_parameters()))
+            self._weights = fingerprint(architecture, plain_weights(model))
             self._levels.clear()
             self._state = state
         if level not in self._levels:
@@ -99,7 +100,10 @@ def _weights_state(model: nn.Module) -> tuple:
     Values that are overwritten in place through `.data` or a NumPy view raise no version counter, as with autograd.
     Those that the coding tables depend on are therefore compared by content; elsewhere such a change is not noticed.
     """
-    weights = model.parameters()
+    derived = (
+        buffer for name, buffer in model.named_buffers() if name.endswith(("_mask", "_u", "_v"))
+    )  # pruned, normed
+    weights = (*model.parameters(), *derived)
     versions = ((id(p), p.data_ptr(), 0 if p.is_inference() else p._version, p.device, p.dtype) for p in weights)
     content = 0
     for part in filter(None, (model.prior_x, model.gain)):
