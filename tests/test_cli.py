@@ -48,12 +48,20 @@ def files(pair, tmp_path_factory):
 
 
 def refused(result, sentence):
-    """Exit status 1 and one sentence on stderr."""
+    """Exit status 1 and one sentence on stderr, after the line that states what is loaded if anything is."""
     status, out, err = result
+    loading, _, rest = err.partition("\n")
+    err = rest if loading.startswith("ndic: loading PyTorch") else err
     assert (status, out, err.count("\n")) == (1, "", 1), err
     assert err.startswith("ndic: ")
     assert sentence in err
     return True
+
+
+def refused_at_once(result, sentence):
+    """Likewise, before PyTorch is loaded."""
+    assert "loading" not in result[2]
+    return refused(result, sentence)
 
 
 @pytest.mark.parametrize("name", ["bmshj18", "cross_attention", "parallax_attention"])
@@ -148,7 +156,7 @@ def test_errors_of_the_work(arguments, sentence, files, ndic_command, tmp_path):
     "arguments",
     [
         ["fly"],
-        ["encode", "a", "b.ndic"],
+        ["encode", "a"],
         ["encode", "a", "b.png", "--model", "bls17"],
         ["encode", "a", "b.ndic", "--model", "jpeg"],
         ["demo", "demo.xyz"],
@@ -184,7 +192,7 @@ def test_a_console_without_unicode(pair, tmp_path):
     command = [sys.executable, "-m", "ndic_core", "encode", "x→y.png", "x.ndic", "--model", "bls17", "--untrained"]
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.splitlines()) == (0, [b"ndic: loading PyTorch and bls17"])
     assert done.stdout.startswith(b"x?y.png (128 x 256) -> x.ndic: ")
 
 
