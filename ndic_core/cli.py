@@ -27,11 +27,10 @@ from ndic_core.cli_options import (
     ImageSize,
     Lambda,
     Metric,
-    ModelName,
     ShippedFor,
-    TrainedFor,
     Untrained,
     Weights,
+    metric_option,
     model_option,
     path_argument,
     path_option,
@@ -40,7 +39,6 @@ from ndic_core.cli_options import (
 from ndic_core.errors import NDICError
 from ndic_core.io import image_format, read_bytes, shipped_weights
 from ndic_core.io import image_size as size_of_image
-from ndic_core.models.coding.container import unpack
 
 if TYPE_CHECKING:
     from ndic_core.models.codec import Codec
@@ -94,11 +92,15 @@ def curve(
     config: ConfigFile = "config",
     changes: Changes = None,
     weights: Annotated[list[Path] | None, path_option(help="A checkpoint; may be repeated.")] = None,
-    model: Annotated[list[ModelName] | None, model_option(help="Shipped weights; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, model_option(help="Shipped weights, for every --metric; may be repeated.")
+    ] = None,
     classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP, AVIF and HEVC.")] = False,
     published: Annotated[bool, typer.Option(help="Also draw the published points.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    metric: TrainedFor = Metric[METRICS[0]],
+    metric: Annotated[list[Metric], metric_option(help="What shipped weights are trained for; may be repeated.")] = (
+        Metric[METRICS[0]],
+    ),
     points: Annotated[int, typer.Option(min=2, help="Number of lambdas of a variable-rate model.")] = 6,
     pairs: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
 ):
@@ -108,10 +110,10 @@ def curve(
     if not (weights or model or classical):
         raise typer.BadParameter("give --weights FILE, --model NAME or --classical", param_hint="--weights")
     check_paths(out, *(weights or ()))
-    settings = _config(config, changes)
+    settings = _config(config, changes, train=False, test=False)
     from ndic_core.compare import draw_curves
 
-    shipped = [(m.value, metric.value) for m in model or []]
+    shipped = [(name, trained_for.value) for name in model or [] for trained_for in metric]
     draw_curves(settings, out, weights or [], shipped, classical, published, split, points, pairs)
 
 
@@ -130,14 +132,10 @@ def encode(
     """Compress an image. The encoder uses no side information."""
     if out.suffix.lower() != ".ndic":
         raise typer.BadParameter(f"{out} must end in .ndic", param_hint="OUT")
-    if metric and (weights or untrained):
-        raise typer.BadParameter("it selects shipped weights: omit --weights and --untrained", param_hint="--metric")
-    if untrained and lmbda is not None:
-        raise typer.BadParameter("untrained weights have one rate: omit --untrained", param_hint="--lmbda")
-    check_weights(weights, untrained, image_size)
+    check_weights(weights, untrained, image_size, metric is not None, lmbda is not None)
     check_paths(out, image, weights)
     size_of_image(image)
-    name = model.value if model else None if weights else RECOMMENDED
+    name = model or (None if weights else RECOMMENDED)
     trained_for = metric.value if metric else METRICS[0]
     if not untrained:
         check_encoding(name, trained_for, weights, lmbda)
@@ -161,7 +159,7 @@ def encode(
 
 @command(
     epilog="Example: ndic decode left.ndic out.png --side-info right.png. The file does not identify the side image: "
-    "with the image of another scene, the result is wrong without a message."
+    "with that of another scene the result is worse. Most of these are noted on stderr, not all."
 )
 def decode(
     stream: Annotated[Path, path_argument(metavar="IN", help="The .ndic file to read.")],
@@ -179,14 +177,11 @@ def decode(
     check_weights(weights, untrained, image_size)
     check_paths(out, stream, side_info, weights)
     content = read_bytes(stream)
-    try:
-        header, _ = unpack(content)
-    except NDICError as error:
-        raise NDICError(f"{stream}: {error}") from error
-    check_decoding(stream, header, side_info, weights, untrained)
+    header = check_decoding(stream, content, side_info, weights, untrained)
     note(f"loading PyTorch and {weights or header.model}")
     from ndic_core import decode as decode_image
     from ndic_core.checkpoints.checkpoint import pretrained_for
+    from ndic_core.evaluation.likeness import seems_unrelated
     from ndic_core.io import read_image, write_image
 
     uses_y = side_info is not None and CATALOGUE[header.model].side_info
@@ -200,6 +195,8 @@ def decode(
         raise NDICError(f"{stream}: {error}") from error
     write_image(x_hat, out)
     seconds = time.perf_counter() - start
+    if y is not None and seems_unrelated(x_hat, y):
+        note(f"{side_info} has little in common with the decoded image: check that it shows the same scene and moment")
     typer.echo(f"{stream} -> {out} ({header.height} x {header.width}), {header.model}, {seconds:.1f} s")
 
 

@@ -12,7 +12,7 @@ from ndic_core.catalogue import CATALOGUE, METRICS, in_words
 from ndic_core.checkpoints.header import shipped_model, stored_model
 from ndic_core.errors import NDICError
 from ndic_core.io import image_size
-from ndic_core.models.coding.container import Header
+from ndic_core.models.coding.container import Header, unpack
 
 if TYPE_CHECKING:
     from ndic_core.models.codec import Codec
@@ -40,8 +40,14 @@ def check_paths(out: Path, *inputs: Path | None) -> None:
         raise NDICError(f"{out} cannot be written: the folder {out.parent} is write-protected; choose another")
 
 
-def check_weights(weights: Path | None, untrained: bool, size: tuple[int, int] | None) -> None:
-    """The options of weights go together."""
+def check_weights(
+    weights: Path | None, untrained: bool, size: tuple[int, int] | None, metric: bool = False, lmbda: bool = False
+) -> None:
+    """The options of weights go together; `metric` and `lmbda`: whether they are given."""
+    if metric and (untrained or weights is not None):
+        raise typer.BadParameter("it selects shipped weights: omit --weights and --untrained", param_hint="--metric")
+    if lmbda and untrained:
+        raise typer.BadParameter("untrained weights have one rate: omit --untrained", param_hint="--lmbda")
     if untrained and weights is not None:
         raise typer.BadParameter("--untrained and --weights exclude each other: give one", param_hint="--untrained")
     if size and weights is None:
@@ -73,8 +79,21 @@ def check_encoding(model: str | None, metric: str, weights: Path | None, lmbda: 
     raise NDICError(f"the weights of {what} have {in_words(*stored.lambdas)}; {lmbda:g} is not offered{remedy}")
 
 
-def check_decoding(stream: Path, header: Header, side_info: Path | None, weights: Path | None, untrained: bool) -> None:
-    """The weights are those of the model that made the file, and the side image is what this model needs."""
+def check_decoding(
+    stream: Path, content: bytes, side_info: Path | None, weights: Path | None, untrained: bool
+) -> Header:
+    """The weights are those of the model that made the file, and the side image is what it needs; returns the header.
+
+    Args:
+        stream, content: path and bytes of the file.
+        side_info: the side image.
+        weights: a checkpoint; None for shipped weights.
+        untrained: whether untrained weights are used instead.
+    """
+    try:
+        header, _ = unpack(content)
+    except NDICError as error:
+        raise NDICError(f"{stream}: {error}") from error
     given = [stored_model(weights)] if weights else [shipped_model(header.model, metric) for metric in METRICS]
     known = [] if untrained else [model for model in given if model is not None]
     for model in known:
@@ -91,6 +110,7 @@ def check_decoding(stream: Path, header: Header, side_info: Path | None, weights
             f"{side_info} is {size[0]} × {size[1]} pixels; as side information it must have the size of the image "
             f"sent, {header.height} × {header.width} (height × width)"
         )
+    return header
 
 
 def limits(model: "Codec", height: int, width: int) -> Iterator[str]:

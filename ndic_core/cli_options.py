@@ -15,7 +15,6 @@ from ndic_core.io import expand_path
 
 RECOMMENDED = "parallax_attention"
 PRESETS = sorted(file.stem for file in (Path(__file__).parent / "configs").glob("*.yaml"))
-ModelName = Enum("ModelName", {name: name for name in MODELS})
 Metric = Enum("Metric", {name: name for name in METRICS})
 
 
@@ -39,16 +38,15 @@ def shipped_rates(name: str) -> str:
 
 path_argument = partial(typer.Argument, parser=_usage(expand_path))
 path_option = partial(typer.Option, parser=_usage(expand_path), metavar="FILE")
-model_option = partial(typer.Option, parser=_usage(lambda name: ModelName[model_info(name).name]), metavar="NAME")
+model_option = partial(typer.Option, parser=_usage(lambda name: model_info(name).name), metavar="NAME")
 metric_option = partial(
     typer.Option, "--metric", case_sensitive=False, help="The distortion that shipped weights are trained for."
 )
 
 EncodingModel = Annotated[
-    ModelName | None,
+    str | None,
     model_option(help=f"One of {', '.join(MODELS)}.", show_default=f"{RECOMMENDED}, or that of --weights"),
 ]
-TrainedFor = Annotated[Metric, metric_option()]
 ShippedFor = Annotated[Metric | None, metric_option(show_default=METRICS[0])]
 Weights = Annotated[Path | None, path_option(help="A checkpoint: our .safetensors, or a published .pt file.")]
 Untrained = Annotated[

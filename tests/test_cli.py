@@ -19,6 +19,7 @@ from ndic_core.catalogue import CATALOGUE, METRICS
 from ndic_core.checkpoints.header import shipped_model, stored_model
 from ndic_core.cli_checks import limits
 from ndic_core.config_file import presets
+from ndic_core.data.street import Street
 from ndic_core.io import read_image, write_image
 from ndic_core.models.coding.container import unpack
 
@@ -233,6 +234,18 @@ def test_unused_side_information_is_noted(pair, ndic_command):
     assert status == 0
     assert "ndic: bls17 decodes without side information: x.png is not used\n" in err
     assert "not used" not in ndic_command("decode", "x.ndic", "out.png")[2]
+
+
+def test_a_side_image_of_another_scene_is_noted(ndic_command):
+    for name, scene in (("left", 5000), ("other", 5002)):
+        pair = Street().pair(scene)
+        write_image(pair.x, f"{name}.png")
+        write_image(pair.y, f"{name}_y.png")
+    assert ndic_command("encode", "left.png", "x.ndic")[0] == 0
+    assert ndic_command("decode", "x.ndic", "o.png", "--side-info", "left_y.png")[2].count("\n") == 1
+    status, _, err = ndic_command("decode", "x.ndic", "o.png", "--side-info", "other_y.png")
+    assert status == 0
+    assert "ndic: other_y.png has little in common with the decoded image" in err
 
 
 @pytest.mark.parametrize(
