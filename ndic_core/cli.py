@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from ndic_core import __version__
 from ndic_core.catalogue import CATALOGUE, METRICS
-from ndic_core.cli_checks import check_decoding, check_encoding, check_paths, check_weights, limits, note
+from ndic_core.cli_checks import check_decoding, check_encoding, check_paths, check_weights, limits, note, note_loading
 from ndic_core.cli_options import (
     RECOMMENDED,
     Changes,
@@ -139,7 +139,7 @@ def encode(
     trained_for = metric.value if metric else METRICS[0]
     if not untrained:
         check_encoding(name, trained_for, weights, lmbda)
-    note(f"loading PyTorch and {weights or name}")
+    note_loading(weights or name)
     from ndic_core import encode as encode_image
     from ndic_core.checkpoints.checkpoint import load_pretrained
     from ndic_core.io import read_image, write_whole
@@ -178,7 +178,7 @@ def decode(
     check_paths(out, stream, side_info, weights)
     content = read_bytes(stream)
     header = check_decoding(stream, content, side_info, weights, untrained)
-    note(f"loading PyTorch and {weights or header.model}")
+    note_loading(weights or header.model)
     from ndic_core import decode as decode_image
     from ndic_core.checkpoints.checkpoint import pretrained_for
     from ndic_core.evaluation.likeness import seems_unrelated
@@ -224,7 +224,7 @@ def demo(out: Annotated[Path, path_argument(metavar="OUT", help="The .png file t
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} must end in .png", param_hint="OUT")
     check_paths(out)
-    note("loading PyTorch and the weights of all models")
+    note_loading("all models")
     from ndic_core.demo import run
 
     run(out)
@@ -247,7 +247,7 @@ def _config(config: str, changes: list[str] | None, **fixed):
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
     settings = load_config(config, **{**given, **fixed})
-    note("loading PyTorch")
+    note_loading()
     return settings
 
 

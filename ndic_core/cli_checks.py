@@ -1,6 +1,7 @@
 """What the command line refuses or notes about files, before any slow work."""
 
 import os
+import sys
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 def note(text: str) -> None:
     """Print a line that is no result: to stderr."""
     typer.echo(f"ndic: {text}", err=True)
+
+
+def note_loading(weights: object = None) -> None:
+    """State what is loaded, which takes seconds; only on a terminal, like a progress bar."""
+    if sys.stderr.isatty():
+        note("loading PyTorch" + (f" and {weights}" if weights else ""))
 
 
 def check_paths(out: Path, *inputs: Path | None) -> None:
