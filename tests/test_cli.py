@@ -289,7 +289,7 @@ def test_wrong_usage(arguments, ndic_command):
     assert "Usage:" in err
 
 
-@pytest.mark.parametrize("given", ["paralax_attention", "parallax-attention", "Parallax_Attention", "parallax"])
+@pytest.mark.parametrize("given", ["paralax_attention", "parallax-attention", "Parallax_Attention", "paralax"])
 def test_the_name_of_a_model_that_was_meant(given, ndic_command):
     status, _, err = ndic_command("encode", "a", "b.ndic", "--model", given)
     assert status == 2
