@@ -8,7 +8,7 @@ LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/.ready
-	$(BIN)/jupyter lab $(LAB_FLAGS) README.md
+	$(BIN)/jupyter lab $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 # Code style and the tests without the mark `slow` (see pyproject.toml): less than two minutes on two cores.
 check: TESTS := -m "not slow"

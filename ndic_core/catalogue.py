@@ -1,5 +1,6 @@
 """The registry of models: one entry adds a model everywhere. Imported without PyTorch, for a quick command line."""
 
+import difflib
 from dataclasses import dataclass
 from importlib import import_module
 from math import lcm
@@ -256,5 +257,17 @@ def model_info(name: str) -> ModelInfo:
         NDICError: there is no such model.
     """
     if name not in CATALOGUE:
-        raise NDICError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+        alike = difflib.get_close_matches(str(name).lower().replace("-", "_"), MODELS, n=1, cutoff=0.5)
+        hint = f"did you mean {alike[0]!r}?" if alike else f"choose one of {', '.join(MODELS)}"
+        raise NDICError(f"unknown model {name!r}: {hint}")
     return CATALOGUE[name]
+
+
+def in_words(low: float, high: float) -> str:
+    """The lowest and highest lambda of weights, or their only one.
+
+    Example:
+        >>> in_words(1e-4, 0.005), in_words(0.01, 0.01)
+        ('lambdas from 0.0001 to 0.005', 'one rate, lambda = 0.01')
+    """
+    return f"one rate, lambda = {low:g}" if low == high else f"lambdas from {low:g} to {high:g}"

@@ -125,6 +125,11 @@ def test_the_yaml_of_the_training_page_is_accepted(tmp_path):
         ndic.load_config(tmp_path / "block.yaml")
 
 
+def test_make_lab_opens_the_first_notebook():
+    opened = re.search(r"jupyter lab .* (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert ROOT / opened == NOTEBOOKS[0]
+
+
 def test_the_readmes_commands_run(photographs):
     lines = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("ndic ")]

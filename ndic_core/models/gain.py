@@ -1,10 +1,12 @@
 """Variable rate: lambdas, rate levels, and gain units that scale the latent before and after quantisation."""
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
+from ndic_core.catalogue import in_words
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.state import LEVELS
 
@@ -70,12 +72,12 @@ class VariableRate:
         """
         low, high = self.lambdas
         if lmbda is not None:
-            numbers = isinstance(lmbda, (int, float, Tensor))
-            wanted = torch.as_tensor(lmbda if numbers else math.nan, dtype=torch.float64)
+            number = float(lmbda) if isinstance(lmbda, Real) else math.nan  # NumPy's numbers are real too
+            wanted = torch.as_tensor(lmbda if isinstance(lmbda, Tensor) else number, dtype=torch.float64)
             # Rounding to float32 may move the ends of the range.
             if not bool(((wanted > low * (1 - 1e-6)) & (wanted < high * (1 + 1e-6))).all()):
-                trained = f"one rate, lambda = {low:g}" if self.gain is None else f"lambdas from {low:g} to {high:g}"
-                raise NDICError(f"these weights have {trained}; lmbda = {lmbda} is not offered")
+                # `str`: a format turns NumPy's 5e-05 into 4.999999873689376e-05
+                raise NDICError(f"these weights have {in_words(low, high)}; lmbda = {lmbda!s} is not offered")
         if self.gain is None:
             return None, None
         if lmbda is None:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import SIDE_INFO, lively
@@ -80,6 +81,14 @@ def test_a_lambda_out_of_range_is_refused_with_the_range(lmbda, pair):
         ndic.encode(model, pair[0], lmbda=lmbda)
     with pytest.raises(ndic.NDICError, match="is not offered"):
         model(pair[0][None], lmbda=torch.tensor([lmbda]))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16])
+def test_numpys_numbers_are_rates(kind, pair):
+    model = variable("bls17")
+    assert ndic.encode(model, pair[0], kind(0.0078125)) == ndic.encode(model, pair[0], 0.0078125)
+    with pytest.raises(ndic.NDICError, match=r"lmbda = 0\.07 is not offered"):
+        ndic.encode(model, pair[0], kind(0.07))
 
 
 def test_a_model_of_one_rate_has_no_gain_and_refuses_other_lambdas(pair):

@@ -65,8 +65,10 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
     Args:
         model: the model, with the weights, that encoded the stream.
         stream: bytes from `encode`, or from anywhere.
-        y: (3, H, W) in [0, 1], of the size of the image sent; models without side information ignore it, and a
-            `parallax_attention` trained with `robust` also decodes without it.
+        y: (3, H, W) in [0, 1], of the size of the image sent. Models without side information ignore it
+            (`model.info.side_info` is False), and a `parallax_attention` trained with `robust` also decodes without it.
+            The stream does not identify the right y: that of another scene gives a worse image without an error
+            (`ndic_core.evaluation.likeness.seems_unrelated` finds most of them).
         progress: show a bar on stderr.
 
     Returns:
