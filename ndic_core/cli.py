@@ -77,11 +77,16 @@ def curve(
     config: ConfigFile = "config",
     changes: Changes = None,
     weights: Annotated[list[Path] | None, typer.Option(help="A checkpoint; may be repeated.")] = None,
-    model: Annotated[list[ModelName] | None, typer.Option(help="Shipped weights; may be repeated.")] = None,
+    model: Annotated[
+        list[ModelName] | None, typer.Option(help="Shipped weights, for every --metric; may be repeated.")
+    ] = None,
     classical: Annotated[bool, typer.Option(help="Also JPEG, JPEG 2000, WebP, AVIF and HEVC.")] = False,
     published: Annotated[bool, typer.Option(help="Also draw the published points.")] = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    metric: TrainedFor = Metric[METRICS[0]],
+    metric: Annotated[
+        list[Metric],
+        typer.Option(case_sensitive=False, help="What shipped weights are trained for; may be repeated."),
+    ] = (Metric[METRICS[0]],),
     points: Annotated[int, typer.Option(min=2, help="Number of lambdas of a variable-rate model.")] = 6,
     pairs: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
 ):
@@ -91,10 +96,10 @@ def curve(
     if not (weights or model or classical):
         raise typer.BadParameter("give --weights FILE, --model NAME or --classical", param_hint="--weights")
     _check_paths(out, *(weights or ()))
-    settings = _config(config, changes)
+    settings = _config(config, changes, train=False, test=False)
     from ndic_core.compare import draw_curves
 
-    shipped = [(m.value, metric.value) for m in model or []]
+    shipped = [(name.value, trained_for.value) for name in model or [] for trained_for in metric]
     draw_curves(settings, out, weights or [], shipped, classical, published, split, points, pairs)
 
 

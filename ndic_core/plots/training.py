@@ -67,8 +67,8 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
     """
     figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (
-        ("R: bits per pixel, estimated", style.BLUE, np.asarray(rates)),
-        ("255² λ D, logarithmic", style.VERMILION, 255**2 * lmbda * np.asarray(distortions)),
+        ("R: bits per pixel, estimated", style.BLUE, style.values(rates).numpy()),
+        ("255² λ D, logarithmic", style.VERMILION, 255**2 * lmbda * style.values(distortions).numpy()),
     )
     for axis, (words, colour, values) in zip(axes, terms, strict=True):
         axis.plot(values, color=colour, alpha=0.3, linewidth=0.8, label="batch of one step")
