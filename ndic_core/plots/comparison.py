@@ -121,7 +121,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     groups = defaultdict(lambda: defaultdict(list))
     for row in rows:
         key = row["time_offset"] if row["side_info"] == "matching_y" else row["side_info"]
-        groups[row["model"]][key].append(row["ms_ssim_db"])
+        groups[row["model"]][key].append(style.quality(row, "ms_ssim_db"))
     figure, axis = style.subplots((9.0, 3.8))
     for model, values in groups.items():
         means = {key: np.mean(some) for key, some in values.items()}

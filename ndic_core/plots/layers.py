@@ -111,6 +111,7 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
         (estimated) and the entropy of the histogram.
     """
     latents = style.values(h_hat)[:, channel].flatten()
+    gain = None if gain is None else style.values(gain)
     low, high = (int(end) for end in (latents.min() - 2, latents.max() + 2))
     integers = torch.arange(low, high + 1)
     share = torch.stack([(latents == k).float().mean() for k in integers])
@@ -140,6 +141,7 @@ def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None
 
     Arguments as in `latent_density`.
     """
+    gain = None if gain is None else style.values(gain)
     h = torch.linspace(-4, 4, 801)
     noise = torch.linspace(-0.5, 0.5, 102)[:-1] + 0.5 / 101  # midpoints
     sample = torch.rand(len(h), generator=torch.Generator().manual_seed(0)) - 0.5

@@ -12,7 +12,6 @@ from torch import Tensor
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.published_points import POINTS
-from ndic_core.evaluation.tables import PSNR_CAP
 from ndic_core.metrics import quality
 from ndic_core.plots import style
 
@@ -146,7 +145,8 @@ def rate_distortion(
 
     The rate axis is logarithmic: equal horizontal distances are equal savings in percent, which is what a Bjøntegaard
     difference averages. Curves of mismatched y and of no y have the model's colour and marker and a broken line.
-    Published points are hollow and not connected. A PSNR above `PSNR_CAP`, also an infinite one, is drawn there.
+    Published points are hollow and not connected. An infinite PSNR is drawn at
+    `evaluation.tables.PSNR_CAP`.
 
     Args:
         rows: points in any order: mappings with `model` (a model, or a classical codec), `bpp` and the metric;
@@ -216,7 +216,7 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     _draw_curves(axis, curves, metric, "measured")
     look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, zorder=5)
     axis.plot(
-        sent["bpp"], _quality(sent, metric), "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look
+        sent["bpp"], style.quality(sent, metric), "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look
     )
     _rate_axis(axis)
     title = f"ring: {words} {sent[metric]:.2f} dB at {sent['bpp']:.3f} bits per pixel"
@@ -230,14 +230,6 @@ def _similarity(row: Mapping) -> str:
     return "" if row["ms_ssim"] is None else f", MS-SSIM {row['ms_ssim']:.4f} ({row['ms_ssim_db']:.2f} dB)"
 
 
-def _quality(row: Mapping, metric: str) -> float:
-    """The quality of a row, capped so that it can be drawn."""
-    if row.get(metric) is None:
-        hint = "draw psnr: MS-SSIM needs sides above 96 pixels" if metric == "ms_ssim_db" else "measure it first"
-        raise NDICError(f"a row of {row['model']} has no {metric}: {hint}")
-    return min(row[metric], PSNR_CAP) if metric == "psnr" else row[metric]
-
-
 def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) -> None:
     """A curve, by rising rate, for each codec, its weights and side information, in the order of the styles."""
     points, kinds = defaultdict(list), defaultdict(list)
@@ -245,7 +237,7 @@ def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) ->
         name = row["model"]
         uses_y = name in CATALOGUE and CATALOGUE[name].side_info
         side_info, weights = (uses_y and row.get("side_info")) or "matching_y", row.get("weights") or ""
-        points[name, weights, side_info].append((row["bpp"], _quality(row, metric)))
+        points[name, weights, side_info].append((row["bpp"], style.quality(row, metric)))
         if weights not in kinds[name]:
             kinds[name].append(weights)
     if not points:

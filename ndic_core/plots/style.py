@@ -1,6 +1,6 @@
 """Colours, markers, line styles and drawing helpers that all figures share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
+from ndic_core.evaluation.tables import PSNR_CAP
 
 # Okabe–Ito: distinguishable with all common kinds of colour blindness.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -139,6 +140,18 @@ def images(**given) -> list[Tensor | None]:
 def pixels(given) -> np.ndarray:
     """An image, see `image`, clipped to [0, 1], as matplotlib expects it: (H, W, 3)."""
     return image(given).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def quality(row: Mapping, metric: str) -> float:
+    """The quality of a point, "psnr" or "ms_ssim_db"; a PSNR is capped, so that it can be drawn.
+
+    Raises:
+        NDICError: it has none, such as MS-SSIM below 97 pixels.
+    """
+    if row.get(metric) is None:
+        reason = "; MS-SSIM needs sides above 96 pixels: use psnr" if metric == "ms_ssim_db" else ": measure it first"
+        raise NDICError(f"a row of {row['model']} has no {metric}{reason}")
+    return min(row[metric], PSNR_CAP) if metric == "psnr" else row[metric]
 
 
 def subplots(size: tuple[float, float], rows: int = 1, columns: int = 1, dpi: float | None = None, **options):
