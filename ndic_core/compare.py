@@ -113,7 +113,7 @@ def check_writable(path: Path) -> None:
             raise NDICError(f"{path} cannot be written: there is no folder {target.parent}; create it first")
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
             pass
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle; ValueError: NUL
         reason = getattr(error, "strerror", None) or error
         raise NDICError(f"{path} cannot be written: {reason}; choose another name or folder") from error
 
