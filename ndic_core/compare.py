@@ -1,6 +1,12 @@
-"""Rate–distortion curves of models and classical codecs on the same images: a CSV table and figures."""
+"""Rate–distortion curves of models and classical codecs on the same images: a CSV table and figures.
 
-from collections.abc import Callable
+What can be refused is refused before the first image is coded; the table is written again after every curve.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -11,14 +17,15 @@ from tqdm.auto import tqdm
 from ndic_core.checkpoints.checkpoint import load_checkpoint, load_pretrained
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.data.mixed import MixedPairs
-from ndic_core.data.pairs import Pairs
-from ndic_core.errors import NDICError
+from ndic_core.data.pairs import Pairs, stored_size
+from ndic_core.errors import NDICError, listing
 from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.bd_rate import bd_rate
 from ndic_core.evaluation.evaluate import curve
-from ndic_core.evaluation.tables import results_table, write_table
+from ndic_core.evaluation.tables import capped_note, results_table, write_table
 from ndic_core.io import write_whole
+from ndic_core.metrics import MS_SSIM_SMALLEST
+from ndic_core.models.codec import Codec
 from ndic_core.plots.panels import rate_distortion
 
 
@@ -38,7 +45,7 @@ def draw_curves(
 
     Args:
         config: of the data set, the image size and the device.
-        out: the CSV.
+        out: the CSV; it is written again after every curve.
         weights: checkpoints to load.
         shipped: shipped weights to load: model and metric, see `load_pretrained`.
         with_classical: also the available classical codecs.
@@ -50,64 +57,173 @@ def draw_curves(
 
     Returns:
         The rows of the CSV: see `evaluation.evaluate.averages`; classical codecs have a quality in place of lambda.
+        Where the table has several curves of one model, `weights` names those of each.
 
     Raises:
-        NDICError: weights or data cannot be loaded, or a file cannot be written.
+        NDICError: weights or data cannot be loaded, the same weights are given twice, or a file cannot be written.
     """
-    pairs = load_split(config, split)
-    if isinstance(pairs, MixedPairs):
+    figures = {metric: out.with_name(f"{out.stem}_{metric}.png") for metric in ("psnr", "ms_ssim_db")}
+    for file in (out, *figures.values()):
+        check_writable(file)
+    if config.dataset_name == "Mixed" and split == "train":
         raise NDICError("split train of dataset_name: Mixed changes with every epoch: use val")
+    curves = _load(weights, shipped)
+    pairs = load_split(config, split)
     pairs = pairs if count is None else pairs.first(count)
+    report(f"{config.dataset_name}, split {split}: {_origin(pairs)}")
+    if min(pairs.size) < MS_SSIM_SMALLEST:
+        report(f"MS-SSIM needs sides above {MS_SSIM_SMALLEST - 1} pixels: only PSNR is measured")
+        del figures["ms_ssim_db"]
     device = "cuda" if config.cuda and torch.cuda.is_available() else "cpu"
     rows = []
-    loads = [*((path, partial(load_checkpoint, path)) for path in weights)]
-    loads += [(f"{name} for {metric}", partial(load_pretrained, name, metric)) for name, metric in shipped]
-    for what, load in loads:
-        model = load()
-        same = [row for row in rows if row["model"] == model.name]
-        if any(row["lmbda"] in model.lambdas or model.gain is not None for row in same):
-            raise NDICError(f"{what}: the table has a {model.name} of the same rates already: write a second table")
-        found = curve(model.to(device), pairs, points)
+    for one in curves:
+        found = curve(one.model.to(device), pairs, points)
+        one.model.cpu()
+        if one.label:
+            found = [dict(model=row["model"], weights=one.label) | row for row in found]
         report(results_table(found))
         rows += found
+        write_table(rows, out)
     if with_classical:
-        rows += classical_curves(pairs)
-    write_table(rows, out)
-    files = [out]
-    for metric in ("psnr", "ms_ssim_db"):
-        if any(row[metric] is None for row in rows):
-            continue
-        figure = rate_distortion(rows, metric, published=published)
+        images, names = _distinct(pairs)
+        for name in tqdm(classical.available(), "classical codecs", leave=False, disable=None):
+            rows += classical.curve(name, images, names=names)
+            write_table(rows, out)
+        for line in capped_note(row for row in rows if row["model"] in classical.CODECS):
+            report(line)
+    for metric, file in figures.items():
         buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=150)
-        files.append(out.with_name(f"{out.stem}_{metric}.png"))
-        write_whole(files[-1], buffer.getvalue())
-    for line in bd_rates(rows):
+        rate_distortion(rows, metric, published=published).savefig(buffer, format="png", dpi=150)
+        write_whole(file, buffer.getvalue())
+    for line in bd_rates(rows, metrics=list(figures)):
         report(line)
-    report("written: " + ", ".join(map(str, files)))
+    report("written: " + ", ".join(map(str, [out, *figures.values()])))
     return rows
+
+
+def check_writable(path: Path) -> None:
+    """Raise `NDICError` unless `write_whole` could write a file of this path now."""
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise NDICError(f"{path} cannot be written: it is a folder; choose another name")
+        if target.exists() and not target.is_file():
+            raise NDICError(f"{path} cannot be written: it is not an ordinary file; choose another name")
+        if not target.parent.is_dir():
+            raise NDICError(f"{path} cannot be written: there is no folder {target.parent}; create it first")
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+            pass
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle; ValueError: NUL
+        reason = getattr(error, "strerror", None) or error
+        raise NDICError(f"{path} cannot be written: {reason}; choose another name or folder") from error
 
 
 def classical_curves(pairs: Pairs) -> list[dict]:
     """The classical codecs on the x of all pairs; each image counts once."""
-    chosen = {int(image): i for i, image in reversed(list(enumerate(pairs.index[:, 0])))}
-    images = [pairs[i][0] for i in sorted(chosen.values())]
+    images, names = _distinct(pairs)
     bar = tqdm(classical.available(), "classical codecs", leave=False, disable=None)
-    return [row for name in bar for row in classical.curve(name, images)]
+    return [row for name in bar for row in classical.curve(name, images, names=names)]
 
 
-def bd_rates(rows: list[dict], anchor: str = "bmshj18_factorized") -> list[str]:
-    """A sentence on the BD-rate of each model against the matched baseline, decoded with the matching y."""
-    curves: dict[str, list[dict]] = {}
+def bd_rates(
+    rows: list[dict], anchor: str = "bmshj18_factorized", metrics: Sequence[str] = ("psnr", "ms_ssim_db")
+) -> list[str]:
+    """A sentence on the BD-rate of each curve against the matched baseline, decoded with the matching y.
+
+    Where there are several curves of the baseline, against that of the same `weights`, or else against each.
+    """
+    curves: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
         if row.get("side_info", "matching_y") == "matching_y":
-            curves.setdefault(row["model"], []).append(row)
+            curves.setdefault((row["model"], row.get("weights") or ""), []).append(row)
+    anchors = [key for key in curves if key[0] == anchor]
     lines = []
-    for model in [name for name in curves if name != anchor and anchor in curves]:
-        for metric, unit in (("psnr", "PSNR"), ("ms_ssim_db", "MS-SSIM")):
-            try:
-                saving = bd_rate(curves[anchor], curves[model], metric)
-                lines.append(f"{model}: BD-rate in {unit} {saving:+.1f} % against {anchor}")
-            except NDICError as error:
-                lines.append(f"{model}: no BD-rate in {unit} against {anchor}: {error}")
+    for key in (key for key in curves if key not in anchors):
+        for other in [(anchor, key[1])] if (anchor, key[1]) in anchors else anchors:
+            name, against = (", ".join(filter(None, parts)) for parts in (key, other))
+            for metric in metrics:
+                unit = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM"}[metric]
+                try:
+                    saving = bd_rate(curves[other], curves[key], metric)
+                    lines.append(f"{name}: BD-rate in {unit} {saving:+.1f} % against {against}")
+                except NDICError as error:
+                    lines.append(f"{name}: no BD-rate in {unit} against {against}: {error}")
     return lines
+
+
+@dataclass
+class _Curve:
+    """One model with its weights.
+
+    Attributes:
+        what: for messages.
+        model: loaded, on the CPU.
+        tag: the metric that the weights are trained for as far as it is known; the file's name for variable-rate ones.
+        label: what tells this curve from others of the same model; "" where there is no other.
+    """
+
+    what: str
+    model: Codec
+    tag: str
+    label: str = ""
+
+
+def _load(weights: Sequence[Path], shipped: Sequence[tuple[str, str]]) -> list[_Curve]:
+    """Load all models and label them. Single-rate weights of one model are points of one curve."""
+    loads = [(str(path), "", partial(load_checkpoint, path)) for path in weights]
+    loads += [(f"{name} for {metric}", metric, partial(load_pretrained, name, metric)) for name, metric in shipped]
+    curves: list[_Curve] = []
+    for what, metric, load in loads:
+        model = load()
+        one = _Curve(what, model, metric or (_metric_in(what) if model.gain is None else Path(what).stem))
+        for other in (other for other in curves if other.model.name == model.name):
+            same = f"{what}: the table has a {model.name} of the same rates already"
+            if _same_weights(model, other.model):
+                raise NDICError(f"{same}, and of the same weights ({other.what}): give them once")
+            both_single = model.gain is None and other.model.gain is None and one.tag == other.tag
+            if both_single and model.lambdas == other.model.lambdas:
+                raise NDICError(f"{same} ({other.what}): write a second table")
+        curves.append(one)
+    metrics = {metric for _, metric in shipped}
+    for one in curves:
+        others = [other for other in curves if other is not one and other.model.name == one.model.name]
+        if one.model.gain is None:
+            if any((other.model.gain is not None) or other.tag != one.tag for other in others):
+                one.label = ", ".join(filter(None, (one.tag, "single rates")))
+        elif others or (len(metrics) > 1 and one.tag in metrics):
+            one.label = one.tag if one.tag not in [other.tag for other in others] else one.what
+    return curves
+
+
+def _same_weights(model: Codec, other: Codec) -> bool:
+    ours, theirs = model.state_dict(), other.state_dict()
+    return model.config == other.config and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def _metric_in(path: str) -> str:
+    """The metric in the name of a training's file; "" where it has none."""
+    found = re.search(r"(?<![a-z])(ms[-_]?ssim|mse)(?![a-z])", Path(path).stem.lower())
+    return "" if found is None else "MSE" if found[1] == "mse" else "MS-SSIM"
+
+
+def _distinct(pairs: Pairs) -> tuple[list, list[str]]:
+    """The x of all pairs, each image once, and the names of their pairs."""
+    chosen = sorted({int(image): i for i, image in reversed(list(enumerate(pairs.index[:, 0])))}.values())
+    return [pairs[i][0] for i in chosen], [pairs.names[i] for i in chosen]
+
+
+def _origin(pairs: Pairs) -> str:
+    """How many pairs there are, and how their images were cropped and resized."""
+    height, width = pairs.size
+    noun = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    if pairs.files is None:
+        return f"{noun} of {height} × {width} pixels (height × width)"
+    stored = sorted({stored_size(file) for both in pairs.files for file in both})
+    sizes = listing((f"{h} × {w}" for h, w in stored), limit=3)
+    if stored == [(height, width)] and pairs.crop in (None, (height, width)):
+        return f"{noun} of {sizes} pixels (height × width), as stored"
+    if pairs.crop:
+        how = f"cropped to {pairs.crop[0]} × {pairs.crop[1]} at the centre and "
+    else:
+        how = "cropped at the centre and " if any(h * width != w * height for h, w in stored) else ""
+    return f"{noun} of {sizes} pixels (height × width), {how}resized to {height} × {width}"

@@ -140,6 +140,9 @@ def measured_bpp(data: bytes, pixels: int) -> float:
 
 def quality(x: Tensor, x_hat: Tensor) -> dict:
     """psnr (dB), ms_ssim and ms_ssim_db (both None below 97 pixels) of one image (3, H, W) and its reconstruction."""
+    for image, name in ((x, "x"), (x_hat, "x_hat")):
+        if image.ndim != 3:
+            raise NDICError(f"{name} must be one image (3, H, W); this is a tensor with shape {tuple(image.shape)}")
     row = {"psnr": psnr(x[None], x_hat[None]).item(), "ms_ssim": None, "ms_ssim_db": None}
     if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
         similarity = ms_ssim(x[None], x_hat[None])

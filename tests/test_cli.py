@@ -326,6 +326,22 @@ def test_a_console_without_unicode(pair, tmp_path):
     assert done.stdout.startswith(b"x?y.png (128 x 256) -> x.ndic: ")
 
 
+def test_curves_of_both_metrics_of_a_model_of_the_split_that_was_asked_for(own_folder, ndic_command):
+    """Also at a size that does not suit the preset's own model, which is not used."""
+    settings = ["dataset_name=Folder", f"dataset_path={own_folder}", "resize=[50, 99]"]
+    settings = [word for setting in settings for word in ("--set", setting)]
+    models = ["--model", "bls17", "--metric", "mse", "--metric", "MS-SSIM", "--points", 2, "--pairs", 1]
+    status, out, _ = ndic_command("curve", "c.csv", "--config", "teaching", *settings, "--split", "val", *models)
+    assert status == 0
+    first = (
+        "Folder, split val: 1 pair of 100 × 200 pixels (height × width), cropped at the centre and resized to 50 × 99"
+    )
+    assert out.splitlines()[0] == first
+    assert "bls17  MSE" in out
+    assert "bls17  MS-SSIM" in out
+    assert sorted(os.listdir()) == ["c.csv", "c_psnr.png"]
+
+
 @pytest.mark.parametrize("command", ["run", "train", "test", "curve", "encode", "decode", "models", "demo"])
 def test_help_has_an_example_and_lists_every_preset(command, ndic_command):
     status, out, _ = ndic_command(command, "--help")

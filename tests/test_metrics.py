@@ -8,7 +8,7 @@ import torch
 from pytorch_msssim import ms_ssim as library_ms_ssim
 
 from ndic_core.errors import NDICError
-from ndic_core.metrics import bits, estimated_bpp, measured_bpp, ms_ssim, ms_ssim_db, psnr
+from ndic_core.metrics import bits, estimated_bpp, measured_bpp, ms_ssim, ms_ssim_db, psnr, quality
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,8 @@ def test_ms_ssim_keeps_float32_under_autocast(noisy):
     with torch.autocast("cpu", torch.bfloat16):
         within = ms_ssim(*noisy)
     assert torch.equal(within, ms_ssim(*noisy))
+
+
+def test_the_quality_of_an_image_asks_for_one_image():
+    with pytest.raises(NDICError, match=r"x must be one image \(3, H, W\); .* \(1, 3, 8, 8\)"):
+        quality(torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8))

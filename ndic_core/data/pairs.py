@@ -58,6 +58,8 @@ class Pairs(torch.utils.data.Dataset):
         self.disparity = disparity
         self.cameras = [None] * len(index) if cameras is None else list(cameras)
         self.parts: dict[str, Sequence[int]] = {}  # named groups of pairs with a validation loss of their own
+        self.files: list[tuple[Path, Path]] | None = None  # x and y of each pair where they come from image files
+        self.crop: tuple[int, int] | None = None  # of the files, before `size`; None is the largest of its aspect
         self._pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -112,7 +114,9 @@ class Pairs(torch.utils.data.Dataset):
         chosen = list(indices)
         names, scenes, cameras = ([of[i] for i in chosen] for of in (self.names, self.scenes, self.cameras))
         disparity = None if self.disparity is None else self.disparity[chosen]
-        return Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras)
+        some = Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras)
+        some.files, some.crop = self.files and [self.files[i] for i in chosen], self.crop
+        return some
 
     def camera(self, indices: Sequence[int]) -> list[str | None]:
         """The camera of x of some pairs, see `cameras`."""
@@ -181,7 +185,9 @@ def load_pairs(
     root = os.path.commonpath([file.parent for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
-    return Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=[_camera(x) for x, _ in paths])
+    pairs = Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=[_camera(x) for x, _ in paths])
+    pairs.files, pairs.crop = list(paths), crop
+    return pairs
 
 
 def stored_size(file: Path, crop: tuple[int, int] | None = None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ some 400 bytes on its container. It is available where pillow-heif is installed 
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -147,17 +147,23 @@ def decode(data: bytes) -> Tensor:
     return image_to_tensor(decode_image(data, name="this image", modes=["RGB"], read_header=_opened, kind=kind))
 
 
-def curve(name: str, images: Iterable[Tensor], qualities: Iterable[float] | None = None) -> list[dict]:
+def curve(
+    name: str,
+    images: Iterable[Tensor],
+    qualities: Iterable[float] | None = None,
+    names: Sequence[str] | None = None,
+) -> list[dict]:
     """Rate–distortion curve of one codec: every image coded, decoded and measured at every quality.
 
     Args:
         name: one of `CODECS`.
         images: (3, H, W) each, in [0, 1], all of them above 96 pixels on both sides, or MS-SSIM is None.
         qualities: of the curve; those of `CODECS` where None.
+        names: of the images, see Returns; their numbers from 0 where None.
 
     Returns:
         A row for each quality: model (the codec's name), quality, images (how many), and the means of the values of
-        `roundtrip.measure`.
+        `roundtrip.measure`; also psnr_capped, the names of images, where PSNR is capped: see `evaluate.averages`.
 
     Raises:
         NDICError: no image is given, or one cannot be coded.
@@ -165,10 +171,12 @@ def curve(name: str, images: Iterable[Tensor], qualities: Iterable[float] | None
     images = list(images)
     if not images:
         raise NDICError("a curve is an average over images: give at least one")
+    names = [f"image {i}" for i in range(len(images))] if names is None else names
     points = []
     for quality in _codec(name).qualities if qualities is None else qualities:
         codec = partial(encode, name, quality=quality), lambda stream, _: decode(stream)
-        rows = [dict(model=name, quality=quality) | row for x in images for row in measure(*codec, x)]
+        known = dict(model=name, quality=quality)
+        rows = [known | dict(name=of) | row for of, x in zip(names, images, strict=True) for row in measure(*codec, x)]
         points += averages(rows, by=("model", "quality"))
     return points
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ndic_core.data.pairs import Pairs
 from ndic_core.evaluation.roundtrip import roundtrips
-from ndic_core.evaluation.tables import MEASURED, write_table
+from ndic_core.evaluation.tables import MEASURED, PSNR_CAP, write_table
 from ndic_core.models.codec import Codec, unwrap
 
 SIDE_INFO = ("matching_y", "mismatched_y", "no_y")
@@ -48,7 +48,7 @@ def evaluate(
     """
     model = unwrap(model)
     rows, kinds = [], side_info if model.info.side_info else SIDE_INFO[:1]
-    for i in tqdm(range(len(pairs)), "test", unit="image", disable=None if progress else True, leave=False):
+    for i in tqdm(range(len(pairs)), model.name, unit="image", disable=None if progress else True, leave=False):
         x, y = pairs[i]
         for row in roundtrips(model, x, _side_images(model, pairs, i, kinds), lmbda):
             x_hat = row.pop("x_hat")
@@ -67,7 +67,9 @@ def averages(rows: Iterable[dict], by: Sequence[str] = ("model", "lmbda", "side_
 
     Returns:
         A dict per point: the keys of `by`, images (how many), and the means of rates, qualities and seconds; decibels
-        are averaged as decibels, as published. None where an image has no value.
+        are averaged as decibels, as published. None where an image has no value. An image counts `tables.PSNR_CAP` dB
+        of PSNR at most: images above it, also exact ones (infinite PSNR), are named in psnr_capped, a key of such
+        points only.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -75,9 +77,13 @@ def averages(rows: Iterable[dict], by: Sequence[str] = ("model", "lmbda", "side_
     points = []
     for values, group in groups.items():
         point = dict(zip(by, values, strict=True)) | dict(images=len(group))
+        if capped := [str(row.get("name", "unnamed")) for row in group if row.get("psnr", 0.0) > PSNR_CAP]:
+            point["psnr_capped"] = "; ".join(dict.fromkeys(capped))
         for name in MEASURED:
             if name in group[0]:
                 values = [row[name] for row in group]
+                if name == "psnr":
+                    values = [min(value, PSNR_CAP) for value in values]
                 point[name] = None if None in values else sum(values) / len(values)
         points.append(point)
     return points

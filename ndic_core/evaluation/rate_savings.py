@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ndic_core.errors import NDICError
+
 
 def rate_savings(anchor: Mapping, test: Iterable[Mapping]) -> float:
     """The share of the anchor's bits that `test` saves at the anchor's MS-SSIM, read off its curve.
@@ -19,7 +21,13 @@ def rate_savings(anchor: Mapping, test: Iterable[Mapping]) -> float:
     Returns:
         0.1 where 10 % of the bits are saved, negative where more are needed; NaN where the anchor's quality is outside
         the range of the points.
+
+    Raises:
+        NDICError: a point has no MS-SSIM.
     """
+    test = list(test)
+    if any(point["ms_ssim_db"] is None for point in (anchor, *test)):
+        raise NDICError("rate savings are at equal MS-SSIM, which needs sides above 96 pixels: use larger images")
     rates, qualities = [], []
     for point in sorted(test, key=lambda point: (point["bpp"], -point["ms_ssim_db"])):
         if not qualities or point["ms_ssim_db"] > qualities[-1]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 from ndic_core.io import read_text, write_whole
 
 # Heading and format of each known column; any other key is printed under its own name.
@@ -29,7 +29,8 @@ COLUMNS = {
     "peak_mb": ("peak MB", ".0f"),
 }
 MEASURED = ("bytes", "bpp", "bpp_estimated", "psnr", "ms_ssim", "ms_ssim_db", "encode_seconds", "decode_seconds")
-_DEFAULT = ("model", "side_info", "lmbda", "bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
+PSNR_CAP = 100.0  # dB that an image counts for at most in a mean, which stays finite; as in libvpx and libaom
+_DEFAULT = ("model", "weights", "side_info", "lmbda", "bytes", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
 
 
 def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
@@ -52,8 +53,21 @@ def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
 
 
 def results_table(points: Sequence[Mapping]) -> str:
-    """The averages of a test over its images, with measured and estimated rate, quality and time."""
-    return "means over the images\n" + format_table(points, ("model", "lmbda", "side_info", *MEASURED))
+    """The averages of a test over its images, with measured and estimated rate, quality and time.
+
+    Below the table: the images whose PSNR was capped, see `evaluate.averages`.
+    """
+    first = ("model", "weights") if any(point.get("weights") for point in points) else ("model",)
+    table = "means over the images\n" + format_table(points, (*first, "lmbda", "side_info", *MEASURED))
+    return "\n".join([table, *capped_note(points)])
+
+
+def capped_note(points: Iterable[Mapping]) -> list[str]:
+    """A sentence that names the images whose PSNR was capped in the averages; nothing where there are none."""
+    names = dict.fromkeys(name for point in points for name in (point.get("psnr_capped") or "").split("; ") if name)
+    if not names:
+        return []
+    return [f"reproduced exactly or almost so, and counted with {PSNR_CAP:g} dB of PSNR: {listing(names)}"]
 
 
 def write_table(rows: Sequence[Mapping], path: Path) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
-import numpy as np
 from ipywidgets import HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from traitlets import Bytes, Int, Tuple, Unicode, link
 
 from ndic_core.errors import NDICError
+from ndic_core.plots.style import pixels
 
 
 class Explorer(interactive):
@@ -48,8 +48,14 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
 
     @wraps(draw)
     def shown(**values) -> Figure:
-        figure = draw(**values)
-        plt.close(figure)  # a pyplot figure would otherwise stay in memory and be shown twice
+        before = set(plt.get_fignums())
+        try:
+            figure = draw(**values)
+        finally:  # figures of pyplot would otherwise stay in memory and be shown twice, also those not returned
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
+        if isinstance(figure, Figure):
+            plt.close(figure)
         return figure
 
     explorer = Explorer(shown, {"auto_display": True}, **controls)
@@ -88,23 +94,21 @@ class ClickImage(VBox, ValueWidget):
         row: the slider of the row; `column` that of the column.
 
     Raises:
-        NDICError: the image has another shape, or the initial pixel is outside it.
+        NDICError: it is no such image (see `plots.style.image`), or the initial pixel is outside it.
     """
 
     value = Tuple(Int(), Int())
     description = Unicode()
 
     def __init__(self, image, row: int | None = None, column: int | None = None, description: str = "image"):
-        pixels = np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] != 3:
-            raise NDICError(f"an image to click on has shape (3, H, W), not {pixels.shape}")
-        height, width = pixels.shape[1:]
+        array = pixels(image)
+        height, width = array.shape[:2]
         row = height // 2 if row is None else row
         column = width // 2 if column is None else column
         if not (0 <= row < height and 0 <= column < width):
             raise NDICError(f"({row}, {column}) is outside an image of {height} rows and {width} columns")
         png = BytesIO()
-        imsave(png, np.moveaxis(pixels, 0, -1).clip(0, 1), format="png")
+        imsave(png, array, format="png")
 
         shown = _Image(png=png.getvalue(), description=description, value=(row, column))
         look = dict(continuous_update=False, style=dict(description_width="initial"))

@@ -22,6 +22,7 @@ def soft_lookup(x: Tensor, y: Tensor, weights: Tensor, answer: Tensor) -> Figure
         x, y, answer: (n,) each: queries, values, and the weighted means of the values.
         weights: (n, n), a row for each query, over the positions of y.
     """
+    x, y, weights, answer = map(style.values, (x, y, weights, answer))
     figure, (signals, table) = style.subplots((9.0, 3.6), columns=2, width_ratios=[1.5, 1])
     signals.plot(y, color=style.GREEN, marker="s", markersize=4, linestyle=":", label="y, values")
     signals.plot(x, color=style.BLUE, marker="o", markersize=5, label="x, queries")
@@ -59,13 +60,17 @@ def patch_attention(
         A figure: x with the query patch; y with the patch of the largest weight, and the true match of the whole patch,
         moved by the median of its visible pixels; below, the weights and the true shares over y's patches.
     """
+    x, y = style.images(x=x, y=y)
+    weights, disparity = map(style.values, (weights, disparity))
+    occluded = None if occluded is None else style.values(occluded).bool()
+    drop = None if drop is None else style.values(drop)
     height, width = x.shape[-2:]
     row, column = place
     grid = weights.shape[-1]
     tall, wide = height // grid, width // grid
     i, j = row // tall, column // wide
     heads = weights[0].mean(0) if head is None else weights[0, head]
-    found, truth = heads[i, j].cpu(), patch_shares(disparity, occluded, grid, drop)[i, j]
+    found, truth = heads[i, j], patch_shares(disparity, occluded, grid, drop)[i, j]
 
     figure = Figure(figsize=(9.0, 4.7), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["found", "truth"]])
@@ -138,7 +143,7 @@ def aligned_features(t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[i
     figure, axes = style.subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
     for row, channel in zip(axes, channels, strict=True):
         for axis, features in zip(row, (t, u, aligned), strict=True):
-            values = features[channel].detach().cpu().float()
+            values = style.values(features[channel])
             low, high = values.quantile(torch.tensor([0.02, 0.98])).tolist()
             style.show_map(axis, values, frame=True, cmap="gray", vmin=low, vmax=high)
             _patch_grid(axis, 4, values.shape, color=style.VERMILION, alpha=0.5)

@@ -40,6 +40,7 @@ def bits_over_image(image: Tensor, maps: Mapping[str, Tensor], largest: Mapping[
     Raises:
         NDICError: a map has another size than the image.
     """
+    image, maps = style.image(image), {title: style.values(bits) for title, bits in maps.items()}
     height, width = image.shape[-2:]
     figure, axes = style.image_grid(1 + len(maps), 2, 7.5, 3.3 * height / width + 0.4)
     style.show_image(axes[0], image, "the image", fontsize=9)
@@ -66,6 +67,7 @@ def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figur
         sigma: (h, w), above 0.
         name: of the channel, for the first title.
     """
+    latent, sigma = map(style.values, (latent, sigma))
     figure, axes = style.subplots((9.0, 2.0), columns=3)
     top = max(latent.abs().max().item(), sigma.max().item())
     panels = (
@@ -87,9 +89,10 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
     """
     figure, axes = style.subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
     for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
+        values = style.values(values)
         reach = values.shape[0] // 2
         box = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
-        axis.imshow(values.cpu().numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
+        axis.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
         for i, row in enumerate(values.tolist()):
             for j, value in enumerate(row):
                 colour = "white" if value > 0.3 else "black"

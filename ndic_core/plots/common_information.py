@@ -29,6 +29,7 @@ def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str]) -> Figure:
         A figure; a square of a map corresponds to 16 × 16 pixels. Colours are centred on the channel's mean: red above,
         blue below, white at the mean.
     """
+    y, w = style.image(y, "y"), style.values(w)
     height, width = y.shape[-2:]
     figure, axes = style.image_grid(len(titles) + 1, 4, 9.0, 2.25 * height / width + 0.35)
     style.show_image(axes[0], y, "y", fontsize=9)
@@ -49,11 +50,13 @@ def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, t
         A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the change of x̂ around grey,
         amplified so that 24 of 255 are shown at full strength.
     """
+    y, x_hat, without = style.images(y=y, x_hat=x_hat, without=without)
+    channel = style.values(channel)
     figure, axes = style.subplots((8.0, 4.9), 2, 2)
     style.show_image(axes[0, 0], y, "y, the side information")
     _show_centred(axes[0, 1], channel, f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}")
     style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
-    change = 0.5 + 0.5 * 255 / 24 * (x_hat - without)
+    change = (0.5 + 0.5 * 255 / 24 * (x_hat - without)).clamp(0, 1)
     style.show_image(axes[1, 1], change, "effect of the channel on x̂; full strength: 24 of 255")
     figure.suptitle(title, fontsize=11)
     return figure

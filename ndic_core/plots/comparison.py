@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -120,7 +121,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     groups = defaultdict(lambda: defaultdict(list))
     for row in rows:
         key = row["time_offset"] if row["side_info"] == "matching_y" else row["side_info"]
-        groups[row["model"]][key].append(row["ms_ssim_db"])
+        groups[row["model"]][key].append(style.quality(row, "ms_ssim_db"))
     figure, axis = style.subplots((9.0, 3.8))
     for model, values in groups.items():
         means = {key: np.mean(some) for key, some in values.items()}
@@ -147,7 +148,7 @@ def lagrangian(
         image: (3, H, W) in [0, 1], shown beside it, under `title`.
         metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
     """
-    rate, distortion = np.array([[point["bpp"], point["distortion"]] for point in points]).T
+    rate, distortion = (style.values([p[key] for p in points], torch.float64).numpy() for key in ("bpp", "distortion"))
     weight = 255**2 * lmbda
     total = rate + weight * distortion
     best = total.argmin()

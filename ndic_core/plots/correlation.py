@@ -73,6 +73,7 @@ def savings_at_baseline(
     Returns:
         A figure of three images and a curve with a ring at `here`. The error's colour scale is the same in all calls.
     """
+    y, x_hat, x = style.images(y=y, x_hat=x_hat, x=x)
     figure, axes = style.subplots((8.0, 5.1), 2, 2)
     style.show_image(axes[0, 0], y, "y, at the decoder")
     style.show_image(axes[0, 1], x_hat, "x̂, decoded from the file and y")

@@ -52,7 +52,7 @@ def bow_ties(before: Tensor, after: Tensor) -> Figure:
 
 
 def _standardised(pair: Tensor) -> Tensor:
-    pair = pair.detach().cpu().double()
+    pair = style.values(pair, torch.float64)
     deviation = pair.std(1, keepdim=True)
     if not (deviation > 0).all():
         raise NDICError("a channel with constant responses has no spread: choose another channel")
@@ -84,7 +84,7 @@ def bits_per_channel(bits: Tensor) -> Figure:
     Args:
         bits: (C,), estimated bits of an image in each channel.
     """
-    ordered = bits.detach().cpu().sort(descending=True).values.numpy()
+    ordered = style.values(bits).sort(descending=True).values.numpy()
     rank = np.arange(1, len(ordered) + 1)
     figure, (bars, shares) = style.subplots((9.0, 3.0), columns=2)
     bars.bar(rank, ordered, color=style.BLUE, width=0.8)
@@ -110,12 +110,13 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
         A figure of two panels, the same on a linear and a logarithmic axis. The title has the bits per image
         (estimated) and the entropy of the histogram.
     """
-    latents = h_hat[:, channel].detach().cpu().flatten()
+    latents = style.values(h_hat)[:, channel].flatten()
+    gain = None if gain is None else style.values(gain)
     low, high = (int(end) for end in (latents.min() - 2, latents.max() + 2))
     integers = torch.arange(low, high + 1)
     share = torch.stack([(latents == k).float().mean() for k in integers])
     grid = torch.linspace(low - 0.5, high + 0.5, 40 * len(integers) + 1)
-    curve, dots = (prior.probabilities(values, gain)[channel] for values in (grid, integers))
+    curve, dots = (style.values(prior.probabilities(values, gain))[channel] for values in (grid, integers))
     per_symbol = -(share * dots.log2()).sum()
     entropy = -torch.special.xlogy(share, share).sum() / np.log(2)
     symbols = latents.numel() / len(h_hat)
@@ -140,12 +141,14 @@ def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None
 
     Arguments as in `latent_density`.
     """
+    gain = None if gain is None else style.values(gain)
     h = torch.linspace(-4, 4, 801)
     noise = torch.linspace(-0.5, 0.5, 102)[:-1] + 0.5 / 101  # midpoints
     sample = torch.rand(len(h), generator=torch.Generator().manual_seed(0)) - 0.5
 
     def bits(values: Tensor) -> Tensor:
-        return -prior.probabilities(values.flatten(), gain)[channel].log2().reshape(values.shape)
+        found = style.values(prior.probabilities(values.flatten(), gain))
+        return -found[channel].log2().reshape(values.shape)
 
     panels = {
         "bits, $-\\log_2 p$": (bits(h.round()), bits(h + sample), bits(h[:, None] + noise).mean(1)),

@@ -28,7 +28,9 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
         A figure; the weight is summed over the map's rows.
     """
     i, j = row // stride, column // stride
-    window = weights[0, :, i, j].mean(0).cpu()
+    x, y = style.images(x=pair.x, y=pair.y)
+    disparity, occluded = map(style.values, (pair.disparity, pair.occluded))
+    window = style.values(weights)[0, :, i, j].mean(0)
     (above, best_row), (reach, best) = (
         (side // 2, stride * (place.item() - side // 2))
         for side, place in zip(window.shape, torch.unravel_index(window.argmax(), window.shape), strict=True)
@@ -37,16 +39,16 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     offset = stride * torch.arange(-reach, reach + 1)
     no_match = 1 - window.sum().item()
     block = slice(i * stride, (i + 1) * stride), slice(j * stride, (j + 1) * stride)
-    hidden = pair.occluded[block].float().mean().item()
-    truth = -pair.disparity[block].mean().item()
+    hidden = occluded[block].mean().item()
+    truth = -disparity[block].mean().item()
 
     figure = Figure(figsize=(9.0, 5.2), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
     top, left = i * stride - 0.5, j * stride - 0.5
-    style.show_image(axes["x"], pair.x, "x: the query position")
-    style.show_image(axes["y"], pair.y, "y: its row, largest weight, true match")
+    style.show_image(axes["x"], x, "x: the query position")
+    style.show_image(axes["y"], y, "y: its row, largest weight, true match")
     _frame(axes["x"], left, top, stride, "white", "-")
-    first, last = max(0, left - reach * stride), min(pair.x.shape[-1], left + (reach + 1) * stride)
+    first, last = max(0, left - reach * stride), min(x.shape[-1], left + (reach + 1) * stride)
     rows = (2 * above + 1) * stride
     axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
     _frame(axes["y"], left + best, top + best_row, stride, style.VERMILION, "-")
@@ -79,11 +81,12 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
     Returns:
         A figure, a row for each layer, in pixels of its features; the true disparity is white where hidden from y.
     """
+    disparity, hidden = style.values(pair.disparity), style.values(pair.occluded).bool()
     figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
     for row, weights, stride in zip(axes, maps, STRIDES, strict=True):
-        truth, occluded = true_offsets(pair.disparity, pair.occluded, stride)
-        offset, no_match = best_match(weights, tuple(truth.shape))
+        truth, occluded = true_offsets(disparity, hidden, stride)
+        offset, no_match = best_match(style.values(weights), tuple(truth.shape))
         for axis, values in zip(row[:2], (offset[1], truth), strict=True):
             shown = style.show_map(axis, -stride * values, frame=True, vmin=0, vmax=40, cmap="viridis")
         for axis, values in zip(row[2:], (no_match, occluded.float()), strict=True):

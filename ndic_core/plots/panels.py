@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,6 +17,7 @@ from ndic_core.plots import style
 
 _DPI = 120  # of figures with small type
 _LARGEST_ERROR = 64  # upper end of the error's colour scale, in 8-bit steps
+_FILLS = ("full", "none", "left", "top", "right", "bottom")  # of markers, for the curves of one model
 _RATE_TICKS = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]
 
 
@@ -33,7 +35,15 @@ def contact_sheet(
         titles, colours: of each image, and of its title.
         columns: of the grid.
         width: of the figure, in inches.
+
+    Raises:
+        NDICError: there is no image, an argument is none (see `style.image`), or a title is missing.
     """
+    images = [style.image(image, f"image {i}") for i, image in enumerate(images)]
+    if not images or len(titles) != len(images):
+        raise NDICError(
+            f"a contact sheet has a title for each image: give as many, not {len(titles)} for {len(images)}"
+        )
     height, image_width = images[0].shape[-2:]
     figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
     for axis, image, title, colour in zip(axes, images, titles, colours or ["black"] * len(images), strict=False):
@@ -53,8 +63,12 @@ def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float) -> Figu
     Returns:
         A figure of four (or three) images; the error |x − x̂| is averaged over the channels, times 4. Titles contain
         the measured rate, PSNR in dB and, where the image is large enough, MS-SSIM.
+
+    Raises:
+        NDICError: an argument is no image, see `style.image`, or they have different sizes.
     """
-    x, x_hat = x.detach().cpu().clamp(0, 1), x_hat.detach().cpu().clamp(0, 1)
+    x, y, x_hat = style.images(x=x, y=y, x_hat=x_hat)
+    x, x_hat = x.clamp(0, 1), x_hat.clamp(0, 1)
     found = quality(x, x_hat)
     words = f"{found['psnr']:.2f} dB PSNR{_similarity(found)}"
     images = {
@@ -77,7 +91,8 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor) -> Figure:
         sent: the result of `evaluation.roundtrip.roundtrip`.
         bits: (H, W), estimated bits per pixel, from `evaluation.bit_maps.over_image`.
     """
-    x, x_hat = x.detach().cpu(), sent["x_hat"]
+    x, x_hat = style.images(x=x, x_hat=sent["x_hat"])
+    bits = style.values(bits)
     figure, axes = style.subplots((7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), 2, 2)
     rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured)"
     numbers = f"{rate}, PSNR {sent['psnr']:.2f} dB{_similarity(sent)}"
@@ -101,10 +116,10 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
         first, second: results of `evaluation.roundtrip.roundtrip` of one image.
         edge: position of the edge, from 0 (only the second) to 1 (only the first).
     """
-    mixed = second["x_hat"].clone()
-    height, width = mixed.shape[-2:]
+    left, right = style.images(first=first["x_hat"], second=second["x_hat"])
+    height, width = left.shape[-2:]
     column = round(edge * width)
-    mixed[..., :column] = first["x_hat"][..., :column]
+    mixed = torch.cat([left[..., :column], right[..., column:]], -1)
     figure, axis = style.subplots((8.0, 8.0 * height / width + 0.75))
     style.show_image(axis, mixed)
     axis.axvline(column - 0.5, color="white", linewidth=2.4)
@@ -130,17 +145,19 @@ def rate_distortion(
 
     The rate axis is logarithmic: equal horizontal distances are equal savings in percent, which is what a Bjøntegaard
     difference averages. Curves of mismatched y and of no y have the model's colour and marker and a broken line.
-    Published points are hollow and not connected.
+    Published points are hollow and not connected. An infinite PSNR is drawn at
+    `evaluation.tables.PSNR_CAP`.
 
     Args:
         rows: points in any order: mappings with `model` (a model, or a classical codec), `bpp` and the metric;
-            `side_info` ("matching_y", "mismatched_y" or "no_y") where a model uses y, "matching_y" if left out.
+            `side_info` ("matching_y", "mismatched_y" or "no_y") where a model uses y, "matching_y" if left out;
+            `weights`, any text, where there are several curves of one model: their markers are filled differently.
         rate: whether `bpp` in the rows is measured (bytes of files) or estimated (likelihoods).
         published: also draw the published points on KITTI Stereo, whose rates are estimated.
         title: what was measured, such as the data set.
 
     Raises:
-        NDICError: there is no row, or a model has no style.
+        NDICError: there is no row, a model has no style, or a row has no value of the metric (MS-SSIM below 97 pixels).
     """
     figure, axis = style.subplots((9.0, 4.8))
     _draw_curves(axis, rows, metric, rate)
@@ -163,14 +180,15 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     The error's colour scale is the same in every call, so that figures can be compared as a slider moves.
 
     Args:
-        x: (3, H, W) in [0, 1], large enough for MS-SSIM.
+        x: (3, H, W) in [0, 1]; below 97 pixels the curves are of PSNR, else of MS-SSIM.
         sent: the result of `evaluation.roundtrip.roundtrip`.
         curves: rows as in `rate_distortion`: the same image at several rates, by this model and others.
 
     Returns:
         A figure with a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
     """
-    x, x_hat = x.detach().cpu(), sent["x_hat"]
+    x, x_hat = style.images(x=x, x_hat=sent["x_hat"])
+    metric, words = ("psnr", "PSNR") if sent["ms_ssim_db"] is None else ("ms_ssim_db", "MS-SSIM")
     wide = 512 / _DPI  # inches
     tall = wide * x.shape[-2] / x.shape[-1]
     height = 2 * tall + 1.6
@@ -187,19 +205,22 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     title = f"{sent['model']} at λ = {sent['lmbda']:.2e}: {rate}"
     figure.text(0.5, 1 - 0.05 / height, title, fontsize=11, weight="bold", ha="center", va="top")
     style.show_image(axes["x"], x, "x, the image sent")
-    style.show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB, MS-SSIM {sent['ms_ssim']:.4f}")
+    similarity = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f}"
+    style.show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB{similarity}")
     error = style.show_error(axes["error"], x, x_hat, _LARGEST_ERROR)
     bar = figure.colorbar(error, cax=axes["scale"], orientation="horizontal", extend="max")
     bar.set_label("8-bit steps, one scale for all rates", fontsize=9)
     bar.ax.tick_params(labelsize=9)
 
     axis = axes["curves"]
-    _draw_curves(axis, curves, "ms_ssim_db", "measured")
+    _draw_curves(axis, curves, metric, "measured")
     look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, zorder=5)
-    axis.plot(sent["bpp"], sent["ms_ssim_db"], "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look)
+    axis.plot(
+        sent["bpp"], style.quality(sent, metric), "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look
+    )
     _rate_axis(axis)
-    title = f"ring: MS-SSIM {sent['ms_ssim_db']:.2f} dB at {sent['bpp']:.3f} bits per pixel"
-    style.label(axis, title, "measured rate of this image (bits per pixel)", "MS-SSIM (dB)", fontsize=9, grid=True)
+    title = f"ring: {words} {sent[metric]:.2f} dB at {sent['bpp']:.3f} bits per pixel"
+    style.label(axis, title, "measured rate of this image (bits per pixel)", f"{words} (dB)", fontsize=9, grid=True)
     axis.tick_params(labelsize=9)
     axis.legend(fontsize=8, handlelength=2.4)
     return figure
@@ -210,26 +231,31 @@ def _similarity(row: Mapping) -> str:
 
 
 def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) -> None:
-    """A curve, by rising rate, for each codec and kind of side information, in the order of the styles."""
-    points = defaultdict(list)
+    """A curve, by rising rate, for each codec, its weights and side information, in the order of the styles."""
+    points, kinds = defaultdict(list), defaultdict(list)
     for row in rows:
         name = row["model"]
         uses_y = name in CATALOGUE and CATALOGUE[name].side_info
-        points[name, (uses_y and row.get("side_info")) or "matching_y"].append((row["bpp"], row[metric]))
+        side_info, weights = (uses_y and row.get("side_info")) or "matching_y", row.get("weights") or ""
+        points[name, weights, side_info].append((row["bpp"], style.quality(row, metric)))
+        if weights not in kinds[name]:
+            kinds[name].append(weights)
     if not points:
         raise NDICError("there is no point to draw: give rows with model, bpp and the metric")
-    styles = {name: style.curve_style(name) for name, _ in points}
-    order = [(name, side_info) for name in style.MODEL_STYLE | style.CODEC_STYLE for side_info in style.SIDE_INFO]
-    for name, side_info in sorted(points, key=order.index):
+    styles = {name: style.curve_style(name) for name in kinds}
+    names = [name for name in style.MODEL_STYLE | style.CODEC_STYLE if name in kinds]
+    order = [(name, weights, side) for name in names for weights in kinds[name] for side in style.SIDE_INFO]
+    for name, weights, side_info in sorted(points, key=order.index):
         look = dict(linewidth=1.6) | styles[name]
-        words = name
+        words = ", ".join(filter(None, (name, weights)))
         if name in style.MODEL_STYLE:
             line, condition = style.SIDE_INFO[side_info]
             look |= dict(linestyle=line, markersize=6 if side_info == "matching_y" else 4, zorder=3)
+            look |= dict(fillstyle=_FILLS[kinds[name].index(weights) % len(_FILLS)])
             words += "" if side_info == "matching_y" else f", {condition}"
         elif rate == "estimated":
             words += ", measured"  # a classical file has no other rate
-        axis.plot(*zip(*sorted(points[name, side_info]), strict=True), label=words, **look)
+        axis.plot(*zip(*sorted(points[name, weights, side_info]), strict=True), label=words, **look)
 
 
 def _rate_axis(axis: Axes) -> None:

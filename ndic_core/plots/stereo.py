@@ -17,6 +17,7 @@ def anaglyph(x: Tensor, y: Tensor) -> Tensor:
     Returns:
         (3, H, W) in [0, 1]. Without glasses, the width of the coloured fringes is the disparity.
     """
+    x, y = style.images(x=x, y=y)
     return torch.cat([x[:1], y[1:]])
 
 
@@ -33,11 +34,11 @@ def stereo_pair(x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None =
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
     style.show_image(axes["x"], x, "x, the left view")
     style.show_image(axes["y"], y, "y, the right view")
-    style.show_image(axes["both"], anaglyph(x.cpu(), y.cpu()), "anaglyph: red of x, green and blue of y")
-    shown = disparity.cpu().float()
+    style.show_image(axes["both"], anaglyph(x, y), "anaglyph: red of x, green and blue of y")
+    shown = style.values(disparity)
     title = f"disparity, {how}"
     if hidden is not None:
-        shown, title = shown.masked_fill(hidden.cpu(), torch.nan), f"{title}; white: hidden from y"
+        shown, title = shown.masked_fill(style.values(hidden).bool(), torch.nan), f"{title}; white: hidden from y"
     colours = dict(cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=40)
     image = style.show_map(axes["disparity"], shown, title, frame=True, **colours)
     figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", shrink=0.9)
@@ -51,6 +52,8 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
         x, y, predicted: (3, H, W) in [0, 1]; the last is x as predicted from y.
         hidden: (H, W) bool, positions that are not visible in y, outlined in the last error; nothing where None.
     """
+    x, y, predicted = style.images(x=x, y=y, predicted=predicted)
+    hidden = None if hidden is None else style.values(hidden)
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["y", "predicted"], ["apart", "left"]])
     style.show_image(axes["y"], y, "y")
@@ -60,6 +63,6 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
         colours = dict(cmap="RdBu_r", vmin=-0.2, vmax=0.2)
         shown = style.show_map(axes[name], (x - image).mean(0), title, frame=True, **colours)
     if hidden is not None and hidden.any():
-        axes["left"].contour(hidden.cpu().float(), levels=[0.5], colors=style.BLACK, linewidths=0.6)
+        axes["left"].contour(hidden, levels=[0.5], colors=style.BLACK, linewidths=0.6)
     figure.colorbar(shown, ax=[axes["apart"], axes["left"]], label="error", extend="both", shrink=0.8)
     return figure

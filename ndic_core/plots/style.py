@@ -1,9 +1,10 @@
 """Colours, markers, line styles and drawing helpers that all figures share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
 from ndic_core.errors import NDICError
+from ndic_core.evaluation.tables import PSNR_CAP
 
 # Okabe–Ito: distinguishable with all common kinds of colour blindness.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -33,6 +35,8 @@ CODEC_STYLE = {
 # What the decoder receives: line style and label.
 SIDE_INFO = {"matching_y": ("-", "matching y"), "mismatched_y": ("--", "mismatched y"), "no_y": (":", "no y")}
 QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
+
+_LARGEST = 10.0  # unclipped reconstructions stay below it: beyond are values up to 255
 
 RC_PARAMS = {  # of the notebooks
     "figure.figsize": (7.0, 3.6),
@@ -63,9 +67,91 @@ def curve_style(name: str) -> dict:
     raise NDICError(f"{name!r} has no style: choose from {', '.join([*MODEL_STYLE, *CODEC_STYLE])}")
 
 
-def pixels(image: Tensor) -> np.ndarray:
-    """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU."""
-    return image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
+def values(given, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Numbers as figures draw them, floats on the CPU.
+
+    All functions of figures convert their tensors with it (images with `image`), so that they accept tensors of any
+    type, device and history, arrays, and lists of numbers or of tensors with one number each.
+
+    Raises:
+        NDICError: these are no numbers.
+    """
+    if not isinstance(given, Tensor):
+        if isinstance(given, (list, tuple)):
+            given = [item.detach().cpu().double().numpy() if isinstance(item, Tensor) else item for item in given]
+        try:
+            given = torch.from_numpy(np.array(given, dtype=np.float64))  # a copy: from_numpy takes no mirrored views
+        except (TypeError, ValueError) as error:
+            raise NDICError(
+                f"a figure draws numbers (a tensor, an array or a list), not {type(given).__name__}"
+            ) from error
+    return given.detach().cpu().to(dtype)
+
+
+def image(given, name: str = "") -> Tensor:
+    """The image (3, H, W) that figures draw: float32 on the CPU, not clipped.
+
+    Args:
+        given: a tensor or an array of floats, about in [0, 1].
+        name: of the argument, for error messages.
+
+    Raises:
+        NDICError: it has another shape, whole numbers, values far beyond 1, or NaN.
+    """
+    name, kind = f"{name}: " if name else "", str(getattr(given, "dtype", "")).removeprefix("torch.")
+    shape = tuple(getattr(given, "shape", ()))
+    if len(shape) != 3 or shape[0] != 3 or 0 in shape:
+        remedy = ""
+        if len(shape) == 4:
+            remedy = ": give one image of the batch, such as batch[0]"
+        elif len(shape) == 3 and shape[2] == 3:
+            remedy = ": give image.permute(2, 0, 1), of an array image.transpose(2, 0, 1)"
+        elif len(shape) == 2 or shape[:1] == (1,):
+            remedy = ": repeat a grey image three times"
+        found = shape if hasattr(given, "shape") else type(given).__name__
+        raise NDICError(f"{name}an image has shape (3, H, W), not {found}{remedy}")
+    if "int" in kind or "bool" in kind:
+        raise NDICError(f"{name}an image has floats in [0, 1], not {kind}: divide 8-bit values by 255")
+    found = values(given)
+    if found.isnan().any():
+        raise NDICError(f"{name}this image has NaN in {int(found.isnan().sum())} of {found.numel()} values")
+    if found.abs().max() > _LARGEST:
+        raise NDICError(
+            f"{name}an image has values in [0, 1]; this one has {found.max():g}: divide 8-bit values by 255"
+        )
+    return found
+
+
+def images(**given) -> list[Tensor | None]:
+    """Several images of one size by the names of the arguments, see `image`; None stays None.
+
+    Raises:
+        NDICError: see `image`; or two have different sizes.
+    """
+    found = {name: None if one is None else image(one, name) for name, one in given.items()}
+    sizes = {name: " × ".join(map(str, one.shape[1:])) for name, one in found.items() if one is not None}
+    if len(set(sizes.values())) > 1:
+        raise NDICError(
+            f"images of one size are needed, not {', '.join(f'{n} of {size}' for n, size in sizes.items())}"
+        )
+    return list(found.values())
+
+
+def pixels(given) -> np.ndarray:
+    """An image, see `image`, clipped to [0, 1], as matplotlib expects it: (H, W, 3)."""
+    return image(given).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def quality(row: Mapping, metric: str) -> float:
+    """The quality of a point, "psnr" or "ms_ssim_db"; a PSNR is capped, so that it can be drawn.
+
+    Raises:
+        NDICError: it has none, such as MS-SSIM below 97 pixels.
+    """
+    if row.get(metric) is None:
+        reason = "; MS-SSIM needs sides above 96 pixels: use psnr" if metric == "ms_ssim_db" else ": measure it first"
+        raise NDICError(f"a row of {row['model']} has no {metric}{reason}")
+    return min(row[metric], PSNR_CAP) if metric == "psnr" else row[metric]
 
 
 def subplots(size: tuple[float, float], rows: int = 1, columns: int = 1, dpi: float | None = None, **options):
@@ -91,18 +177,22 @@ def show_image(axis: Axes, image: Tensor, title: str = "", fontsize: float = 10,
 
 
 def show_map(
-    axis: Axes, values: Tensor, title: str = "", fontsize: float = 10, frame: bool = False, **options
+    axis: Axes, map_: Tensor, title: str = "", fontsize: float = 10, frame: bool = False, **options
 ) -> AxesImage:
     """Draw a map (H, W) without ticks and without interpolation; NaN is left white. Options are those of `imshow`."""
+    shown = values(map_)
+    if shown.ndim != 2:
+        raise NDICError(f"a map has shape (H, W), not {tuple(shown.shape)}")
     axis.set_title(title, fontsize=fontsize)
     axis.set(xticks=[], yticks=[])
     if not frame:
         axis.set_axis_off()
-    return axis.imshow(values.detach().cpu().numpy(), interpolation="none", **options)
+    return axis.imshow(shown.numpy(), interpolation="none", **options)
 
 
 def show_error(axis: Axes, x: Tensor, x_hat: Tensor, limit: float, title: str = "") -> AxesImage:
     """Draw |x − x̂|, averaged over the channels, in 8-bit steps up to `limit`."""
+    x, x_hat = images(x=x, x_hat=x_hat)
     title = title or "error |x − x̂|, mean of the channels"
     return show_map(axis, 255 * (x - x_hat).abs().mean(0), title, cmap="magma", vmin=0, vmax=limit)
 

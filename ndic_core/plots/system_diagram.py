@@ -23,6 +23,7 @@ def two_cameras(x: Tensor, y: Tensor, x_hat: Tensor, stream: bytes) -> Figure:
     Returns:
         A figure of 9 inches. Images 256 pixels wide are shown pixel for pixel, wider ones are reduced.
     """
+    x, y, x_hat = style.images(x=x, y=y, x_hat=x_hat)
     tall = _WIDE * x.shape[1] / x.shape[2]
     height = 2 * tall + 2.0
     figure = Figure(figsize=(9.0, height), dpi=_DPI, layout="none")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -36,14 +37,15 @@ def learning_curves(
     figure = Figure(figsize=(9.0, 4.9 if images else 2.9), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(2.9, 2.0)) if images else (figure, None)
     losses, rates, qualities = upper.subplots(1, 3)
-    epochs = [row["epoch"] for row in history]
-    losses.plot(epochs, [row["loss"] for row in history], ":", color=style.VERMILION, label="training (noise)")
-    losses.plot(epochs, [row["val_loss"] for row in history], color=style.BLUE, label="validation (rounded)")
+    keys = ("epoch", "loss", "val_loss", "bpp", "psnr")
+    epochs, *values = (style.values([row[key] for row in history], torch.float64) for key in keys)
+    losses.plot(epochs, values[0], ":", color=style.VERMILION, label="training (noise)")
+    losses.plot(epochs, values[1], color=style.BLUE, label="validation (rounded)")
     _log_y_axis(losses)
     losses.legend(fontsize=8, frameon=False)
-    rates.plot(epochs, [row["bpp"] for row in history], color=style.BLUE)
+    rates.plot(epochs, values[2], color=style.BLUE)
     rates.set_ylim(bottom=0)
-    qualities.plot(epochs, [row["psnr"] for row in history], color=style.BLUE)
+    qualities.plot(epochs, values[3], color=style.BLUE)
     titles = ("loss, logarithmic", "rate, estimated (bits per pixel)", "PSNR (dB)")
     for axis, title in zip((losses, rates, qualities), titles, strict=True):
         style.label(axis, title, "epoch", fontsize=9, grid=True)
@@ -67,8 +69,8 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
     """
     figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (
-        ("R: bits per pixel, estimated", style.BLUE, np.asarray(rates)),
-        ("255² λ D, logarithmic", style.VERMILION, 255**2 * lmbda * np.asarray(distortions)),
+        ("R: bits per pixel, estimated", style.BLUE, style.values(rates, torch.float64).numpy()),
+        ("255² λ D, logarithmic", style.VERMILION, 255**2 * lmbda * style.values(distortions, torch.float64).numpy()),
     )
     for axis, (words, colour, values) in zip(axes, terms, strict=True):
         axis.plot(values, color=colour, alpha=0.3, linewidth=0.8, label="batch of one step")

@@ -57,8 +57,17 @@ def test_controls_have_labels_and_report_when_released(draw):
 
 
 def test_figures_of_pyplot_are_closed():
+    plt.figure(7)  # of the notebook
     explore(lambda n: plt.figure(), n=(1, 3))
-    assert plt.get_fignums() == []
+    explore(lambda n: (plt.figure(), Figure())[1], n=(1, 3))  # another one is returned
+
+    def fails(n):
+        plt.figure()
+        raise ValueError
+
+    explore(fails, n=(1, 3))
+    assert plt.get_fignums() == [7]
+    plt.close(7)
 
 
 def test_a_click_moves_the_sliders_and_draws_once(calls):
@@ -81,6 +90,13 @@ def test_the_image_is_shown_without_changes():
     assert place.children[0].description == "noise"
     shown = np.asarray(Image.open(BytesIO(place.children[0].png)).convert("RGB"))
     assert np.abs(shown / 255 - (pixels * 2 - 0.5).clamp(0, 1).permute(1, 2, 0).numpy()).max() < 1 / 255
+
+
+def test_an_image_of_any_floating_type_can_be_clicked_on():
+    image = torch.rand(3, 4, 6)
+    expected = ClickImage(image.bfloat16().float()).children[0].png
+    assert ClickImage(image.bfloat16().requires_grad_()).children[0].png == expected
+    assert ClickImage(image.bfloat16().double().numpy()).children[0].png == expected
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_offsets_are_averaged_and_no_y_is_a_horizontal_line():
     assert level.get_linestyle() == ":"
 
 
+def test_offsets_of_small_images_are_refused():
+    with pytest.raises(NDICError, match="ndic_bls17 has no ms_ssim_db"):
+        quality_over_offset([dict(model="ndic_bls17", side_info="no_y", ms_ssim_db=None)])
+
+
 def test_the_best_line_touches_the_points_from_below():
     axis, image = lagrangian(POINTS, 0.04 / 0.01 / 255**2, torch.full((3, 4, 8), 1.5), "a title").axes
     assert image.get_title() == "a title"

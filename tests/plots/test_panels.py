@@ -87,6 +87,30 @@ def test_rows_that_cannot_be_drawn(rows, message):
         rate_distortion(rows)
 
 
+def test_curves_of_one_model_with_other_weights_are_told_apart():
+    rows = [row("bls17", bpp, 30.0, weights=weights) for weights in ("MSE", "MS-SSIM") for bpp in (0.1, 0.2)]
+    rows += [row("ndic_bls17", 0.1, 30.0, weights="MSE", side_info="no_y"), row("bmshj18", 0.1, 30.0)]
+    found = lines(drawn(rate_distortion(rows)))
+    assert list(found) == ["bls17, MSE", "bls17, MS-SSIM", "bmshj18", "ndic_bls17, MSE, no y"]
+    first, second = found["bls17, MSE"], found["bls17, MS-SSIM"]
+    assert (first.get_color(), first.get_marker()) == (second.get_color(), second.get_marker())
+    assert (first.get_fillstyle(), second.get_fillstyle()) == ("full", "none")
+
+
+def test_an_infinite_psnr_is_drawn_at_the_cap():
+    (line,) = lines(rate_distortion([row("bls17", 0.1, 40.0), row("bls17", 0.2, float("inf"))])).values()
+    assert line.get_ydata().tolist() == [40, 100]
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("ms_ssim_db", "bls17 has no ms_ssim_db; .* above 96 pixels: use psnr"), ("psnr", "has no psnr: measure it")],
+)
+def test_points_without_the_metric_are_named(metric, message):
+    with pytest.raises(NDICError, match=message):
+        rate_distortion([row("bls17", 0.1, 30.0) | {metric: None}], metric)
+
+
 def test_side_by_side(pair):
     x, y = pair
     x_hat = x + 0.1  # partly out of range
@@ -123,6 +147,15 @@ def test_tradeoff(pair):
     found = {line.get_label(): line for line in curves.get_lines()}
     assert (found["_here"].get_xdata(), found["_here"].get_ydata()) == ([0.2], [12.5])
     assert found["_here"].get_color() == found["cross_attention"].get_color()
+
+
+def test_tradeoff_of_a_small_image_is_of_psnr():
+    rows = [row("bls17", 0.1, 30.0) | dict(ms_ssim_db=None)]
+    figure = tradeoff(torch.rand(3, 32, 64), sent("bls17", ms_ssim=None, ms_ssim_db=None), rows)
+    (ring,) = [line for line in figure.axes[-1].get_lines() if line.get_label() == "_here"]
+    assert ring.get_ydata() == [24.5]
+    assert figure.axes[-1].get_ylabel() == "PSNR (dB)"
+    assert "MS-SSIM" not in figure.axes[1].get_title()
 
 
 @pytest.mark.parametrize("similarity", [dict(ms_ssim=0.9369, ms_ssim_db=12.0), dict(ms_ssim=None, ms_ssim_db=None)])

@@ -1,0 +1,169 @@
+"""All figures accept the tensors that the package returns, and refuse other images in one sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+import ndic_core
+from ndic_core.catalogue import STRIDES
+from ndic_core.data.street import Street
+from ndic_core.errors import NDICError
+from ndic_core.models.entropy_models import FactorizedPrior
+from ndic_core.plots import (
+    attention,
+    bits,
+    common_information,
+    comparison,
+    correlation,
+    layers,
+    matching,
+    panels,
+    stereo,
+    system_diagram,
+    training,
+)
+from ndic_core.plots.style import image, images, pixels, values
+
+SCENE = Street(size=(32, 64)).pair(0)
+PATCHES = torch.full((1, 2, 4, 4, 4, 4), 1 / 16)
+WINDOWS = [torch.full((1, 1, 32 // stride, 64 // stride, 3, 5), 1 / 16) for stride in STRIDES]
+PRIOR = FactorizedPrior(4)
+
+
+def sent(x_hat, model="bls17") -> dict:
+    """A round trip of an image that is too small for MS-SSIM."""
+    return dict(model=model, lmbda=1e-4, bytes=9, bpp=0.1, psnr=20.0, ms_ssim=None, ms_ssim_db=None, x_hat=x_hat)
+
+
+ROWS = [dict(model="bls17", bpp=bpp, psnr=30 + bpp, ms_ssim_db=None) for bpp in (0.1, 0.2)]
+POINT = [dict(bpp=torch.tensor(r), distortion=torch.tensor(0.1 / r)) for r in (1.0, 2.0)]
+FIGURES = {  # what takes a conversion and an image
+    "contact_sheet": lambda c, x: panels.contact_sheet([x, x], ["a", "b"]),
+    "side_by_side": lambda c, x: panels.side_by_side(x, x, x, 0.1),
+    "inspection": lambda c, x: panels.inspection(x, sent(x), c(torch.rand(32, 64))),
+    "swipe": lambda c, x: panels.swipe(sent(x), sent(x)),
+    "tradeoff": lambda c, x: panels.tradeoff(x, sent(x), ROWS),
+    "learning_curves": lambda c, x: training.learning_curves(
+        [{key: c(torch.tensor(1.0)) for key in ("epoch", "loss", "val_loss", "bpp", "psnr")}], {"x": x}
+    ),
+    "lagrangian": lambda c, x: comparison.lagrangian([{k: c(v) for k, v in p.items()} for p in POINT], 0.1, x),
+    "two_cameras": lambda c, x: system_diagram.two_cameras(x, x, x, b"abc"),
+    "stereo_pair": lambda c, x: stereo.stereo_pair(x, x, c(SCENE.disparity), c(SCENE.occluded)),
+    "prediction": lambda c, x: stereo.prediction(x, x, x, c(SCENE.occluded)),
+    "patch_attention": lambda c, x: attention.patch_attention(
+        x, x, c(PATCHES), c(SCENE.disparity), c(SCENE.occluded), drop=c(torch.zeros(32, 64))
+    ),
+    "row_attention": lambda c, x: matching.row_attention(
+        replace(SCENE, x=x, y=x, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), c(WINDOWS[0]), 8, 9, 20
+    ),
+    "bits_over_image": lambda c, x: bits.bits_over_image(x, {"a": c(torch.rand(32, 64))}),
+    "w_channels": lambda c, x: common_information.w_channels(x, c(torch.randn(2, 2, 4)), {0: "a"}),
+    "channel_effect": lambda c, x: common_information.channel_effect(x, c(torch.randn(2, 4)), x, x, "a"),
+    "savings_at_baseline": lambda c, x: correlation.savings_at_baseline(
+        x, x, x, "ndic_bls17", {0.5: (0.1, 0.01)}, (0.5, 0.1), "a"
+    ),
+}
+WITHOUT_IMAGES = {
+    "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
+    "aligned_features": lambda c: attention.aligned_features(*(c(torch.randn(3, 8, 16)) for _ in range(3)), [0, 2]),
+    "attention_disparity": lambda c: matching.attention_disparity(
+        replace(SCENE, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), [*map(c, WINDOWS)]
+    ),
+    "scales_beside_latent": lambda c: bits.scales_beside_latent(c(torch.randn(4, 8)), c(torch.rand(4, 8) + 0.1)),
+    "neighbour_correlations": lambda c: bits.neighbour_correlations({"a": c(torch.rand(3, 3))}),
+    "bow_ties": lambda c: layers.bow_ties(c(torch.randn(2, 99)), c(torch.randn(2, 99))),
+    "bits_per_channel": lambda c: layers.bits_per_channel(c(torch.rand(9))),
+    "latent_density": lambda c: layers.latent_density(PRIOR, c(torch.randn(1, 4, 8, 8).round()), 1, c(torch.ones(4))),
+    "rounding_and_noise": lambda c: layers.rounding_and_noise(PRIOR, 1, c(torch.ones(4))),
+    "loss_terms": lambda c: training.loss_terms([c(torch.tensor(1.0))] * 5, [c(torch.tensor(2.0))] * 5, 0.1, 2),
+}
+
+
+def trained(tensor):
+    """In 16 bits and with a gradient, as a training has it."""
+    return tensor.bfloat16().requires_grad_() if tensor.is_floating_point() else tensor
+
+
+def array(tensor):
+    """A view of an array that PyTorch itself refuses: its rows run backwards."""
+    return np.flip(np.flip(tensor.numpy()).copy())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("convert", [trained, array])
+@pytest.mark.parametrize("name", [*FIGURES, *WITHOUT_IMAGES])
+def test_figures_accept_tensors_of_a_training_and_arrays(name, convert):
+    if name in FIGURES:
+        FIGURES[name](convert, convert(SCENE.x))
+    else:
+        WITHOUT_IMAGES[name](convert)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_refuse_a_batch(name):
+    with pytest.raises(NDICError, match=r"has shape \(3, H, W\), not \(1, 3, 32, 64\): give one image of the batch"):
+        FIGURES[name](lambda tensor: tensor, SCENE.x[None])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_an_image_of_any_floating_type_is_shown(dtype):
+    shown = pixels((1.5 * SCENE.x).to(dtype).requires_grad_())
+    assert shown.dtype == np.float32
+    assert np.abs(shown - (1.5 * SCENE.x).clamp(0, 1).permute(1, 2, 0).numpy()).max() < 0.01
+    assert np.array_equal(pixels(SCENE.x.numpy()[:, :, ::-1]), SCENE.x.flip(2).permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (torch.rand(4, 6, 3), r"\(3, H, W\), not \(4, 6, 3\): give image.permute\(2, 0, 1\)"),
+        (torch.rand(4, 6), "repeat a grey image three times"),
+        (torch.rand(1, 4, 6), "repeat a grey image three times"),
+        (torch.rand(3, 0, 6), r"not \(3, 0, 6\)"),
+        ([[0.0]], "not list"),
+        (torch.ones(3, 4, 6, dtype=torch.uint8), "not uint8: divide 8-bit values by 255"),
+        (np.ones((3, 4, 6), np.int64), "not int64: divide"),
+        (255 * torch.ones(3, 4, 6), "this one has 255: divide 8-bit values by 255"),
+        (torch.full((3, 4, 6), torch.nan), "NaN in 72 of 72 values"),
+        (np.full((3, 4, 6), "a", object), "draws numbers"),
+    ],
+)
+def test_what_is_no_image_is_named(wrong, sentence):
+    with pytest.raises(NDICError, match=f"^x: .*{sentence}|{sentence}"):
+        image(wrong, "x")
+
+
+def test_images_of_different_sizes_are_named():
+    with pytest.raises(NDICError, match=r"images of one size are needed, not x of 4 × 6, y of 4 × 7$"):
+        images(x=torch.rand(3, 4, 6), x_hat=None, y=torch.rand(3, 4, 7))
+    with pytest.raises(NDICError, match="images of one size are needed, not x of 32 × 64, x_hat of 16 × 64"):
+        panels.side_by_side(SCENE.x, None, SCENE.x[:, ::2], 0.1)
+
+
+def test_a_contact_sheet_needs_a_title_for_each_image():
+    for count in (0, 2):
+        with pytest.raises(NDICError, match=f"not 1 for {count}"):
+            panels.contact_sheet([SCENE.x] * count, ["a"])
+
+
+def test_numbers_may_be_in_lists():
+    assert values([torch.tensor(1.0, requires_grad=True), 2, np.float32(3)]).tolist() == [1, 2, 3]
+    with pytest.raises(NDICError, match="draws numbers"):
+        values("text")
+
+
+def test_figures_belong_to_no_window():
+    """A figure of pyplot would stay in its registry where a function raises an error."""
+    for file in (Path(ndic_core.__file__).parent / "plots").glob("*.py"):
+        code = file.read_text()
+        assert "import matplotlib.pyplot" not in code
+        assert "import pyplot" not in code
