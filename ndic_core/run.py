@@ -98,10 +98,10 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
 
 
 def _test_pairs(config: Config) -> tuple[Pairs, Fingerprint]:
-    """The test split, after a check that results of this experiment, if there are any, are of the same data."""
+    """The test split, after a check that results of this experiment, if there are any, are of the same."""
     pairs = load_split(config, "test")
     data = Fingerprint.of(config, test=pairs)
-    Outputs(config).check_test_data(data)
+    Outputs(config).check_test(data)
     return pairs, data
 
 

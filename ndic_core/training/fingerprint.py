@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ndic_core.config import Config
@@ -44,7 +45,7 @@ class Fingerprint:
         """Write it as JSON; raises `NDICError` if the file cannot be written."""
         write_whole(file, json.dumps(asdict(self), indent=0).encode())
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of the data, without names."""
         return short_digest({split: [digest for _, digest in pairs] for split, pairs in self.pairs.items()})

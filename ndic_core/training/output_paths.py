@@ -91,18 +91,26 @@ class Outputs:
                 f"{' and '.join(map(str, made))} to train anew"
             )
 
-    def check_test_data(self, now: Fingerprint) -> None:
-        """Check that results of this name are of the same test data.
+    def check_test(self, now: Fingerprint) -> None:
+        """Check that results of this name are of the same weights file and of the same test data.
 
         Raises:
-            NDICError: the data is another one, or it is unknown.
+            NDICError: they are of others, or their data is unknown.
         """
-        if self.table.exists() and (different := _other_data(self.test_data, now)):
-            weights = "" if self.config.load_weight else f" with load_weight: True and weight_path: '{self.weights}'"
+        if self.table.exists() and (different := self._other_weights() or _other_data(self.test_data, now)):
+            trained = not (self.config.train or self.config.load_weight)  # weights that another name would not find
+            weights = f" with load_weight: True and weight_path: '{self.weights}'" if trained else ""
             raise NDICError(
                 f"{self.table} has results of {different}: to keep them choose another experiment_name{weights}, or "
                 f"delete {self.table}"
             )
+
+    def _other_weights(self) -> str:
+        """How the file of the tested weights differs from that of an earlier test, in words; "" for the same one."""
+        if not self.test_settings.exists():
+            return ""
+        then, now = map(_tested_weights, (load_config(self.test_settings), self.config))
+        return "" if then == now else f"other weights ({then} then, {now} now)"
 
     def write_settings(self, file: Path) -> None:
         """Write all keys of the experiment to `settings` or `test_settings`, as a YAML file that `ndic run` accepts."""
@@ -129,6 +137,10 @@ class Outputs:
             raise NDICError(
                 f"another run is training {self.name} in {folder}: wait for it, or choose another experiment_name"
             ) from None
+
+
+def _tested_weights(config: Config) -> str:
+    return config.weight_path if config.load_weight and not config.train else "those of the training"
 
 
 def _existing(files: Iterable[Path]) -> list[Path]:

@@ -1,6 +1,8 @@
 """The parts of a training: data, model, optimizer, learning-rate schedule and weight average."""
 
+import logging
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +72,7 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
     loader = PairLoader(train_pairs, fabric, *of_batches)
     model = model or initial_model(config)
     optimizer = make_optimizer(config.optimizer, model.parameters(), config.lr)
-    net, fabric_optimizer = fabric.setup(torch.compile(model) if config.compile else model, optimizer)
+    net, fabric_optimizer = fabric.setup(_compiled(model) if config.compile else model, optimizer)
     lr_scheduler = make_lr_scheduler(optimizer, config.lr_scheduler, len(loader), config.epochs, config.warmup_steps)
     parts = {"model": model, "optimizer": optimizer}
     if config.lr_scheduler == "plateau":  # a cosine follows from the number of steps
@@ -81,6 +83,14 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
     bf16, data = uses_bf16(config.precision, fabric.device), Fingerprint.of(config, train=train_pairs, val=val_pairs)
     of_steps = loader, model, net, fabric_optimizer, lr_scheduler, average, bf16
     return Setup(config, fabric, train_pairs, val_pairs, *of_steps, data, parts)
+
+
+def _compiled(model: Codec) -> torch.nn.Module:
+    """`torch.compile` without its warnings, which are for its developers; the environment variable TORCH_LOGS shows
+    them."""
+    torch._logging.set_logs(all=logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)\.")
+    return torch.compile(model)
 
 
 def initial_model(config: Config) -> Codec:

@@ -202,6 +202,7 @@ def test_a_test_replaces_all_of_an_earlier_one_and_nothing_else(tested, monkeypa
     outputs = Outputs(config)
     assess(config, report=lambda line: None)
     assert len(list(outputs.images.iterdir())) == 4
+    monkeypatch.setattr("ndic_core.run.FIGURES", 0)
     for name in ("0003.png", "0001_mine.png", "notes.txt"):
         (outputs.images / name).touch()
     before = everything(tested / "out")
@@ -214,11 +215,11 @@ def test_a_test_replaces_all_of_an_earlier_one_and_nothing_else(tested, monkeypa
     outputs.table.unlink()
     remove(tested / "data" / "test", "1.png")
     assess(config, report=lambda line: None)
-    shown = ["0000.png", "0000_beside.png", "0001.png", "0001_mine.png", "0003.png", "notes.txt"]
+    shown = ["0000.png", "0001.png", "0001_mine.png", "0003.png", "notes.txt"]
     assert sorted(file.name for file in outputs.images.iterdir()) == shown
     assert len(read_table(outputs.table)) == 2
     assess(to_test(tested, save_image=False), report=lambda line: None)
-    assert sorted(file.name for file in outputs.images.iterdir()) == shown[3:]
+    assert sorted(file.name for file in outputs.images.iterdir()) == shown[2:]
 
 
 def test_trained_weights_are_tested_on_other_data_under_another_name(trained, elsewhere, tmp_path):
@@ -236,11 +237,24 @@ def test_trained_weights_are_tested_on_other_data_under_another_name(trained, el
     assert len(assess(config.model_copy(update=changes), report=lambda line: None)) == 6
 
 
-def test_other_test_data_is_refused_before_a_long_training(tested, own_folder, monkeypatch):
+def test_results_of_other_weights_or_data_are_refused_before_a_long_training(tested, own_folder, monkeypatch):
     assess(to_test(tested, save_image=False), report=lambda line: None)
+    before = everything(tested / "out")
+    shutil.copyfile(tested / "weights.safetensors", tested / "others.safetensors")
+    with pytest.raises(
+        ndic.NDICError, match=r"other weights \(\S+weights\.safetensors then, \S+others\.safetensors now"
+    ):
+        assess(to_test(tested, weight_path=str(tested / "others.safetensors")))
     monkeypatch.setattr("ndic_core.run.train", lambda *a, **k: pytest.fail("trained first"))
+    with pytest.raises(
+        ndic.NDICError, match=r"other weights \(\S+weights\.safetensors then, those of the training now"
+    ):
+        run(to_test(tested, train=True))
+    assert everything(tested / "out") == before
+    model = ndic.build_model("bls17", num_filters=4)
+    assess(to_test(tested, load_weight=False, experiment_name="b", save_image=False), model, lambda line: None)
     with pytest.raises(ndic.NDICError, match="has results of other data"):
-        run(to_test(tested, train=True, dataset_path=str(own_folder)))
+        run(to_test(tested, train=True, dataset_path=str(own_folder), experiment_name="b"))
 
 
 def test_every_data_set_has_a_fingerprint(own_folder, tmp_path):

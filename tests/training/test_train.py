@@ -1,9 +1,11 @@
 """Training: that it learns, resumes bit for bit and stops where it should."""
 
+import logging
 import math
 import re
 import signal
 import threading
+import warnings
 from contextlib import nullcontext
 
 import pytest
@@ -231,12 +233,25 @@ def test_bf16_trains_and_its_rates_are_float32(own_folder, tmp_path):
     assert rough["val_loss"] != exact["val_loss"]
 
 
-def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch):
+def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch, capfd):
+    """Without the compiler's warnings."""
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)  # compiling takes a minute
+
+    def compile_at_once(model):  # compiling takes a minute
+        compiled.append(model)
+        for name in ("_dynamo.variables.tensor", "_inductor.utils", "utils.cpp_extension"):
+            logging.getLogger(f"torch.{name}").warning("Graph break")
+        warnings.warn_explicit("Online softmax", UserWarning, "lowering.py", 1, module="torch._inductor.lowering")
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_at_once)
     config = teaching(own_folder, tmp_path, epochs=1, compile=True, save_weights=False)
-    assert quiet(config).stopped == "epochs"
+    try:
+        assert quiet(config).stopped == "epochs"
+    finally:
+        torch._logging.set_logs()
     assert len(compiled) == 1
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, tmp_path):
