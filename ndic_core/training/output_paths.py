@@ -109,8 +109,11 @@ class Outputs:
         """How the file of the tested weights differs from that of an earlier test, in words; "" for the same one."""
         if not self.test_settings.exists():
             return ""
-        then, now = map(_tested_weights, (load_config(self.test_settings), self.config))
-        return "" if then == now else f"other weights ({then} then, {now} now)"
+        then, now = (
+            Path(config.weight_path) if config.load_weight and not config.train else self.weights
+            for config in (load_config(self.test_settings), self.config)
+        )
+        return "" if then.absolute() == now.absolute() else f"other weights ({then} then, {now} now)"
 
     def write_settings(self, file: Path) -> None:
         """Write all keys of the experiment to `settings` or `test_settings`, as a YAML file that `ndic run` accepts."""
@@ -137,10 +140,6 @@ class Outputs:
             raise NDICError(
                 f"another run is training {self.name} in {folder}: wait for it, or choose another experiment_name"
             ) from None
-
-
-def _tested_weights(config: Config) -> str:
-    return config.weight_path if config.load_weight and not config.train else "those of the training"
 
 
 def _existing(files: Iterable[Path]) -> list[Path]:

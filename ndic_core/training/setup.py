@@ -3,6 +3,8 @@
 import logging
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -91,6 +93,20 @@ def _compiled(model: Codec) -> torch.nn.Module:
     torch._logging.set_logs(all=logging.ERROR)
     warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)\.")
     return torch.compile(model)
+
+
+@contextmanager
+def compiler_errors(compiled: bool) -> Iterator[None]:
+    """Within the block, a failure of `torch.compile`, if it is used, is one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise NDICError(
+            f"compile: True: the compiler failed or was interrupted ({reason}): run again, or set compile: False"
+        ) from error
 
 
 def initial_model(config: Config) -> Codec:

@@ -29,7 +29,7 @@ from ndic_core.training.losses import rate_distortion_loss, rate_weights
 from ndic_core.training.matching_loss import matching_loss
 from ndic_core.training.optimizers import update_average
 from ndic_core.training.output_paths import Outputs
-from ndic_core.training.setup import Setup, resume, set_up
+from ndic_core.training.setup import Setup, compiler_errors, resume, set_up
 from ndic_core.training.signals import catch_stop_signals
 from ndic_core.training.state import TrainingState, save_state
 from ndic_core.training.validation import validate
@@ -108,6 +108,7 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []))
         if saves:
             stack.enter_context(outputs.locked())
+        stack.enter_context(compiler_errors(config.compile))
         start = config.model_copy(update={"load_weight": False}) if resumed else config
         setup = set_up(start, fabric, model, progress)
         state = resume(setup, outputs) if config.save_weights else TrainingState()

@@ -254,6 +254,26 @@ def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch, c
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_failure_of_the_compiler_is_one_sentence(own_folder, tmp_path, monkeypatch):
+    """Without a C++ compiler, or when Ctrl-C ends it; an error of the model itself is not hidden."""
+    from torch._dynamo.exc import InternalTorchDynamoError
+
+    def failing(error):
+        def forward(*_, **__):
+            raise error
+
+        return lambda model: setattr(model, "forward", forward) or model
+
+    config = teaching(own_folder, tmp_path, epochs=1, compile=True)
+    monkeypatch.setattr(torch, "compile", failing(InternalTorchDynamoError("C++ compile error\n\nCommand:\ng++")))
+    with pytest.raises(ndic.NDICError, match=r"interrupted \(C\+\+ compile error\): run again, or set compile: False$"):
+        quiet(config)
+    monkeypatch.setattr(torch, "compile", failing(RuntimeError("of the model")))
+    with pytest.raises(RuntimeError, match="of the model"):
+        quiet(config)
+    torch._logging.set_logs()
+
+
 def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, tmp_path):
     """In bf16, 0.001 would become 0.000999, which the model refuses."""
     config = teaching(own_folder, tmp_path, lmbda=[0.001, 0.02], precision="bf16", save_weights=False)
