@@ -162,6 +162,13 @@ def test_leftover_settings_without_weights_refuse_nothing(own_folder, tmp_path):
     assert quiet(teaching(own_folder, tmp_path, epochs=1, seed=3)).stopped == "epochs"
 
 
+def test_a_resumed_training_reports_that_it_ignores_weight_path(trained, own_folder, tmp_path):
+    out, lines = shutil.copytree(trained, tmp_path / "out"), []
+    start = dict(load_weight=True, weight_path="elsewhere.pt")
+    training.train(teaching(own_folder, out, epochs=1, **start), progress=False, report=lines.append)
+    assert lines[-1].endswith("going on after epoch 1, with its own weights in place of weight_path")
+
+
 @pytest.fixture
 def tested(tmp_path) -> Path:
     """Three test pairs, and `weights.safetensors`."""
