@@ -2,25 +2,31 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, load_weights
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
+from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.evaluation.tables import results_table
-from ndic_core.io import make_folder, write_image, write_whole
+from ndic_core.io import make_folder, shipped_weights, write_image, write_whole
 from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
+from ndic_core.training.fingerprint import Fingerprint
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.train import train
 
 TEST_RATES = 5  # of a variable-rate model, from its lowest lambda to its highest
+FEW_STEPS = 5000  # from fresh weights: half of what the recipe of the shipped weights takes before it goes on
 FIGURES = 8  # number of test images shown beside their reconstruction; every reconstruction is saved
+IMAGES = (".png", "_beside.png")  # after the image number
 
 
 def run(config: Config, report: Callable[[str], None] = print) -> None:
@@ -31,8 +37,10 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
     """
     if int(os.environ.get("RANK", 0)) > 0:  # of several processes, one reports and tests
         report, config = (lambda line: None), config.model_copy(update={"test": False})
-    if config.test:
-        Outputs(config).check_settings()  # before a long training
+    if config.test:  # before a long training
+        Outputs(config).check_settings()
+        if config.train:
+            _test_pairs(config)
     model = None
     if config.train:
         trained = train(config, report=report)
@@ -41,6 +49,13 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
         report(ended.get(trained.stopped, trained.stopped) + where)
         if trained.stopped == "interrupted":
             raise NDICError("interrupted: the same command resumes" if config.save_weights else "interrupted")
+        if trained.steps < FEW_STEPS and not config.load_weight:
+            shipped = shipped_weights(config.model, config.distortion_loss)
+            report(
+                f"{trained.steps:,} steps are few for fresh weights, images are poor at first: train longer (epochs, "
+                f"max_minutes), or start another experiment_name from trained weights (load_weight: True and "
+                f"weight_path{f', for example {shipped}' if shipped else ''})"
+            )
         model = trained.model
     if config.test:
         assess(config, model, report)
@@ -63,20 +78,31 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     outputs = Outputs(config)
     outputs.check_settings()
     model = _weights_to_test(config, outputs) if model is None else unwrap(model)
-    pairs = load_split(config, "test")
-    outputs.write_settings(outputs.test_settings)
-    if config.save_image:
-        make_folder(outputs.images)
+    pairs, data = _test_pairs(config)
+    make_folder(outputs.images if config.save_image else outputs.table.parent)
     model = model.to("cuda" if config.cuda and torch.cuda.is_available() else "cpu").eval()
     rates = lambdas(model, TEST_RATES)
     rows = []
-    for lmbda in rates:
-        shown = config.save_image and lmbda == rates[len(rates) // 2]
-        rows += evaluate(model, pairs, lmbda, on_image=_saver(outputs) if shown else None)
+    with TemporaryDirectory(dir=outputs.table.parent, prefix=f".{outputs.name}.") as folder:
+        for lmbda in rates:
+            shown = config.save_image and lmbda == rates[len(rates) // 2]
+            rows += evaluate(model, pairs, lmbda, on_image=_saver(Path(folder)) if shown else None)
+        # Complete: now replace all of an earlier test.
+        _move_images(Path(folder), outputs)
     write_published_table(rows, outputs.table)
+    outputs.write_settings(outputs.test_settings)
+    data.write(outputs.test_data)
     report(results_table(averages(rows)))
     report(f"table: {outputs.table}" + (f"; images: {outputs.images}" if config.save_image else ""))
     return rows
+
+
+def _test_pairs(config: Config) -> tuple[Pairs, Fingerprint]:
+    """The test split, after a check that results of this experiment, if there are any, are of the same."""
+    pairs = load_split(config, "test")
+    data = Fingerprint.of(config, test=pairs)
+    Outputs(config).check_test(data)
+    return pairs, data
 
 
 def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
@@ -100,15 +126,27 @@ def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
     return load_checkpoint(outputs.weights)
 
 
-def _saver(outputs: Outputs) -> Callable:
+def _move_images(folder: Path, outputs: Outputs) -> None:
+    """Move images of a test to their place; those of an earlier test are removed, but no other files."""
+    earlier = Fingerprint.read(outputs.test_data)
+    for i in range(len(earlier.pairs["test"]) if earlier else 0):
+        for ending in IMAGES:
+            (outputs.images / f"{i:04d}{ending}").unlink(missing_ok=True)
+    for file in folder.iterdir():
+        file.replace(outputs.images / file.name)
+    with suppress(OSError):
+        outputs.images.rmdir()  # if it is empty
+
+
+def _saver(folder: Path) -> Callable:
     """A function that saves each reconstruction, and figures of the first few beside the original."""
     from ndic_core.plots.panels import side_by_side
 
     def save(i: int, x, y, x_hat, row: dict) -> None:
-        write_image(x_hat, outputs.images / f"{i:04d}.png")
+        write_image(x_hat, folder / f"{i:04d}{IMAGES[0]}")
         if i < FIGURES:
             buffer = BytesIO()
             side_by_side(x, y, x_hat, row["bpp"]).savefig(buffer, format="png", dpi=120)
-            write_whole(outputs.images / f"{i:04d}_beside.png", buffer.getvalue())
+            write_whole(folder / f"{i:04d}{IMAGES[1]}", buffer.getvalue())
 
     return save

@@ -151,5 +151,10 @@ def content_digests(files: Sequence[Path]) -> list[str]:
     return [known[key] for key in keys]
 
 
+def short_digest(content: object) -> str:
+    """A hash of what JSON can hold, 16 characters."""
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+
+
 def _digest(file: Path) -> str:
     return hashlib.blake2b(read_bytes(file), digest_size=16).hexdigest()

@@ -69,6 +69,11 @@ class MixedPairs:
         """Pairs of an epoch."""
         return round(self.first_street / (1 - self.synthetic_fraction))
 
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """Name and digest of every pair of the three sets."""
+        return [content for pairs in self._sets() for content in pairs.contents]
+
     def in_epoch(self, epoch: int) -> "MixedPairs":
         """The pairs of `epoch`, counted from 0."""
         pairs = copy.copy(self)

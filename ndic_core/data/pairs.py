@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ndic_core.data.cache import cached_arrays, content_digests
+from ndic_core.data.cache import cached_arrays, content_digests, short_digest
 from ndic_core.errors import NDICError, listing
 from ndic_core.io import decode_image, image_size, quiet
 
@@ -34,6 +34,7 @@ class Pairs(torch.utils.data.Dataset):
         disparity: (n, H, W) floats, the ground truth if available, pixels: x at column u corresponds to y at column
             u − disparity; NaN where occluded in y.
         cameras: n of "left", "right" or None (unknown), the camera of x; None if all are unknown.
+        digests: n strings, equal for pairs of equal content; the names where None.
 
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
@@ -50,6 +51,7 @@ class Pairs(torch.utils.data.Dataset):
         scenes: Sequence[str] | None = None,
         disparity: np.ndarray | None = None,
         cameras: Sequence[str | None] | None = None,
+        digests: Sequence[str] | None = None,
     ):
         self.images = images
         self.index = index
@@ -57,6 +59,7 @@ class Pairs(torch.utils.data.Dataset):
         self.scenes = self.names if scenes is None else list(scenes)
         self.disparity = disparity
         self.cameras = [None] * len(index) if cameras is None else list(cameras)
+        self.digests = self.names if digests is None else list(digests)
         self.parts: dict[str, Sequence[int]] = {}  # named groups of pairs with a validation loss of their own
         self.files: list[tuple[Path, Path]] | None = None  # x and y of each pair where they come from image files
         self.crop: tuple[int, int] | None = None  # of the files, before `size`; None is the largest of its aspect
@@ -69,6 +72,11 @@ class Pairs(torch.utils.data.Dataset):
         """x and y, (3, H, W) in [0, 1]."""
         x, y = self.batch([i])
         return x[0], y[0]
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """Name and digest of every pair."""
+        return list(zip(self.names, self.digests, strict=True))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,9 +120,10 @@ class Pairs(torch.utils.data.Dataset):
     def subset(self, indices: Sequence[int]) -> "Pairs":
         """Some of the pairs."""
         chosen = list(indices)
-        names, scenes, cameras = ([of[i] for i in chosen] for of in (self.names, self.scenes, self.cameras))
+        of_pairs = (self.names, self.scenes, self.cameras, self.digests)
+        names, scenes, cameras, digests = ([of[i] for i in chosen] for of in of_pairs)
         disparity = None if self.disparity is None else self.disparity[chosen]
-        some = Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras)
+        some = Pairs(self.images, self.index[chosen], names, scenes, disparity, cameras, digests)
         some.files, some.crop = self.files and [self.files[i] for i in chosen], self.crop
         return some
 
@@ -177,7 +186,8 @@ def load_pairs(
                     yield (image,)
             _refuse(problems)
 
-    depends_on = ["pairs 3", size, crop, int(RESAMPLING), content_digests(files)]
+    of_files = content_digests(files)
+    depends_on = ["pairs 3", size, crop, int(RESAMPLING), of_files]
     layout = ((len(files), *size, 3), "uint8")
     (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
     number = {file: i for i, file in enumerate(files)}
@@ -185,7 +195,9 @@ def load_pairs(
     root = os.path.commonpath([file.parent for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
-    pairs = Pairs(images, index, label, [scene_of(x) for x, _ in paths], cameras=[_camera(x) for x, _ in paths])
+    scenes, cameras = [scene_of(x) for x, _ in paths], [_camera(x) for x, _ in paths]
+    digests = [short_digest([of_files[x], of_files[y]]) for x, y in index]
+    pairs = Pairs(images, index, label, scenes, cameras=cameras, digests=digests)
     pairs.files, pairs.crop = list(paths), crop
     return pairs
 

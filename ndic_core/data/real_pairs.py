@@ -99,7 +99,7 @@ def native_pairs(
     ]
     index = np.arange(2 * len(pairs)).reshape(-1, 2)
     names = [f"window of {name}" for name in pairs.names]
-    return Pairs(np.stack(windows), index, names, pairs.scenes, cameras=pairs.cameras)
+    return Pairs(np.stack(windows), index, names, pairs.scenes, cameras=pairs.cameras, digests=pairs.digests)
 
 
 def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
@@ -109,7 +109,8 @@ def validation_pairs(whole: Pairs, windows: Pairs | None) -> Pairs:
     images = np.concatenate([whole.images, windows.images])
     index = np.concatenate([whole.index, windows.index + len(whole.images)])
     names, scenes = whole.names + windows.names, whole.scenes + windows.scenes
-    pairs = Pairs(images, index, names, scenes, cameras=whole.cameras + windows.cameras)
+    cameras, digests = whole.cameras + windows.cameras, whole.digests + windows.digests
+    pairs = Pairs(images, index, names, scenes, cameras=cameras, digests=digests)
     pairs.parts = {"whole": range(len(whole)), "window": range(len(whole), len(pairs))}
     return pairs
 

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ndic_core.config import Config, load_config
 from ndic_core.errors import NDICError
 from ndic_core.io import make_folder, write_whole
+from ndic_core.training.fingerprint import Fingerprint
 
 # Keys that may change between two runs of one experiment: duration, output, and what happens after training.
 _MAY_CHANGE = {
@@ -30,9 +31,11 @@ class Outputs:
         weights: the best weights, `weight/NAME.safetensors`.
         state: what training needs to resume, `weight/NAME.state.pt`.
         settings: all keys of the training, `weight/NAME.config.yaml`.
+        data: the pairs of the training, `weight/NAME.data.json`, see `Fingerprint`.
         table: test results, `results/NAME.csv`.
         images: folder of test images, `results/NAME/`.
         test_settings: all keys of the test, `results/NAME.config.yaml`.
+        test_data: the pairs of the test, `results/NAME.data.json`.
         logs: folder for TensorBoard, `logs/NAME/`.
 
     Example:
@@ -49,23 +52,68 @@ class Outputs:
         self.weights = root / "weight" / f"{self.name}.safetensors"
         self.state = root / "weight" / f"{self.name}.state.pt"
         self.settings = root / "weight" / f"{self.name}.config.yaml"
+        self.data = root / "weight" / f"{self.name}.data.json"
         self.table = root / "results" / f"{self.name}.csv"
         self.images = root / "results" / self.name
         self.test_settings = root / "results" / f"{self.name}.config.yaml"
+        self.test_data = root / "results" / f"{self.name}.data.json"
         self.logs = root / "logs" / self.name
 
     def check_settings(self) -> None:
-        """Check that the files of this name belong to this experiment.
+        """Check that the weights or results of this name belong to this experiment.
 
         Raises:
             NDICError: they belong to an experiment with other settings.
         """
-        file = next((file for file in (self.settings, self.test_settings) if file.exists()), None)
-        if file and (different := differences(identity(load_config(file)), self.config)):
+        kinds = ((self.settings, [self.weights, self.state]), (self.test_settings, [self.table]))
+        for file, made in ((file, _existing(made)) for file, made in kinds):
+            if made and file.exists():
+                if different := differences(identity(load_config(file)), self.config):
+                    raise NDICError(
+                        f"{file} belongs to an experiment with other settings ({'; '.join(different.values())}): "
+                        f"choose another experiment_name, or delete {' and '.join(map(str, made))}"
+                    )
+                return
+
+    def check_data(self, now: Fingerprint, in_state: str | None = "") -> None:
+        """Check that the weights of this name were trained on the same data.
+
+        Args:
+            in_state: what `load_state` returns.
+
+        Raises:
+            NDICError: the data is another one, or it is unknown.
+        """
+        made = _existing([self.weights, self.state])
+        if made and (different := _other_data(self.data, now, in_state)):
             raise NDICError(
-                f"{file} belongs to an experiment with other settings ({'; '.join(different.values())}): choose "
-                f"another experiment_name"
+                f"{made[0]} was trained on {different}: choose another experiment_name, or delete "
+                f"{' and '.join(map(str, made))} to train anew"
             )
+
+    def check_test(self, now: Fingerprint) -> None:
+        """Check that results of this name are of the same weights file and of the same test data.
+
+        Raises:
+            NDICError: they are of others, or their data is unknown.
+        """
+        if self.table.exists() and (different := self._other_weights() or _other_data(self.test_data, now)):
+            trained = not (self.config.train or self.config.load_weight)  # weights that another name would not find
+            weights = f" with load_weight: True and weight_path: '{self.weights}'" if trained else ""
+            raise NDICError(
+                f"{self.table} has results of {different}: to keep them choose another experiment_name{weights}, or "
+                f"delete {self.table}"
+            )
+
+    def _other_weights(self) -> str:
+        """How the file of the tested weights differs from that of an earlier test, in words; "" for the same one."""
+        if not self.test_settings.exists():
+            return ""
+        then, now = (
+            Path(config.weight_path) if config.load_weight and not config.train else self.weights
+            for config in (load_config(self.test_settings), self.config)
+        )
+        return "" if then.absolute() == now.absolute() else f"other weights ({then} then, {now} now)"
 
     def write_settings(self, file: Path) -> None:
         """Write all keys of the experiment to `settings` or `test_settings`, as a YAML file that `ndic run` accepts."""
@@ -85,13 +133,27 @@ class Outputs:
         folder = self.weights.parent
         try:
             with FileLock(folder / f".{self.name}.lock", timeout=0):
-                for stale in folder.glob(f".{glob.escape(self.name)}.[cs]*.????????"):
+                for stale in folder.glob(f".{glob.escape(self.name)}.[cds]*.????????"):
                     stale.unlink(missing_ok=True)
                 yield
         except Timeout:
             raise NDICError(
                 f"another run is training {self.name} in {folder}: wait for it, or choose another experiment_name"
             ) from None
+
+
+def _existing(files: Iterable[Path]) -> list[Path]:
+    return [file for file in files if file.exists()]
+
+
+def _other_data(file: Path, now: Fingerprint, in_state: str | None = "") -> str:
+    """How data differs from that of a stored fingerprint, in words; "" for the same data."""
+    then = Fingerprint.read(file)
+    if then and (different := then.differences(now)):
+        return f"other data ({different})"
+    if in_state and in_state != now.digest:
+        return "other data"
+    return f"unknown data ({file} is missing or damaged)" if in_state == "" and not then else ""
 
 
 def experiment_name(config: Config) -> str:

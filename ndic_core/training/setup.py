@@ -1,6 +1,10 @@
 """The parts of a training: data, model, optimizer, learning-rate schedule and weight average."""
 
+import logging
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +20,7 @@ from ndic_core.errors import NDICError
 from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
 from ndic_core.training.devices import uses_bf16
+from ndic_core.training.fingerprint import Fingerprint
 from ndic_core.training.loader import PairLoader
 from ndic_core.training.lr_schedule import make_lr_scheduler, set_step
 from ndic_core.training.optimizers import make_optimizer
@@ -34,6 +39,7 @@ class Setup:
         optimizer: wrapped likewise.
         average: exponential moving average of the weights, or None.
         bf16: whether steps are computed in bf16.
+        data: fingerprint of both sets of pairs.
         parts: what a state file stores, by name.
     """
 
@@ -48,6 +54,7 @@ class Setup:
     lr_scheduler: torch.optim.lr_scheduler.LRScheduler
     average: AveragedModel | None
     bf16: bool
+    data: Fingerprint
     parts: dict
 
 
@@ -69,7 +76,7 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
     loader = PairLoader(train_pairs, fabric, *of_batches)
     model = model or initial_model(config)
     optimizer = make_optimizer(config.optimizer, model.parameters(), config.lr)
-    net, fabric_optimizer = fabric.setup(torch.compile(model) if config.compile else model, optimizer)
+    net, fabric_optimizer = fabric.setup(_compiled(model) if config.compile else model, optimizer)
     lr_scheduler = make_lr_scheduler(optimizer, config.lr_scheduler, len(loader), config.epochs, config.warmup_steps)
     parts = {"model": model, "optimizer": optimizer}
     if config.lr_scheduler == "plateau":  # a cosine follows from the number of steps
@@ -77,10 +84,31 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
     average = None
     if config.ema_decay:
         average = parts["average"] = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-    bf16 = uses_bf16(config.precision, fabric.device)
-    return Setup(
-        config, fabric, train_pairs, val_pairs, loader, model, net, fabric_optimizer, lr_scheduler, average, bf16, parts
-    )
+    bf16, data = uses_bf16(config.precision, fabric.device), Fingerprint.of(config, train=train_pairs, val=val_pairs)
+    of_steps = loader, model, net, fabric_optimizer, lr_scheduler, average, bf16
+    return Setup(config, fabric, train_pairs, val_pairs, *of_steps, data, parts)
+
+
+def _compiled(model: Codec) -> torch.nn.Module:
+    """`torch.compile` without its warnings, which are for its developers; the environment variable TORCH_LOGS shows
+    them."""
+    torch._logging.set_logs(all=logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)\.")
+    return torch.compile(model)
+
+
+@contextmanager
+def compiler_errors(compiled: bool) -> Iterator[None]:
+    """Within the block, a failure of `torch.compile`, if it is used, is one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (compiled and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise NDICError(
+            f"compile: True: the compiler failed or was interrupted ({reason}): run again, or set compile: False"
+        ) from error
 
 
 def initial_model(config: Config) -> Codec:
@@ -98,13 +126,18 @@ def initial_model(config: Config) -> Codec:
 
 
 def resume(setup: Setup, outputs: Outputs) -> TrainingState:
-    """Load an experiment's state file into the parts of its training.
+    """Load an experiment's state file, if there is one, into the parts of its training.
 
     Raises:
-        NDICError: the file is damaged, it belongs to another configuration, or the best weights are missing.
+        NDICError: the file is damaged, it belongs to another configuration or other data, or the best weights are
+            missing.
     """
+    if not outputs.state.exists():
+        outputs.check_data(setup.data)
+        return TrainingState()
     steps = len(setup.loader)
-    state, missing = load_state(outputs.state, setup.config, setup.parts)
+    state, missing, data = load_state(outputs.state, setup.config, setup.parts)
+    outputs.check_data(setup.data, data)
     state.step = min(state.step, steps)
     if setup.config.lr_scheduler == "cosine":
         set_step(setup.lr_scheduler, state.epoch * steps + state.step)

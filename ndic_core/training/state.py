@@ -19,6 +19,7 @@ _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")
 # too, it resumes from its best weights.
 MOMENTS = ("optimizer", "average")
 MAY_BE_MISSING = (*MOMENTS, "model")
+_ABOUT = ("identity", "progress", "data")  # of a state file, besides its parts
 
 
 @dataclass
@@ -57,16 +58,18 @@ class TrainingState:
         own["seconds"] += seconds
 
 
-def save_state(file: Path, config: Config, parts: dict, state: TrainingState) -> None:
+def save_state(file: Path, config: Config, parts: dict, state: TrainingState, data: str | None = None) -> None:
     """Write everything that training needs to resume. The file is replaced as a whole or not at all.
 
     Args:
         parts: model, optimizer and so on, by name: objects with a `state_dict`, or these dicts.
+        data: digest of the `Fingerprint`; None lets the training resume with the data that it then finds.
 
     Raises:
         NDICError: the file cannot be written.
     """
     content = {"identity": json.dumps(identity(config)), "progress": json.dumps(asdict(state))}
+    content["data"] = data
     content |= {name: part if isinstance(part, dict) else part.state_dict() for name, part in parts.items()}
     buffer = BytesIO()
     torch.save(content, buffer)
@@ -94,11 +97,12 @@ def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, TrainingState]:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
 
 
-def load_state(file: Path, config: Config, parts: dict) -> tuple[TrainingState, set[str]]:
+def load_state(file: Path, config: Config, parts: dict) -> tuple[TrainingState, set[str], str | None]:
     """Load a state file into `parts`. No code from the file is executed.
 
     Returns:
-        The progress, and the parts that `move_state` excluded, which stay unchanged.
+        The progress; the parts that `move_state` excluded, which stay unchanged; and `data` of `save_state`, "" where a
+        file of an earlier version does not have it.
 
     Raises:
         NDICError: the file is damaged, or the configuration differs from that of the training that wrote it.
@@ -115,7 +119,7 @@ def load_state(file: Path, config: Config, parts: dict) -> tuple[TrainingState, 
     if different:
         raise NDICError(
             f"{file} holds a training with other settings ({'; '.join(different.values())}): choose another "
-            f"experiment_name, or delete it"
+            f"experiment_name, or delete it and the weights beside it"
         )
     try:
         missing = set(MAY_BE_MISSING) - set(content)
@@ -123,7 +127,7 @@ def load_state(file: Path, config: Config, parts: dict) -> tuple[TrainingState, 
             parts[name].load_state_dict(content[name])
     except Exception as error:
         raise NDICError(f"{file} is damaged: delete it to train anew") from error
-    return state, missing
+    return state, missing, content.get("data", "")
 
 
 def move_state(
@@ -136,7 +140,8 @@ def move_state(
 ) -> TrainingState:
     """Rewrite a state file so that the training resumes with another batch size, learning rate or precision.
 
-    It resumes at the same image of the epoch; images that do not fill a batch of the new size are repeated.
+    It resumes at the same image of the epoch; images that do not fill a batch of the new size are repeated. The data
+    may be stored anew, for example compressed for another machine: it is not compared with the earlier one.
 
     Args:
         config: to resume with; its schedule is the cosine.
@@ -163,7 +168,7 @@ def move_state(
     state.step = images // config.train_batch_size
     state.images -= images - state.step * config.train_batch_size
     state.loss_sum *= state.step / before if before else 0
-    parts = {name: part for name, part in content.items() if name not in (*exclude, "identity", "progress")}
+    parts = {name: part for name, part in content.items() if name not in (*exclude, *_ABOUT)}
     change(state)
     save_state(to, config, parts, state)
     return state

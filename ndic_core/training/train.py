@@ -29,7 +29,7 @@ from ndic_core.training.losses import rate_distortion_loss, rate_weights
 from ndic_core.training.matching_loss import matching_loss
 from ndic_core.training.optimizers import update_average
 from ndic_core.training.output_paths import Outputs
-from ndic_core.training.setup import Setup, resume, set_up
+from ndic_core.training.setup import Setup, compiler_errors, resume, set_up
 from ndic_core.training.signals import catch_stop_signals
 from ndic_core.training.state import TrainingState, save_state
 from ndic_core.training.validation import validate
@@ -47,11 +47,13 @@ class Trained:
         model: with the best weights, on the CPU, in evaluation mode.
         history: a dict per validation, see `TrainingState`.
         stopped: why training ended: "epochs", "max_minutes" or "interrupted".
+        steps: in all runs of this training.
     """
 
     model: Codec
     history: list[dict]
     stopped: str
+    steps: int
 
 
 def train(
@@ -67,7 +69,8 @@ def train(
 
     Returns:
         The trained model and its history. With `save_weights`, the best weights are also in `Outputs(config).weights`,
-        the state to resume from in `.state`, all keys in `.settings`, and curves for TensorBoard in `.logs`.
+        the state to resume from in `.state`, all keys in `.settings`, the pairs in `.data`, and curves for TensorBoard
+        in `.logs`.
 
     Raises:
         NDICError: a model of your own would be saved; data, weights or an earlier state do not fit the configuration;
@@ -105,19 +108,22 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []))
         if saves:
             stack.enter_context(outputs.locked())
+        stack.enter_context(compiler_errors(config.compile))
         start = config.model_copy(update={"load_weight": False}) if resumed else config
         setup = set_up(start, fabric, model, progress)
-        state = resume(setup, outputs) if resumed else TrainingState()
+        state = resume(setup, outputs) if config.save_weights else TrainingState()
         model, loader, steps = setup.model, setup.loader, len(setup.loader)
         writer = None
         if saves:
             outputs.write_settings(outputs.settings)
+            setup.data.write(outputs.data)
             # After a crash the curves may be ahead of the state: epochs that will be repeated are dropped.
             writer = stack.enter_context(SummaryWriter(outputs.logs, purge_step=state.epoch + 1))
         report_setup(setup, outputs.name, report)
         if resumed:
             further = f" and {state.step} steps of the next" if state.step else ""
-            report(f"{outputs.state}: going on after epoch {state.epoch}{further}")
+            ignored = ", with its own weights in place of weight_path" if config.load_weight else ""
+            report(f"{outputs.state}: going on after epoch {state.epoch}{further}{ignored}")
 
         best: dict[str, Tensor] | None = None
         saved_at, new_images = time.monotonic(), 0
@@ -158,7 +164,7 @@ def train(
             saved_at, new_images = now, 0
             check_weights(model, state, outputs)
             if saves:
-                save_state(outputs.state, config, setup.parts, state)
+                save_state(outputs.state, config, setup.parts, state, setup.data.digest)
 
         stopped = ""
         while state.epoch < config.epochs and not stopped:
@@ -229,7 +235,7 @@ def train(
             model.load_state_dict(best)
         elif config.save_weights and outputs.weights.exists():
             load_weights(model, outputs.weights)
-        return Trained(model, state.history, stopped or "epochs")
+        return Trained(model, state.history, stopped or "epochs", state.epoch * steps + state.step)
 
 
 def train_step(setup: Setup, batch: Batch) -> tuple[dict, dict[str, Tensor]]:

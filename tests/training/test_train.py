@@ -1,9 +1,11 @@
 """Training: that it learns, resumes bit for bit and stops where it should."""
 
+import logging
 import math
 import re
 import signal
 import threading
+import warnings
 from contextlib import nullcontext
 
 import pytest
@@ -231,12 +233,45 @@ def test_bf16_trains_and_its_rates_are_float32(own_folder, tmp_path):
     assert rough["val_loss"] != exact["val_loss"]
 
 
-def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch):
+def test_steps_are_compiled_where_asked_for(own_folder, tmp_path, monkeypatch, capfd):
+    """Without the compiler's warnings."""
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)  # compiling takes a minute
+
+    def compile_at_once(model):  # compiling takes a minute
+        compiled.append(model)
+        for name in ("_dynamo.variables.tensor", "_inductor.utils", "utils.cpp_extension"):
+            logging.getLogger(f"torch.{name}").warning("Graph break")
+        warnings.warn_explicit("Online softmax", UserWarning, "lowering.py", 1, module="torch._inductor.lowering")
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_at_once)
     config = teaching(own_folder, tmp_path, epochs=1, compile=True, save_weights=False)
-    assert quiet(config).stopped == "epochs"
+    try:
+        assert quiet(config).stopped == "epochs"
+    finally:
+        torch._logging.set_logs()
     assert len(compiled) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_of_the_compiler_is_one_sentence(own_folder, tmp_path, monkeypatch):
+    """Without a C++ compiler, or when Ctrl-C ends it; an error of the model itself is not hidden."""
+    from torch._dynamo.exc import InternalTorchDynamoError
+
+    def failing(error):
+        def forward(*_, **__):
+            raise error
+
+        return lambda model: setattr(model, "forward", forward) or model
+
+    config = teaching(own_folder, tmp_path, epochs=1, compile=True)
+    monkeypatch.setattr(torch, "compile", failing(InternalTorchDynamoError("C++ compile error\n\nCommand:\ng++")))
+    with pytest.raises(ndic.NDICError, match=r"interrupted \(C\+\+ compile error\): run again, or set compile: False$"):
+        quiet(config)
+    monkeypatch.setattr(torch, "compile", failing(RuntimeError("of the model")))
+    with pytest.raises(RuntimeError, match="of the model"):
+        quiet(config)
+    torch._logging.set_logs()
 
 
 def test_a_lambda_drawn_at_the_edge_is_not_rounded_out_of_the_range(own_folder, tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from ndic_core.data.cache import cached_arrays
+from ndic_core.data.cache import cached_arrays, short_digest
 from ndic_core.data.pairs import Pairs
 from ndic_core.data.street.generate import Street
 
@@ -49,4 +49,7 @@ def load_street(street: Street, split: str, count: int, progress: bool = True, w
     index = np.arange(2 * count).reshape(count, 2)
     names = [f"street_{street.seed}_{first + i}" for i in range(count)]
     truth = disparity[0] if with_disparity else None
-    return Pairs(images.reshape(-1, *street.size, 3), index, names, disparity=truth, cameras=["left"] * count)
+    street_digest = short_digest(depends_on)
+    digests = [f"{street_digest} {i}" for i in range(count)]
+    images, cameras = images.reshape(-1, *street.size, 3), ["left"] * count
+    return Pairs(images, index, names, disparity=truth, cameras=cameras, digests=digests)
