@@ -51,7 +51,8 @@ def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, t
     """
     figure, axes = style.subplots((8.0, 4.9), 2, 2)
     style.show_image(axes[0, 0], y, "y, the side information")
-    _show_centred(axes[0, 1], channel, f"the channel: mean {channel.mean():.2f}, deviation {channel.std():.2f}")
+    mean = style.number(channel.mean(), ".2f")
+    _show_centred(axes[0, 1], channel, f"the channel: mean {mean}, deviation {channel.std():.2f}")
     style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
     change = 0.5 + 0.5 * 255 / 24 * (x_hat - without)
     style.show_image(axes[1, 1], change, "effect of the channel on x̂; full strength: 24 of 255")

@@ -63,6 +63,11 @@ def curve_style(name: str) -> dict:
     raise NDICError(f"{name!r} has no style: choose from {', '.join([*MODEL_STYLE, *CODEC_STYLE])}")
 
 
+def number(value: float, spec: str) -> str:
+    """Like `format`, without the sign of a value that is rounded to zero: "0.0" instead of "-0.0"."""
+    return format(float(format(float(value), spec)) + 0.0, spec)
+
+
 def pixels(image: Tensor) -> np.ndarray:
     """An image (3, H, W), clipped to [0, 1], as matplotlib expects it: (H, W, 3), on the CPU."""
     return image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()

@@ -52,7 +52,7 @@ def test_controls_have_labels_and_report_when_released(draw):
     controls = explorer.children[:-1]
     assert [control.description for control in controls] == ["noise of the sensor", "scene", "pair"]
     assert [control.continuous_update for control in controls[:2]] == [False, False]
-    assert all(control.style.description_width == "initial" for control in controls)
+    assert len({(control.style.description_width, control.layout.width) for control in controls}) == 1
     assert repr(explorer) == "[explorer of noise of the sensor, scene, pair: run to move it]"
 
 
