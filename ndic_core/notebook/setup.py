@@ -1,7 +1,14 @@
 """Set-up of a notebook: seed, threads, device, figure style, versions."""
 
+import os
 import platform
 import random
+
+# Threads that wait for each other must sleep. By default they spin, which wastes the cores that other programs, or the
+# threads waited for, need: on two busy cores, two spinning threads are ten times slower than one, and two sleeping ones
+# about as fast. Fewer threads would be safe as well, but slower on a quiet machine, and would change the last digits of
+# results. OpenMP reads this once, when PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import matplotlib.pyplot as plt
 import numpy as np
