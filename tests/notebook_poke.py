@@ -1,4 +1,7 @@
-"""Last cell of a notebook under test: moves every live widget to its ends and back."""
+"""Last cell of a notebook under test: moves every live widget to its ends and back, and measures the explorers."""
+
+import math
+import sys
 
 from ipywidgets import Button, Widget, widget_serialization
 
@@ -27,8 +30,26 @@ def ends(widget) -> tuple[str, list]:
     return "value", []
 
 
+def height_of(explorer) -> float:
+    """Estimated height of an explorer in pixels, in JupyterLab on a laptop (934 pixels wide, labels of 7.3 per letter).
+
+    The browser tests measure heights; this estimate needs no browser.
+    """
+    *controls, _ = explorer.children
+    if controls and hasattr(controls[0], "sliders"):  # a ClickImage, beside it all other controls
+        above = max(288, 32 * len(controls[0].children[1].children))
+    else:
+        letters = max((len(control.description) for control in controls), default=0)
+        above = 32 * math.ceil(len(controls) / max(1, 934 // (7.3 * letters + 225)))
+    width, height = (inches * explorer.result.dpi for inches in explorer.result.get_size_inches())
+    return above + height * min(1, 914 / width)
+
+
 def poke() -> None:
-    """Move every widget. Exceptions in callbacks appear in the outputs of this cell or of the widget."""
+    """Move every widget. Exceptions in callbacks appear in the outputs of this cell or of the widget.
+
+    An explorer that is too tall for a laptop's screen is reported on stderr.
+    """
     for widget in live_widgets():
         if isinstance(widget, Button):
             widget.click()
@@ -38,3 +59,5 @@ def poke() -> None:
             setattr(widget, trait, value)
         if values:
             setattr(widget, trait, before)
+        if getattr(widget, "result", None) is not None and height_of(widget) > 645:
+            print(f"{widget!r} is {height_of(widget):.0f} pixels tall", file=sys.stderr)

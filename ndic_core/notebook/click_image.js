@@ -15,7 +15,7 @@ function render({ model, el }) {
   cell.style.cssText =
     "position: absolute; box-sizing: border-box; border: 2px solid white; outline: 1px solid black; " +
     "outline-offset: -3px; pointer-events: none";
-  frame.append(image, cell, mark);
+  frame.append(image, mark, cell);
   el.append(frame);
 
   const place = () => {

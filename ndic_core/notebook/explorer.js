@@ -5,14 +5,18 @@ function render({ model, el }) {
   let removed = false;
 
   // ipywidgets labels lists and check boxes, but neither the handles of a slider nor its editable number.
+  // This runs after every change in the page, also of a number.
   const name = () => {
     for (const label of explorer.querySelectorAll(".widget-label")) {
       const handles = label.parentElement.querySelectorAll(".noUi-handle");
       const ends = handles.length > 1 ? [", from", ", to"] : [""];
       handles.forEach((handle, index) => handle.setAttribute("aria-label", label.textContent + ends[index]));
       const number = label.parentElement.querySelector(".widget-readout");
-      number?.setAttribute("aria-label", `${label.textContent}, number`);
-      number?.setAttribute("role", "textbox");
+      if (!number) continue;
+      number.setAttribute("aria-label", `${label.textContent}, number`);
+      number.setAttribute("role", "textbox");
+      // otherwise read with all digits, such as -0.04999999999999999
+      if (handles.length === 1) handles[0].setAttribute("aria-valuetext", number.textContent);
     }
   };
   const mark = () => explorer?.setAttribute("aria-busy", model.get("busy"));
@@ -23,7 +27,7 @@ function render({ model, el }) {
       if (!removed) requestAnimationFrame(attach); // not yet in the page
       return;
     }
-    observer.observe(explorer, { childList: true, subtree: true }); // other controls may be created later
+    observer.observe(explorer, { childList: true, subtree: true });
     name();
     mark();
   };

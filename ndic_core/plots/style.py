@@ -65,7 +65,8 @@ def curve_style(name: str) -> dict:
 
 def number(value: float, spec: str) -> str:
     """Like `format`, without the sign of a value that is rounded to zero: "0.0" instead of "-0.0"."""
-    return format(float(format(float(value), spec)) + 0.0, spec)
+    words = format(float(value), spec)
+    return words if any(digit in words for digit in "123456789") else format(0.0, spec)
 
 
 def pixels(image: Tensor) -> np.ndarray:

@@ -127,6 +127,7 @@ explore(slow, {{"n": "number, 1–3"}}, n=(1, 3))
         expect(explorer).to_have_attribute("aria-busy", "false", timeout=MOVE)
         slider = explorer.get_by_role("slider", name="number, 1–3")
         press(slider)
+        expect(slider).to_have_attribute("aria-valuetext", "2", timeout=MOVE)  # the number that is shown, not 2.00
         expect(explorer).to_have_attribute("aria-busy", "true", timeout=MOVE)
         expect(explorer.locator(".widget-output")).to_have_css("opacity", "0.35", timeout=MOVE)
         assert explorer.locator("img").get_attribute("src") == first
