@@ -50,14 +50,17 @@ def poke() -> None:
 
     An explorer that is too tall for a laptop's screen is reported on stderr.
     """
-    for widget in live_widgets():
+    widgets, tallest = live_widgets(), {}
+    for widget in widgets:
         if isinstance(widget, Button):
             widget.click()
         trait, values = ends(widget)
         before = getattr(widget, trait, None)
-        for value in values:
+        for value in [*values, before] if values else []:
             setattr(widget, trait, value)
-        if values:
-            setattr(widget, trait, before)
-        if getattr(widget, "result", None) is not None and height_of(widget) > 645:
-            print(f"{widget!r} is {height_of(widget):.0f} pixels tall", file=sys.stderr)
+            for explorer in widgets:
+                if getattr(explorer, "result", None) is not None:
+                    tallest[explorer] = max(tallest.get(explorer, 0), height_of(explorer))
+    for explorer, height in tallest.items():
+        if height > 645:
+            print(f"{explorer!r} is {height:.0f} pixels tall", file=sys.stderr)
