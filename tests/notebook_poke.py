@@ -36,7 +36,7 @@ def height_of(explorer) -> float:
     The browser tests measure heights; this estimate needs no browser.
     """
     *controls, _ = explorer.children
-    if controls and hasattr(controls[0], "sliders"):  # a ClickImage, beside it all other controls
+    if controls and hasattr(controls[0], "children"):  # a ClickImage's image, and beside it all controls
         above = max(288, 32 * len(controls[0].children[1].children))
     else:
         letters = max((len(control.description) for control in controls), default=0)

@@ -15,13 +15,15 @@ from pathlib import Path
 import anywidget
 import matplotlib.pyplot as plt
 import torch
-from ipywidgets import DOMWidget, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
+from ipywidgets import DOMWidget, FloatRangeSlider, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from traitlets import Bool, Bytes, Int, Tuple, Unicode, link
 
 from ndic_core.errors import NDICError
 from ndic_core.plots import style
+
+_BESIDE = {"flex_flow": "row wrap", "width": "100%"}  # of an image and a column of controls; below it where narrow
 
 
 class _Page(anywidget.AnyWidget):
@@ -49,8 +51,7 @@ class Explorer(interactive):
         _align([control for one in controls for control in getattr(one, "sliders", [one])])
         if click:
             others = [control for control in controls if control is not click]
-            click.children = [click.children[0], VBox([*click.sliders, *others])]
-            controls = [click]
+            controls = [HBox([click.children[0], VBox([*click.sliders, *others])], layout=_BESIDE)]
         figure = VBox([self.out, self._page], layout={"width": "100%"})
         figure.add_class("ndic-figure")
         self.children = [*controls, figure]
@@ -85,9 +86,9 @@ def _align(controls: Sequence[DOMWidget]) -> None:
         if control.has_trait("style"):
             control.style.description_width = f"{widest}ch"
             control.layout.width = f"calc({widest}ch + 17em)"
-        if isinstance(control, FloatSlider):
-            decimals = max(_decimals(number) for number in (control.value, control.min, control.step))
-            control.readout_format = f".{decimals}f"
+        if isinstance(control, (FloatSlider, FloatRangeSlider)) and control.step:
+            values = control.value if isinstance(control.value, tuple) else (control.value,)
+            control.readout_format = f".{max(map(_decimals, (*values, control.min, control.step)))}f"
 
 
 def _decimals(number: float) -> int:
@@ -96,6 +97,8 @@ def _decimals(number: float) -> int:
 
 def _exact(value):
     """A slider's value without rounding errors: 0.3 for 0.30000000000000004, 0.0 for -2.8e-17 and -0.0."""
+    if isinstance(value, tuple):
+        return tuple(map(_exact, value))
     return round(value, 10) + 0.0 if isinstance(value, float) else value
 
 
@@ -140,7 +143,7 @@ class ClickImage(HBox, ValueWidget):
     """An image in which a click, or two sliders beside it, select a pixel.
 
     Its `value` is (row, column), in pixels of the image, and changes once per click. It can be passed to `explore` like
-    any other control; `explore` places the other controls below the two sliders.
+    any other control; `explore` shows the other controls below the two sliders.
 
     Args:
         image: (3, H, W) in [0, 1], a tensor or an array.
@@ -183,8 +186,8 @@ class ClickImage(HBox, ValueWidget):
         self.column = IntSlider(column, 0, width - 1, description="column, pixels")
         self.sliders = (self.row, self.column)
         _align(self.sliders)
-        layout = {"flex_flow": "row wrap", "width": "100%"}
-        super().__init__([shown, VBox(self.sliders)], value=(row, column), description=description, layout=layout)
+        children = [shown, VBox(self.sliders)]
+        super().__init__(children, value=(row, column), description=description, layout=_BESIDE)
 
         link((shown, "value"), (self, "value"))
         self.row.observe(lambda change: self.set_trait("value", (change.new, self.value[1])), "value")

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from ipywidgets import Dropdown, FloatSlider, Text, Widget, fixed
+from ipywidgets import Dropdown, FloatLogSlider, FloatRangeSlider, FloatSlider, Text, Widget, fixed
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -71,6 +71,22 @@ def test_numbers_have_the_decimals_of_the_step(start, slider, shown):
     assert control.readout_format == shown
 
 
+def test_ranges_of_numbers_are_exact_too():
+    seen = []
+    control = FloatRangeSlider(value=(-0.3, 0.3), min=-0.6, max=0.6, step=0.15)
+    explore(lambda part: seen.append(str(part)) or Figure(), part=control)
+    control.value = (-2.8e-17, 0.1 + 0.2)
+    assert control.readout_format == ".2f"
+    assert seen == ["(-0.3, 0.3)", "(0.0, 0.3)"]
+
+
+@pytest.mark.parametrize("make", [lambda: FloatSlider(0.2, step=None), lambda: FloatLogSlider(0.2)])
+def test_other_sliders_keep_their_format(make):
+    before = make().readout_format
+    (control, _) = explore(lambda n: Figure(), n=make()).children
+    assert control.readout_format == before
+
+
 @pytest.mark.parametrize(("moved", "expected"), [(-2.8e-17, "0.0"), (-0.0, "0.0"), (0.1 + 0.2, "0.3")])
 def test_values_have_no_rounding_errors_and_zero_has_no_sign(moved, expected):
     seen = []
@@ -116,8 +132,9 @@ def test_a_click_moves_the_sliders_and_draws_once(calls):
 def test_controls_are_beside_the_image():
     place = ClickImage(torch.rand(3, 40, 60), description="noise", cell=(20, 30))
     explorer = explore(lambda place, layer: Figure(), {"layer": "layer, from 0"}, layer=(0, 9), place=place)
-    assert explorer.children[0] is place
-    image, column = place.children
+    explore(lambda place: Figure(), place=place)  # an image of two explorers
+    image, column = explorer.children[0].children
+    assert image is place.children[0]
     assert image.cell == (20, 30)
     assert [control.description for control in column.children] == ["row, pixels", "column, pixels", "layer, from 0"]
     assert len({(control.style.description_width, control.layout.width) for control in column.children}) == 1
