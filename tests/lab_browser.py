@@ -1,6 +1,8 @@
 """JupyterLab in a browser, as a reader uses it: opens a notebook, runs all cells, moves the controls.
 
 notebook ─▶ jupyter lab ─▶ headless Chromium ─▶ run all ─▶ press a key on a slider ─▶ wait for another image
+
+Every explorer must fit the screen of a laptop, and each of its controls must have an accessible name.
 """
 
 import json
@@ -19,6 +21,8 @@ from playwright.sync_api import Locator, Page, Playwright, Route, TimeoutError
 
 START = MOVE = 600_000  # ms to wait for a server, page, kernel or figure: only a failure takes as long
 RUN = 1_200_000  # for all cells of a notebook
+LAPTOP = {"width": 1366, "height": 768}
+TALLEST = 645  # pixels, of an explorer: JupyterLab's bars leave no more of a laptop's screen
 
 # Read from JupyterLab itself: the page shows only a part of a notebook.
 _LAB = """
@@ -35,6 +39,9 @@ _SHUT_DOWN = f"() => {{ {_LAB} return panel?.context?.sessionContext?.shutdown()
 
 SLIDER = ".noUi-handle"
 _SHOWN = ".widget-output"  # the figure of an explorer
+_NAMELESS = """explorer => [...explorer.querySelectorAll(".noUi-handle, .widget-readout, select, input")]
+    .filter(control => !control.ariaLabel && !control.labels?.[0]?.textContent.trim()).map(control => control.className)
+"""
 _FAILED = f"{_SHOWN} [data-mime-type='application/vnd.jupyter.stderr']"  # also exceptions
 _DRAWN = f"""([explorer, before]) => {{
     const image = explorer.querySelector("{_SHOWN} img");
@@ -149,9 +156,17 @@ def problems_in(page: Page, complaints: list[str]) -> list[str]:
     expected = sum("".join(text).startswith("[explorer of ") for text in texts)
     explorers = page.locator(".jp-Notebook .widget-interact")
     for index in range(expected):
-        problem = _move(explorers.nth(index))
-        problems += [f"explorer {index + 1} of {expected}: {problem}"] if problem else []
+        found = [_move(explorers.nth(index)), *_misfits(explorers.nth(index))]
+        problems += [f"explorer {index + 1} of {expected}: {problem}" for problem in found if problem]
     return problems + complaints
+
+
+def _misfits(explorer: Locator) -> Iterator[str]:
+    tall = explorer.bounding_box()["height"]
+    if tall > TALLEST:
+        yield f"{tall:.0f} pixels tall, more than {TALLEST}"
+    for control in explorer.evaluate(_NAMELESS):
+        yield f"no accessible name: {control}"
 
 
 def _move(explorer: Locator) -> str | None:

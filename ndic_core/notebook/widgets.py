@@ -6,31 +6,102 @@ Only ipywidgets in HBox and VBox, which JupyterLab, Colab and VS Code all show. 
 test) shows a line of text instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
-from ipywidgets import HBox, IntSlider, ValueWidget, VBox, interactive
+from ipywidgets import DOMWidget, FloatRangeSlider, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from traitlets import Bytes, Int, Tuple, Unicode, link
+from traitlets import Bool, Bytes, Int, Tuple, Unicode, link
 
 from ndic_core.errors import NDICError
 from ndic_core.plots.style import pixels
 
+_BESIDE = {"flex_flow": "row wrap", "width": "100%"}  # of an image and a column of controls; below it where narrow
+
+
+class _Page(anywidget.AnyWidget):
+    """Invisible part of an explorer in the browser: accessible names, and the sign that a figure is being computed."""
+
+    _esm = Path(__file__).with_name("explorer.js")
+    _css = Path(__file__).with_name("explorer.css")
+    busy = Bool().tag(sync=True)
+
 
 class Explorer(interactive):
-    """Controls above the figure that they change; created by `explore`."""
+    """Controls above the figure that they change; created by `explore`.
+
+    The figure is dimmed while the next one is computed. Controls have one width, and as many as fit share a row; beside
+    an image to click on, they are in a column.
+    """
+
+    def __init__(self, draw: Callable[..., Figure], labels: Mapping[str, str], **controls):
+        self._page, self._labels = _Page(), labels
+        super().__init__(draw, {"auto_display": True}, **controls)
+        self.add_class("ndic-explorer")
+        self.layout.flex_flow = "row wrap"
+        controls = list(self.children[:-1])
+        click = next((control for control in controls if isinstance(control, ClickImage)), None)
+        _align([control for one in controls for control in getattr(one, "sliders", [one])])
+        if click:
+            others = [control for control in controls if control is not click]
+            controls = [HBox([click.children[0], VBox([*click.sliders, *others])], layout=_BESIDE)]
+        figure = VBox([self.out, self._page], layout={"width": "100%"})
+        figure.add_class("ndic-figure")
+        self.children = [*controls, figure]
+
+    def widgets_from_abbreviations(self, seq):
+        """The controls, with their labels."""
+        widgets = super().widgets_from_abbreviations(seq)
+        self._names = [widget.description for widget in widgets if isinstance(widget, DOMWidget)]
+        for widget in widgets:
+            widget.description = self._labels.get(widget._kwarg, widget.description)
+        return widgets
+
+    def update(self, *_):
+        """Draw the figure, and mark the explorer as busy meanwhile."""
+        self._page.busy = True
+        try:
+            super().update()
+        finally:
+            self._page.busy = False
 
     def __repr__(self):
         # Also shown by a viewer without widgets.
-        return f"[explorer of {', '.join(control.description for control in self.children[:-1])}: run to move it]"
+        return f"[explorer of {', '.join(self._names)}: run to move it]"
 
 
-def explore(draw: Callable[..., Figure], **controls) -> Explorer:
+def _align(controls: Sequence[DOMWidget]) -> None:
+    """Give controls one width, labels one width, and numbers the decimals of the slider's step."""
+    widest = max((len(control.description) for control in controls), default=0)
+    for control in controls:
+        if control.has_trait("continuous_update"):
+            control.continuous_update = False
+        if control.has_trait("style"):
+            control.style.description_width = f"{widest}ch"
+            control.layout.width = f"calc({widest}ch + 17em)"
+        if isinstance(control, (FloatSlider, FloatRangeSlider)) and control.step:
+            values = control.value if isinstance(control.value, tuple) else (control.value,)
+            control.readout_format = f".{max(map(_decimals, (*values, control.min, control.step)))}f"
+
+
+def _decimals(number: float) -> int:
+    return max(0, -Decimal(str(round(number, 6))).normalize().as_tuple().exponent)
+
+
+def _exact(value):
+    """A slider's value without rounding errors: 0.3 for 0.30000000000000004, 0.0 for -2.8e-17 and -0.0."""
+    if isinstance(value, tuple):
+        return tuple(map(_exact, value))
+    return round(value, 10) + 0.0 if isinstance(value, float) else value
+
+
+def explore(draw: Callable[..., Figure], labels: Mapping[str, str] | None = None, **controls) -> Explorer:
     """A figure with controls: it is drawn again whenever a control changes.
 
     As the last line of a cell it is shown. A control is an ipywidgets widget with a value, or an abbreviation as in
@@ -43,14 +114,16 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
 
     Args:
         draw: accepts the controls' values by name.
-        controls: by the names of `draw`'s arguments; the name is also the label of a control without one.
+        labels: of controls, by the names of `draw`'s arguments, with units; by default the control's own label or the
+            name.
+        controls: by the names of `draw`'s arguments.
     """
 
     @wraps(draw)
     def shown(**values) -> Figure:
         before = set(plt.get_fignums())
         try:
-            figure = draw(**values)
+            figure = draw(**{name: _exact(value) for name, value in values.items()})
         finally:  # figures of pyplot would otherwise stay in memory and be shown twice, also those not returned
             for number in set(plt.get_fignums()) - before:
                 plt.close(number)
@@ -58,15 +131,7 @@ def explore(draw: Callable[..., Figure], **controls) -> Explorer:
             plt.close(figure)
         return figure
 
-    explorer = Explorer(shown, {"auto_display": True}, **controls)
-    for control in explorer.children[:-1]:
-        if control.has_trait("continuous_update"):
-            control.continuous_update = False
-        if control.has_trait("style"):
-            control.style.description_width = "initial"  # labels are not truncated
-            # the default width has no room for a slider beside a long label
-            control.layout.width = control.layout.width or "30em"
-    return explorer
+    return Explorer(shown, labels or {}, **controls)
 
 
 class _Image(anywidget.AnyWidget):
@@ -75,20 +140,22 @@ class _Image(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("click_image.js")
     png = Bytes().tag(sync=True)
     description = Unicode().tag(sync=True)
+    cell = Tuple(Int(), Int()).tag(sync=True)
     value = Tuple(Int(), Int()).tag(sync=True)
 
 
-class ClickImage(VBox, ValueWidget):
-    """An image in which a click, or two sliders, select a pixel.
+class ClickImage(HBox, ValueWidget):
+    """An image in which a click, or two sliders beside it, select a pixel.
 
     Its `value` is (row, column), in pixels of the image, and changes once per click. It can be passed to `explore` like
-    any other control.
+    any other control; `explore` shows the other controls below the two sliders.
 
     Args:
         image: (3, H, W) in [0, 1], a tensor or an array.
         row: initial value; the centre where None.
         column: likewise.
         description: alt text of the image.
+        cell: height and width of the cells of a grid; the cell that contains the pixel is framed. (0, 0): no grid.
 
     Attributes:
         row: the slider of the row; `column` that of the column.
@@ -100,7 +167,14 @@ class ClickImage(VBox, ValueWidget):
     value = Tuple(Int(), Int())
     description = Unicode()
 
-    def __init__(self, image, row: int | None = None, column: int | None = None, description: str = "image"):
+    def __init__(
+        self,
+        image,
+        row: int | None = None,
+        column: int | None = None,
+        description: str = "image",
+        cell: tuple[int, int] = (0, 0),
+    ):
         array = pixels(image)
         height, width = array.shape[:2]
         row = height // 2 if row is None else row
@@ -110,11 +184,13 @@ class ClickImage(VBox, ValueWidget):
         png = BytesIO()
         imsave(png, array, format="png")
 
-        shown = _Image(png=png.getvalue(), description=description, value=(row, column))
-        look = dict(continuous_update=False, style=dict(description_width="initial"))
-        self.row = IntSlider(row, 0, height - 1, description="row", **look)
-        self.column = IntSlider(column, 0, width - 1, description="column", **look)
-        super().__init__([shown, HBox([self.row, self.column])], value=(row, column), description=description)
+        shown = _Image(png=png.getvalue(), description=description, value=(row, column), cell=cell)
+        self.row = IntSlider(row, 0, height - 1, description="row, pixels")
+        self.column = IntSlider(column, 0, width - 1, description="column, pixels")
+        self.sliders = (self.row, self.column)
+        _align(self.sliders)
+        children = [shown, VBox(self.sliders)]
+        super().__init__(children, value=(row, column), description=description, layout=_BESIDE)
 
         link((shown, "value"), (self, "value"))
         self.row.observe(lambda change: self.set_trait("value", (change.new, self.value[1])), "value")

@@ -46,6 +46,7 @@ def patch_attention(
     place: tuple[int, int] = (0, 0),
     head: int | None = None,
     drop: Tensor | None = None,
+    show_x: bool = True,
 ) -> Figure:
     """Attention weights of one patch of x over the patches of y, beside its true match.
 
@@ -55,10 +56,11 @@ def patch_attention(
         disparity, occluded, drop: the true match, (H, W) each; see `patch_shares`.
         place: row and column of a pixel of x; the patch that contains it is the query.
         head: from 0; the mean of all heads where None.
+        show_x: False beside a `ClickImage`, which shows x already.
 
     Returns:
         A figure: x with the query patch; y with the patch of the largest weight, and the true match of the whole patch,
-        moved by the median of its visible pixels; below, the weights and the true shares over y's patches.
+        moved by the median of its visible pixels; the weights and the true shares over y's patches.
     """
     x, y = style.images(x=x, y=y)
     weights, disparity = map(style.values, (weights, disparity))
@@ -72,14 +74,16 @@ def patch_attention(
     heads = weights[0].mean(0) if head is None else weights[0, head]
     found, truth = heads[i, j], patch_shares(disparity, occluded, grid, drop)[i, j]
 
-    figure = Figure(figsize=(9.0, 4.7), layout="constrained")
-    axes = figure.subplot_mosaic([["x", "y"], ["found", "truth"]])
-    for name, image in (("x", x), ("y", y)):
-        style.show_image(axes[name], image)
-        _patch_grid(axes[name], grid, (height, width), color="white", alpha=0.35)
-    _frame(axes["x"], j * wide, i * tall, wide, tall, "white", "-")
-    axes["x"].plot(column, row, "+", color="white", markersize=7)
-    axes["x"].set_title(f"x: query patch, of pixel ({row}, {column})", fontsize=10)
+    figure = Figure(figsize=(9.0, 4.7 if show_x else 3.9), layout="constrained")
+    axes = figure.subplot_mosaic([["x", "y"], ["found", "truth"]] if show_x else [["y", "found"], ["y", "truth"]])
+    for name, image in {"x": x, "y": y}.items():
+        if name in axes:
+            style.show_image(axes[name], image)
+            _patch_grid(axes[name], grid, (height, width), color="white", alpha=0.35)
+    if show_x:
+        _frame(axes["x"], j * wide, i * tall, wide, tall, "white", "-")
+        axes["x"].plot(column, row, "+", color="white", markersize=7)
+        axes["x"].set_title(f"x: query patch, of pixel ({row}, {column})", fontsize=10)
     best_row, best_column = divmod(found.argmax().item(), grid)
     _frame(axes["y"], best_column * wide, best_row * tall, wide, tall, style.VERMILION, "-")
     words = "not visible in y"

@@ -95,8 +95,8 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
         axis.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
         for i, row in enumerate(values.tolist()):
             for j, value in enumerate(row):
-                colour = "white" if value > 0.3 else "black"
-                axis.text(j - reach, i - reach, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+                look = dict(ha="center", va="center", fontsize=8, color="white" if value > 0.3 else "black")
+                axis.text(j - reach, i - reach, style.number(value, ".2f"), **look)
         ticks = range(-reach, reach + 1)
         axis.set(xticks=ticks, yticks=ticks)
         style.label(axis, title, "columns to the right", "rows below", fontsize=9)

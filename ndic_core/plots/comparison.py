@@ -57,7 +57,9 @@ def rate_gap(
     gaps.vlines(mean, chosen[0], chosen[-1], color=style.VERMILION, linewidth=2.2, linestyle="--")
     if chosen[0] == chosen[-1]:  # a line without length would be invisible
         gaps.plot(mean, chosen[0], "D", color=style.VERMILION)
-    style.label(gaps, f"mean difference: {mean:+.1f} %", "more (+) or fewer (−) bits at this quality, %")
+    style.label(
+        gaps, f"mean difference: {style.number(mean, '+.1f')} %", "more (+) or fewer (−) bits at this quality, %"
+    )
     style.label(curves, title, "measured rate (bits per pixel), logarithmic", style.QUALITY[metric])
     curves.set_xscale("log")
     curves.set_xticks([0.05, 0.1, 0.2, 0.3, 0.5, 1, 2])

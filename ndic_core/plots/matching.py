@@ -15,7 +15,7 @@ from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style
 
 
-def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int) -> Figure:
+def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, column: int, show_x: bool = True) -> Figure:
     """Attention weights of one position of x over the row of y, beside its true match.
 
     Args:
@@ -23,6 +23,7 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
         weights: one layer of a `parallax_attention`'s `attention_maps` of this pair.
         stride: of that layer: 8, 4 or 2.
         row, column: of a pixel of x; the feature position that contains it is shown.
+        show_x: False beside a `ClickImage`, which shows x already.
 
     Returns:
         A figure; the weight is summed over the map's rows.
@@ -42,12 +43,14 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     hidden = occluded[block].mean().item()
     truth = -disparity[block].mean().item()
 
-    figure = Figure(figsize=(9.0, 5.2), layout="constrained")
-    axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]], height_ratios=[1, 1.1])
+    figure = Figure(figsize=(9.0, 5.2 if show_x else 3.2), layout="constrained")
+    places = dict(height_ratios=[1, 1.1]) if show_x else dict(width_ratios=[1, 1.2])
+    axes = figure.subplot_mosaic([["x", "y"], ["weight", "weight"]] if show_x else [["y", "weight"]], **places)
     top, left = i * stride - 0.5, j * stride - 0.5
-    style.show_image(axes["x"], x, "x: the query position")
+    if show_x:
+        style.show_image(axes["x"], x, "x: the query position")
+        _frame(axes["x"], left, top, stride, "white", "-")
     style.show_image(axes["y"], y, "y: its row, largest weight, true match")
-    _frame(axes["x"], left, top, stride, "white", "-")
     first, last = max(0, left - reach * stride), min(x.shape[-1], left + (reach + 1) * stride)
     rows = (2 * above + 1) * stride
     axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
@@ -60,12 +63,12 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     apart = offset[-1].item() + 12
     axis.bar([apart], [no_match], width=0.8 * stride, color=style.DARK_GREY, label="no match")
     if not hidden:
-        axis.axvline(truth, color=style.BLUE, linestyle="--", label=f"true match, {truth:.1f} px")
+        axis.axvline(truth, color=style.BLUE, linestyle="--", label=f"true match, {style.number(truth, '.1f')} px")
     axis.set_ylim(0, 1)
     ticks = [tick for tick in range(-1600, 1601, 16 * max(1, round(offset[-1].item() / 80))) if abs(tick) <= offset[-1]]
     axis.set_xticks([*ticks, apart], [*map(str, ticks), "∅"])
     visible = "visible in y" if not hidden else "hidden from y" if hidden == 1 else "partly hidden from y"
-    title = f"1/{stride}, pixel ({row}, {column}), {visible}; no match: {no_match:.2f}"
+    title = f"1/{stride}, pixel ({row}, {column}), {visible}; no match: {style.number(no_match, '.2f')}"
     style.label(axis, title, "offset from the position in x to that in y, image pixels", "attention weight")
     axis.legend(fontsize=9, loc="upper left")
     return figure

@@ -191,14 +191,14 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     metric, words = ("psnr", "PSNR") if sent["ms_ssim_db"] is None else ("ms_ssim_db", "MS-SSIM")
     wide = 512 / _DPI  # inches
     tall = wide * x.shape[-2] / x.shape[-1]
-    height = 2 * tall + 1.6
+    height = 2 * tall + 1.12
     figure = Figure(figsize=(9.0, height), dpi=_DPI, layout="none")
     places = {
-        "x": (0.12, tall + 1.0, wide, tall),
-        "x_hat": (4.62, tall + 1.0, wide, tall),
-        "error": (0.12, 0.65, wide, tall),
-        "scale": (0.12, 0.48, wide, 0.1),
-        "curves": (5.25, 0.55, 3.64, tall + 0.1),
+        "x": (0.12, tall + 0.63, wide, tall),
+        "x_hat": (4.62, tall + 0.63, wide, tall),
+        "error": (0.12, 0.36, wide, tall),
+        "scale": (0.12, 0.24, wide, 0.09),
+        "curves": (5.25, 0.46, 3.64, tall - 0.1),
     }
     axes = {name: figure.add_axes((p[0] / 9, p[1] / height, p[2] / 9, p[3] / height)) for name, p in places.items()}
     rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bits per pixel (measured)"
@@ -207,9 +207,9 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     style.show_image(axes["x"], x, "x, the image sent")
     similarity = "" if sent["ms_ssim"] is None else f", MS-SSIM {sent['ms_ssim']:.4f}"
     style.show_image(axes["x_hat"], x_hat, f"x̂: PSNR {sent['psnr']:.2f} dB{similarity}")
-    error = style.show_error(axes["error"], x, x_hat, _LARGEST_ERROR)
+    title = "error |x − x̂|, mean of the channels, 8-bit steps"
+    error = style.show_error(axes["error"], x, x_hat, _LARGEST_ERROR, title)
     bar = figure.colorbar(error, cax=axes["scale"], orientation="horizontal", extend="max")
-    bar.set_label("8-bit steps, one scale for all rates", fontsize=9)
     bar.ax.tick_params(labelsize=9)
 
     axis = axes["curves"]

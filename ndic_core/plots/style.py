@@ -154,6 +154,12 @@ def quality(row: Mapping, metric: str) -> float:
     return min(row[metric], PSNR_CAP) if metric == "psnr" else row[metric]
 
 
+def number(value: float, spec: str) -> str:
+    """Like `format`, without the sign of a value that is rounded to zero: "0.0" instead of "-0.0"."""
+    words = format(float(value), spec)
+    return words if any(digit in words for digit in "123456789") else format(0.0, spec)
+
+
 def subplots(size: tuple[float, float], rows: int = 1, columns: int = 1, dpi: float | None = None, **options):
     """Like `matplotlib.pyplot.subplots`, with a figure that belongs to no window; `size` in inches."""
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")

@@ -43,7 +43,8 @@ def slepian_wolf_region(joint, title: str = "") -> Figure:
     axis.set(xlim=(0, right), ylim=(0, top), aspect="equal")
     for value, text in ((both.x_given_y, "H(X|Y)"), (both.x, "H(X)")):
         aside = dict(xytext=(-5, 6), ha="right") if text == "H(X|Y)" and value > right / 4 else dict(xytext=(5, 6))
-        axis.annotate(f"{text}\n{value:.4f}", (value, 0), textcoords="offset points", fontsize=9, **aside)
+        words = f"{text}\n{style.number(value, '.4f')}"
+        axis.annotate(words, (value, 0), textcoords="offset points", fontsize=9, **aside)
         axis.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
     style.legend_beside(axis)
     return figure

@@ -1,11 +1,13 @@
 """JupyterLab in headless Chromium: one lesson, and small notebooks with every kind of widget, by keyboard and click."""
 
 import os
+import re
 
 import nbformat
 import pytest
 from build import HERE
 from lab_browser import (
+    LAPTOP,
     MOVE,
     SLIDER,
     copy_without_outputs,
@@ -46,7 +48,7 @@ def address(chromium, folder):
 
 @pytest.fixture
 def page(chromium):
-    with chromium.new_page(viewport={"width": 1280, "height": 1024}) as page:
+    with chromium.new_page(viewport=LAPTOP) as page:
         yield page
 
 
@@ -105,6 +107,48 @@ def test_a_click_on_an_image_moves_two_sliders_and_the_figure(small, address, pa
         mark = explorer.locator("img + div").evaluate("mark => [mark.style.top, mark.style.left]")
         assert mark == ["53%", "75.5%"]
         assert complaints == []
+
+
+def test_the_old_figure_is_dimmed_while_the_next_is_computed(small, folder, address, page):
+    wait = "while n == 2 and not Path('go').exists(): time.sleep(0.05)"
+    cell = f"""
+import time
+from pathlib import Path
+
+def slow(n=1):
+    {wait}
+    return titled(n)
+
+explore(slow, {{"n": "number, 1–3"}}, n=(1, 3))
+"""
+    with opened(page, address, small(cell)) as complaints:
+        explorer = page.locator(".widget-interact")
+        first = wait_for_image(explorer, None)
+        expect(explorer).to_have_attribute("aria-busy", "false", timeout=MOVE)
+        slider = explorer.get_by_role("slider", name="number, 1–3")
+        press(slider)
+        expect(slider).to_have_attribute("aria-valuetext", "2", timeout=MOVE)  # the number that is shown, not 2.00
+        expect(explorer).to_have_attribute("aria-busy", "true", timeout=MOVE)
+        expect(explorer.locator(".widget-output")).to_have_css("opacity", "0.35", timeout=MOVE)
+        assert explorer.locator("img").get_attribute("src") == first
+        (folder / "go").touch()
+        wait_for_image(explorer, first)
+        expect(explorer).to_have_attribute("aria-busy", "false", timeout=MOVE)
+        expect(explorer.locator(".widget-output")).to_have_css("opacity", "1", timeout=MOVE)
+        assert complaints == []
+
+
+def test_explorers_that_do_not_fit_or_have_no_names_are_reported(small, address, page):
+    cells = small(
+        "def tall(n):\n    (figure := titled(n)).set_size_inches(2, 9)\n    return figure\nexplore(tall, n=(1, 3))",
+        "from ipywidgets import Checkbox; explore(lambda n: titled(n), n=Checkbox(description=' '))",
+    )
+    with opened(page, address, cells) as complaints:
+        found = problems_in(page, complaints)
+    assert [re.sub(r"\d+ pixels tall", "N pixels tall", problem) for problem in found] == [
+        "explorer 1 of 2: N pixels tall, more than 645",
+        "explorer 2 of 2: no accessible name: ",
+    ]
 
 
 def test_every_kind_of_control_is_moved_and_every_problem_is_reported(small, address, page):

@@ -1,6 +1,9 @@
 """Set-up of a notebook."""
 
+import os
 import random
+import subprocess
+import sys
 
 import matplotlib
 import numpy as np
@@ -42,3 +45,22 @@ def test_the_number_of_threads_is_limited():
         torch.set_num_threads(given)
         start()
         assert torch.get_num_threads() == limited
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(given, expected):
+    """OpenMP reads the variable when PyTorch is imported: it must be set by then."""
+    code = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(os.environ["OMP_WAIT_POLICY"])
+            sys.exit()
+sys.meta_path.insert(0, Watch())
+import ndic_core.notebook.setup
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.strip() == expected

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from ipywidgets import Dropdown, FloatSlider, Text, Widget, fixed
+from ipywidgets import Dropdown, FloatLogSlider, FloatRangeSlider, FloatSlider, Text, Widget, fixed
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -52,8 +52,64 @@ def test_controls_have_labels_and_report_when_released(draw):
     controls = explorer.children[:-1]
     assert [control.description for control in controls] == ["noise of the sensor", "scene", "pair"]
     assert [control.continuous_update for control in controls[:2]] == [False, False]
-    assert all(control.style.description_width == "initial" for control in controls)
+    assert len({(control.style.description_width, control.layout.width) for control in controls}) == 1
     assert repr(explorer) == "[explorer of noise of the sensor, scene, pair: run to move it]"
+
+
+def test_labels_have_units_and_replace_names(draw):
+    explorer = explore(draw, {"noise": "noise, variance"}, noise=(0.0, 1.0), scene=[1, 2], pair=fixed("any"))
+    assert [control.description for control in explorer.children[:-1]] == ["noise, variance", "scene"]
+    assert repr(explorer) == "[explorer of noise, scene: run to move it]"
+
+
+@pytest.mark.parametrize(
+    ("start", "slider", "shown"),
+    [(0.008, (0.0, 0.04, 0.004), ".3f"), (2.0, (0.0, 4.0, 0.25), ".2f"), (2.0, (0.0, 4.0, 1.0), ".0f")],
+)
+def test_numbers_have_the_decimals_of_the_step(start, slider, shown):
+    (control, _) = explore(lambda noise=start: Figure(), noise=slider).children
+    assert control.readout_format == shown
+
+
+def test_ranges_of_numbers_are_exact_too():
+    seen = []
+    control = FloatRangeSlider(value=(-0.3, 0.3), min=-0.6, max=0.6, step=0.15)
+    explore(lambda part: seen.append(str(part)) or Figure(), part=control)
+    control.value = (-2.8e-17, 0.1 + 0.2)
+    assert control.readout_format == ".2f"
+    assert seen == ["(-0.3, 0.3)", "(0.0, 0.3)"]
+
+
+@pytest.mark.parametrize("make", [lambda: FloatSlider(0.2, step=None), lambda: FloatLogSlider(0.2)])
+def test_other_sliders_keep_their_format(make):
+    before = make().readout_format
+    (control, _) = explore(lambda n: Figure(), n=make()).children
+    assert control.readout_format == before
+
+
+@pytest.mark.parametrize(("moved", "expected"), [(-2.8e-17, "0.0"), (-0.0, "0.0"), (0.1 + 0.2, "0.3")])
+def test_values_have_no_rounding_errors_and_zero_has_no_sign(moved, expected):
+    seen = []
+    control = FloatSlider(0.2, min=-0.5, max=0.5, step=0.1)
+    explore(lambda noise: seen.append(str(noise)) or Figure(), noise=control)
+    control.value = moved
+    assert seen == ["0.2", expected]
+
+
+def test_the_explorer_is_busy_while_a_figure_is_drawn(capfd):
+    busy, made = [], []
+
+    def draw(n=1):
+        busy.append(made[0]._page.busy if made else None)
+        if n == 2:
+            raise ZeroDivisionError
+        return Figure()
+
+    made.append(explore(draw, n=(1, 3)))
+    for value in (2, 3):
+        made[0].children[0].value = value
+        assert made[0]._page.busy is False
+    assert busy == [None, True, True]
 
 
 def test_figures_of_pyplot_are_closed():
@@ -82,14 +138,27 @@ def test_a_click_moves_the_sliders_and_draws_once(calls):
     assert calls == [(3, 5), (30, 50), (7, 50), (7, 8)]
 
 
-def test_the_image_is_shown_without_changes():
-    pixels = torch.rand(3, 4, 6)
+def test_controls_are_beside_the_image():
+    place = ClickImage(torch.rand(3, 40, 60), description="noise", cell=(20, 30))
+    explorer = explore(lambda place, layer: Figure(), {"layer": "layer, from 0"}, layer=(0, 9), place=place)
+    explore(lambda place: Figure(), place=place)  # an image of two explorers
+    image, column = explorer.children[0].children
+    assert image is place.children[0]
+    assert image.cell == (20, 30)
+    assert [control.description for control in column.children] == ["row, pixels", "column, pixels", "layer, from 0"]
+    assert len({(control.style.description_width, control.layout.width) for control in column.children}) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_image_is_shown_without_changes(dtype):
+    pixels = torch.rand(3, 4, 6).to(dtype).requires_grad_()
     place = ClickImage(pixels * 2 - 0.5, description="noise")  # beyond [0, 1] is clipped
     assert (place.row.max, place.column.max) == (3, 5)
     assert place.value == (2, 3)
     assert place.children[0].description == "noise"
     shown = np.asarray(Image.open(BytesIO(place.children[0].png)).convert("RGB"))
-    assert np.abs(shown / 255 - (pixels * 2 - 0.5).clamp(0, 1).permute(1, 2, 0).numpy()).max() < 1 / 255
+    expected = (pixels.detach() * 2 - 0.5).clamp(0, 1).permute(1, 2, 0).float().numpy()
+    assert np.abs(shown / 255 - expected).max() < 1 / 255
 
 
 def test_an_image_of_any_floating_type_can_be_clicked_on():

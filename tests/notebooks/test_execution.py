@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from build import HERE, execute, text_of
 from ipywidgets import Checkbox, Dropdown, FloatRangeSlider, IntSlider, SelectMultiple, Widget
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook
 
-from ndic_core.notebook.widgets import ClickImage
+from ndic_core.notebook.widgets import ClickImage, explore
 
 LESSONS = sorted(HERE.glob("[0-9_]*.ipynb"))  # also the template
 POKE = Path(notebook_poke.__file__).read_text(encoding="utf-8") + "\n\npoke()"
@@ -60,6 +61,15 @@ def test_exceptions_in_callbacks_are_found(cell, found, execute_and_poke):
     imports += "from ndic_core.notebook.widgets import explore\n"
     problems = execute_and_poke(new_notebook(cells=[new_code_cell(imports + cell)]))
     assert problems == [f"{place} ends in ZeroDivisionError: division by zero" for place in found]
+
+
+@pytest.mark.parametrize(("inches", "reported"), [(7, ""), (8, "[explorer of n: run to move it] is 672 pixels tall\n")])
+def test_explorers_too_tall_for_a_laptop_are_reported(inches, reported, capsys):
+    """Also those that are too tall only at the end of a slider."""
+    explore(lambda n: Figure((4, inches if n == 3 else 1), dpi=80), n=(1, 3))
+    notebook_poke.poke()
+    Widget.close_all()
+    assert capsys.readouterr().err == reported
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_frames_are_at_the_largest_weight_and_at_the_true_match(scene):
     assert (query.get_x() - 0.5, query.get_y() - 0.5) == (64, 64)
 
 
+def test_x_is_left_out_beside_an_image_to_click_on(scene):
+    weights = torch.full((1, 1, 4, 4, 4, 4), 1 / 16)
+    _, y, *tables = patch_attention(scene.x, scene.y, weights, scene.disparity).axes
+    found = patch_attention(scene.x, scene.y, weights, scene.disparity, show_x=False).axes
+    assert [axis.get_title() for axis in found] == [axis.get_title() for axis in (y, *tables)]
+    assert frames(found[0]) == frames(y)
+
+
 def test_a_hidden_patch_has_no_true_match(scene):
     weights = torch.full((1, 1, 4, 4, 4, 4), 1 / 16)
     figure = patch_attention(scene.x, scene.y, weights, scene.disparity, torch.ones_like(scene.occluded), (127, 255))

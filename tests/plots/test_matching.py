@@ -59,6 +59,25 @@ def test_rows_above_and_below_are_drawn_at_their_positions(scene):
     assert best.get_x() + best.get_width() / 2 == pytest.approx(100 - 12 + 2 - 0.5)
 
 
+def test_zero_has_no_sign(scene, truth):
+    """In the sky the disparity is 0, and a sum of weights may exceed 1 by a rounding error."""
+    i, j = (truth[2] == 0).nonzero()[0].tolist()
+    weights = pointing(truth[2], 12) * (1 + 1e-6)
+    axis = row_attention(scene, weights, 2, 2 * i, 2 * j).axes[2]
+    words = [axis.get_title(), *axis.get_legend_handles_labels()[1]]
+    assert "true match, 0.0 px" in words
+    assert "no match: 0.00" in words[0]
+
+
+def test_x_is_left_out_beside_an_image_to_click_on(scene, truth):
+    weights = pointing(truth[1], 12)
+    whole, y, _ = row_attention(scene, weights, 4, 60, 100).axes
+    beside, axis = row_attention(scene, weights, 4, 60, 100, show_x=False).axes
+    assert whole.get_title().startswith("x: ")
+    assert (beside.get_title(), len(beside.patches)) == (y.get_title(), len(y.patches))
+    assert "no match" in axis.get_title()
+
+
 @pytest.mark.parametrize("place", [(0, 0), (127, 255)])
 def test_corners_can_be_drawn(scene, truth, place):
     row_attention(scene, pointing(truth[1], 20), 4, *place).canvas.draw()
