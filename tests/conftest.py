@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch: threads of started programs wait asleep
+
 import numpy as np
 import pytest
 import torch
