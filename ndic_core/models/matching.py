@@ -59,6 +59,16 @@ class Match(NamedTuple):
         turn = torch.stack([torch.ones_like(side), side], 2)[..., None]  # (1 or B, 1, 2, 1, 1)
         return Match(offset * turn[:, 0], places * turn, weights)
 
+    def rows(self, rows: slice) -> "Match":
+        """The matches of some rows."""
+        places = self.places if self.places.shape[-2] == 1 else self.places[..., rows, :]
+        return Match(self.offset[..., rows, :], places, self.weights[..., rows, :])
+
+    def brief(self) -> "Match":
+        """The offset and the confidence, which the next scale starts from, without the candidates."""
+        weights = torch.stack([self.confidence, self.weights[:, -1]], 1)
+        return Match(self.offset, self.offset[:, None], weights)
+
     def of(self, images: Tensor) -> "Match":
         """The matches of some images of the batch, by index."""
         places = self.places.expand(len(self.offset), *self.places.shape[1:])
