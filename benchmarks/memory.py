@@ -6,7 +6,7 @@ Each command runs in a process of its own, as a user starts it; the peak include
     python benchmarks/memory.py --against FOLDER    # and another version of the repository, in turn; prints both
 """
 
-import argparse
+import itertools
 import json
 import os
 import platform
@@ -25,7 +25,7 @@ from ndic_core.evaluation.tables import write_table
 from ndic_core.io import expand_path
 
 TABLE = RESULTS / "memory.csv"
-SIZES = ((368, 1232), (1088, 1920), (3000, 4000))
+SIZES = ((1088, 1920), (3000, 4000))
 ROOT = Path(__file__).parent.parent
 
 
@@ -78,24 +78,23 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=MODELS, help="a model to measure; all by default")
     parser.add_argument("--against", type=expand_path, help="the folder of another version of the repository")
     parser.add_argument("--table", type=expand_path, default=TABLE, help="CSV file to write")
-    args: argparse.Namespace = parser.parse_args()
+    args = parser.parse_args()
     versions = [ROOT] if args.against is None else [args.against, ROOT]
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for height, width in SIZES:
+        for (height, width), model in itertools.product(SIZES, args.model or MODELS):
             save_pair(folder, height, width)
-            for model in args.model or MODELS:
-                side = ("--side-info", folder / "y.png") if CATALOGUE[model].side_info else ()
-                commands = {
-                    "encode": ("encode", folder / "x.png", folder / "x.ndic", "--model", model),
-                    "decode": ("decode", folder / "x.ndic", folder / "out.png", *side),
-                }
-                for task, command in commands.items():
-                    for version in versions:
-                        found = measured(version, args.threads, *command)
-                        print(f"{version}: {found['memory_mb']:.0f} MB, {found['cpu_seconds']:.1f} s", flush=True)
-                    rows.append(dict(model=model, height=height, width=width, task=task, **found))
+            side = ("--side-info", folder / "y.png") if CATALOGUE[model].side_info else ()
+            commands = {
+                "encode": ("encode", folder / "x.png", folder / "x.ndic", "--model", model),
+                "decode": ("decode", folder / "x.ndic", folder / "out.png", *side),
+            }
+            for task, command in commands.items():
+                for version in versions:
+                    found = measured(version, args.threads, *command)
+                    print(f"{version} {model} {found}", flush=True)
+                rows.append(dict(model=model, height=height, width=width, task=task, **found))
                 write_table(rows, args.table)
 
 

@@ -14,6 +14,7 @@ from ndic_core.models.warping import channels_begin, channels_end, mirrored, rea
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
 BACKWARD = 3  # the search to the right covers the range to the left divided by this
 REACH = 2  # columns to either side of the coarser offset that the finer scales compare
+VOLUME = 2**19  # positions of a cost volume that are convolved at a time
 OUTSIDE = -1e4  # logit of a position outside y
 FAR = 1e6  # offset of a position outside x
 
@@ -209,15 +210,17 @@ class RowRefinement(_Alignment):
         offset, belief = before.finer()
         t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
         q, kv = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_kv, u)))
+        no_match = self.no_match(t).float()
+        del t, u  # copies of all features
         width = q.shape[-1]
         k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
         moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
-        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
+        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, offset.device)
         volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
         seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
         refined = self.refine(channels_begin(seen)).float()
         logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
-        no_match = self.no_match(t).float() + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
+        no_match = no_match + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
         weights, logits = _attention(logits, places, no_match + math.log(len(self.bias)))
         known = logits > OUTSIDE
         mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
@@ -238,8 +241,16 @@ def zeroed(layer: nn.Module) -> nn.Module:
 
 def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
     """The cost volume (B, G, K, h, w) after convolutions over column offset, row and column: (B, K, h, w), float32."""
-    volume = volume.unflatten(2, (rows, -1)).transpose(1, 2)
-    return convolutions(volume.flatten(0, 1))[:, 0].unflatten(0, (-1, rows)).flatten(1, 2).float()
+    volume = volume.unflatten(2, (rows, -1)).transpose(1, 2).flatten(0, 1)
+    # A convolution of few channels holds 27 copies of its input on a CPU: of a large volume some offsets at a time.
+    columns, margin = volume.shape[2], len([layer for layer in convolutions if isinstance(layer, nn.Conv3d)])
+    step = -(-columns // -(-math.prod(volume.shape[2:]) // VOLUME))
+    parts = []
+    for start in range(0, columns, step):
+        first = max(0, start - margin)
+        refined = convolutions(volume[:, :, first : start + step + margin])
+        parts.append(refined[:, 0, start - first : start - first + step])
+    return torch.cat(parts, 1).unflatten(0, (-1, rows)).flatten(1, 2).float()
 
 
 def _products(q: Tensor, keys: Sequence[Tensor], groups: int) -> Tensor:
@@ -259,7 +270,7 @@ def _weighted(weights: Tensor, values: Sequence[Tensor], of_token: Tensor) -> Te
     parts = weights.to(values[0].dtype)[..., None].unbind(1)
     total = parts[-1] * of_token.to(values[0].dtype)
     for part, value in zip(parts, values, strict=False):
-        total = total + part * value
+        total += part * value  # in place, to save memory
     return channels_begin(total)
 
 
