@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, out_of_memory
 from ndic_core.models.coding.container import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -208,9 +208,17 @@ def read_image(path: str | os.PathLike) -> "Tensor":
     """An image file as a float tensor (3, H, W) in [0, 1]; see `decode_image`.
 
     Raises:
-        NDICError: the file is missing or not an 8-bit image of at most 2**24 pixels, or it is damaged.
+        NDICError: the file is missing or not an 8-bit image of at most 2**24 pixels, or it is damaged, or there is not
+            enough memory.
     """
-    return image_to_tensor(decode_image(path))
+    try:
+        return image_to_tensor(decode_image(path))
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise NDICError(
+                f"there is not enough memory to read {path}: close other programs, or make the image smaller"
+            ) from error
+        raise
 
 
 def write_image(image: "Tensor", path: str | os.PathLike) -> None:

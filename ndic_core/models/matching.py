@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndic_core.models.bands import reach
 from ndic_core.models.transforms import conv, sequence
 from ndic_core.models.warping import channels_begin, channels_end, mirrored, read_at, shifted
 
@@ -242,15 +243,18 @@ def zeroed(layer: nn.Module) -> nn.Module:
 def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
     """The cost volume (B, G, K, h, w) after convolutions over column offset, row and column: (B, K, h, w), float32."""
     volume = volume.unflatten(2, (rows, -1)).transpose(1, 2).flatten(0, 1)
-    # A convolution of few channels holds 27 copies of its input on a CPU: of a large volume some offsets at a time.
-    columns, margin = volume.shape[2], len([layer for layer in convolutions if isinstance(layer, nn.Conv3d)])
-    step = -(-columns // -(-math.prod(volume.shape[2:]) // VOLUME))
-    parts = []
-    for start in range(0, columns, step):
-        first = max(0, start - margin)
-        refined = convolutions(volume[:, :, first : start + step + margin])
-        parts.append(refined[:, 0, start - first : start - first + step])
-    return torch.cat(parts, 1).unflatten(0, (-1, rows)).flatten(1, 2).float()
+    if math.prod(volume.shape[2:]) <= VOLUME:
+        refined = convolutions(volume)[:, 0]
+    else:  # a convolution of few channels holds 27 copies of its input on a CPU: some offsets at a time
+        columns, margin = volume.shape[2], reach(convolutions)  # the same reach along all axes
+        step = max(1, VOLUME // math.prod(volume.shape[3:]))
+        parts = []
+        for start in range(0, columns, step):
+            first = max(0, start - margin)
+            part = convolutions(volume[:, :, first : start + step + margin])[:, 0]
+            parts.append(part[:, start - first : start - first + step])
+        refined = torch.cat(parts, 1)
+    return refined.unflatten(0, (-1, rows)).flatten(1, 2).float()
 
 
 def _products(q: Tensor, keys: Sequence[Tensor], groups: int) -> Tensor:
@@ -270,7 +274,7 @@ def _weighted(weights: Tensor, values: Sequence[Tensor], of_token: Tensor) -> Te
     parts = weights.to(values[0].dtype)[..., None].unbind(1)
     total = parts[-1] * of_token.to(values[0].dtype)
     for part, value in zip(parts, values, strict=False):
-        total += part * value  # in place, to save memory
+        total = total + part * value
     return channels_begin(total)
 
 

@@ -139,7 +139,7 @@ class ParallaxAttention(Codec):
 
     name = "parallax_attention"
     takes_camera = True
-    band_bytes = Codec.band_bytes | {"decode": 14}
+    band_bytes = Codec.band_bytes | {"decode": 10}
 
     def __init__(
         self,

@@ -67,8 +67,9 @@ def _band(model, t: Tensor, y: Tensor | None, aligned: Tensor, match: Match, rig
         if y is None:
             aligned, match = model.cams[scale].without(t)
         else:
-            u = model.pyramid_y.rows(y, scale, rows)
-            aligned, match = model.cams[scale](mirrored(t, right), mirrored(u, right), match)
+            features = mirrored(t, right), mirrored(model.pyramid_y.rows(y, scale, rows), right)
+            aligned, match = model.cams[scale](*features, match)
+            del features  # as large as all others together
         inner, rows = next_rows.within(rows), next_rows
         t, aligned, match = t[:, :, inner], aligned[:, :, inner], match.rows(inner)
     x_hat = model.synthesis_x[-1](join(t, mirrored(aligned, right).to(t)))

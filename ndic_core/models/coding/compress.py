@@ -7,10 +7,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ndic_core.catalogue import DOWNSAMPLING
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, out_of_memory
 from ndic_core.models.codec import Codec, check_tensor, evaluating
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
-from ndic_core.models.coding.memory import check_memory, out_of_memory
+from ndic_core.models.coding.memory import check_memory
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
 from ndic_core.models.coding.tiling import Tiling
 

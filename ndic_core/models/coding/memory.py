@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import torch
-
 from ndic_core.errors import NDICError
 from ndic_core.models.bands import BAND_PIXELS
 from ndic_core.models.coding.tiling import Tiling
@@ -27,7 +25,7 @@ def memory_needed(model, tiling: Tiling, task: str) -> int:
     features = pixels * channels / 4 if pixels > BAND_PIXELS else 0  # at 1/4 of the resolution
     if task == "encode":
         return round(_IMAGE * pixels + features + band)
-    return round(max(_CODER * channels * pixels, 4 * _IMAGE * pixels + features + band))
+    return round(max(_CODER * channels * pixels, 3 * _IMAGE * pixels + features + band))
 
 
 def check_memory(model, tiling: Tiling, task: str) -> None:
@@ -54,9 +52,3 @@ def available_memory() -> int | None:
         return min(free, int((group / "memory.max").read_text()) - used + cache)
     except (OSError, TypeError, ValueError):  # no such group, or no limit: "max"
         return free
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python or PyTorch says that memory has run out."""
-    named = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return named or any(words in str(error) for words in ("allocate", "bad_alloc", "out of memory"))
