@@ -15,6 +15,7 @@ from pathlib import Path
 import ablations
 import equal_steps
 import gpu_merge
+import memory
 import optimizers
 from cards import card, card_file
 from pydantic.fields import FieldInfo
@@ -122,6 +123,7 @@ PARTS = {
         )
         for module in (ablations, equal_steps, optimizers)
     },
+    "memory": _part("benchmarks/README.md", "memory", lambda: memory.table(known(memory.TABLE))),
     "gpu": Part(BENCHMARKS / "README.md", gpu_merge.BEGIN, gpu_merge.END, lambda: gpu_merge.tables(RESULTS)),
 }
 

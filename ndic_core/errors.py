@@ -16,6 +16,17 @@ class NDICError(Exception):
     """
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, Pillow, NumPy or PyTorch means that memory has run out.
+
+    Example:
+        >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("CUDA out of memory")), out_of_memory(ValueError())
+        (True, True, False)
+    """
+    words = ("allocate", "bad_alloc", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> str:
     """Items of a message in their order: the first `limit`, and the number of the others.
 

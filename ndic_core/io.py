@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, out_of_memory
 from ndic_core.image_checks import PNG_SIGNATURE, file_problem, tensor_problem, upright_size, without_metadata
 from ndic_core.models.coding.container import MAX_PIXELS
 
@@ -258,7 +258,9 @@ def read_image(path: str | os.PathLike) -> "Tensor":
     try:
         return image_to_tensor(image)
     except (MemoryError, RuntimeError) as error:  # NumPy's, PyTorch's
-        raise NDICError(_no_memory(str(path), image)) from error
+        if out_of_memory(error):
+            raise NDICError(_no_memory(str(path), image)) from error
+        raise
 
 
 def write_image(image: "Tensor", path: str | os.PathLike) -> None:

@@ -2,10 +2,11 @@
 
 from torch import Tensor
 
+from ndic_core.models.bands import synthesised
 from ndic_core.models.codec import Codec, Lambda
 from ndic_core.models.entropy_models import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.gain import scaled
-from ndic_core.models.transforms import analysis_3, analysis_4, channels_last, synthesis_3, synthesis_4
+from ndic_core.models.transforms import analysis_3, analysis_4, synthesis_3, synthesis_4
 
 
 class Baseline(Codec):
@@ -15,7 +16,7 @@ class Baseline(Codec):
     """
 
     def reconstruct(self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None) -> Tensor:
-        return self.synthesis_x(channels_last(scaled(h_x, inverse)))
+        return synthesised(self.synthesis_x, scaled(h_x, inverse))
 
 
 class BLS17(Baseline):

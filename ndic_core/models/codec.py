@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import CATALOGUE, ModelInfo
 from ndic_core.errors import NDICError
+from ndic_core.models.bands import analysed
 from ndic_core.models.coding.state import Coding, CodingCache
 from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.gain import GainUnits, VariableRate, scaled
-from ndic_core.models.transforms import channels_last
 from ndic_core.models.wrappers import WRAPPED_AS
 
 Lambda = float | tuple[float, float]  # of single-rate weights, or the lowest and highest of variable-rate ones
@@ -30,6 +30,7 @@ class Codec(VariableRate, nn.Module):
 
     name: str
     takes_camera = False  # whether `forward` has the argument `right`, the camera that took x
+    band_bytes = {"encode": 4, "decode": 7}  # peak memory per pixel of a band and channel, measured
     analysis_x: nn.Module
     prior_x: nn.Module
 
@@ -65,7 +66,7 @@ class Codec(VariableRate, nn.Module):
 
     def analyse(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
         """The latent before quantisation: (B, 3, H, W) → (B, N, H/16, W/16)."""
-        return scaled(self.analysis_x(channels_last(x)), gain)
+        return scaled(analysed(self.analysis_x, x), gain)
 
     def forward(
         self, x: Tensor, y: Tensor | None = None, lmbda: float | Tensor | None = None, side: bool = True

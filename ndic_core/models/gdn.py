@@ -28,8 +28,19 @@ class GDN(_compressai.GDN):
 
     def forward(self, x: Tensor) -> Tensor:
         beta, gamma = self.beta_reparam(self.beta), self.gamma_reparam(self.gamma)
-        out = _Normalise.apply(x.permute(0, 2, 3, 1), beta, gamma, self.inverse)
+        x = x.permute(0, 2, 3, 1)
+        if torch.is_grad_enabled():
+            out = _Normalise.apply(x, beta, gamma, self.inverse)
+        else:  # the same values in less memory
+            out = _root(x * x, beta, gamma, self.inverse).mul_(x)
         return out.permute(0, 3, 1, 2)
+
+
+def _root(squares: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+    """What x is multiplied by, (B, H, W, C)."""
+    with torch.autocast("cpu" if squares.is_meta else squares.device.type, enabled=False):  # none for meta
+        norm = F.linear(squares, gamma.to(squares.dtype), beta.to(squares.dtype))
+        return norm.sqrt_() if inverse else norm.rsqrt_()
 
 
 class _Normalise(torch.autograd.Function):
@@ -37,10 +48,8 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # there is no autocast for meta
-            squares = x * x
-            norm = F.linear(squares, gamma.to(x.dtype), beta.to(x.dtype))
-            root = norm.sqrt_() if inverse else norm.rsqrt_()
+        squares = x * x
+        root = _root(squares, beta, gamma, inverse)
         ctx.inverse = inverse
         ctx.save_for_backward(x, squares, root, gamma)
         return x * root

@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndic_core.models.bands import reach
 from ndic_core.models.transforms import conv, sequence
 from ndic_core.models.warping import channels_begin, channels_end, mirrored, read_at, shifted
 
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
 BACKWARD = 3  # the search to the right covers the range to the left divided by this
 REACH = 2  # columns to either side of the coarser offset that the finer scales compare
+VOLUME = 2**19  # positions of a cost volume that are convolved at a time
 OUTSIDE = -1e4  # logit of a position outside y
 FAR = 1e6  # offset of a position outside x
 
@@ -58,6 +60,16 @@ class Match(NamedTuple):
         side = 1 - 2 * torch.as_tensor(which).to(offset).reshape(-1, 1, 1)
         turn = torch.stack([torch.ones_like(side), side], 2)[..., None]  # (1 or B, 1, 2, 1, 1)
         return Match(offset * turn[:, 0], places * turn, weights)
+
+    def rows(self, rows: slice) -> "Match":
+        """The matches of some rows."""
+        places = self.places if self.places.shape[-2] == 1 else self.places[..., rows, :]
+        return Match(self.offset[..., rows, :], places, self.weights[..., rows, :])
+
+    def brief(self) -> "Match":
+        """The offset and the confidence, which the next scale starts from, without the candidates."""
+        weights = torch.stack([self.confidence, self.weights[:, -1]], 1)
+        return Match(self.offset, self.offset[:, None], weights)
 
     def of(self, images: Tensor) -> "Match":
         """The matches of some images of the batch, by index."""
@@ -199,15 +211,17 @@ class RowRefinement(_Alignment):
         offset, belief = before.finer()
         t, u = self.norm_x(channels_end(t)), self.norm_y(channels_end(u))
         q, kv = (channels_end(to(channels_begin(f))) for to, f in ((self.to_q, t), (self.to_kv, u)))
+        no_match = self.no_match(t).float()
+        del t, u  # copies of all features
         width = q.shape[-1]
         k, v = read_at(kv, offset, self.rows > 0).to(kv.dtype).split([width, kv.shape[-1] - width], -1)
         moved = torch.stack(shifted(channels_end(offset), self.rows, REACH, REACH, FAR), 1)  # offsets of the neighbours
-        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, t.device)
+        places = moved.movedim(-1, 2) + _grid(self.rows, REACH, REACH, offset.device)
         volume = _products(q, shifted(k, self.rows, REACH, REACH), self.groups)
         seen = torch.cat([volume.movedim(1, -1).movedim(1, -2).flatten(3), belief[..., None].to(volume)], -1)
         refined = self.refine(channels_begin(seen)).float()
         logits = volume.sum(1).float() + refined[:, :-1] + self.bias.float()[:, None, None]
-        no_match = self.no_match(t).float() + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
+        no_match = no_match + channels_end(refined[:, -1:]) - self.belief * belief[..., None]
         weights, logits = _attention(logits, places, no_match + math.log(len(self.bias)))
         known = logits > OUTSIDE
         mean = (logits.softmax(1)[:, :, None] * places.where(known[:, :, None], 0)).sum(1)
@@ -228,8 +242,19 @@ def zeroed(layer: nn.Module) -> nn.Module:
 
 def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
     """The cost volume (B, G, K, h, w) after convolutions over column offset, row and column: (B, K, h, w), float32."""
-    volume = volume.unflatten(2, (rows, -1)).transpose(1, 2)
-    return convolutions(volume.flatten(0, 1))[:, 0].unflatten(0, (-1, rows)).flatten(1, 2).float()
+    volume = volume.unflatten(2, (rows, -1)).transpose(1, 2).flatten(0, 1)
+    if math.prod(volume.shape[2:]) <= VOLUME:
+        refined = convolutions(volume)[:, 0]
+    else:  # a convolution of few channels holds 27 copies of its input on a CPU: some offsets at a time
+        columns, margin = volume.shape[2], reach(convolutions)  # the same reach along all axes
+        step = max(1, VOLUME // math.prod(volume.shape[3:]))
+        parts = []
+        for start in range(0, columns, step):
+            first = max(0, start - margin)
+            part = convolutions(volume[:, :, first : start + step + margin])[:, 0]
+            parts.append(part[:, start - first : start - first + step])
+        refined = torch.cat(parts, 1)
+    return refined.unflatten(0, (-1, rows)).flatten(1, 2).float()
 
 
 def _products(q: Tensor, keys: Sequence[Tensor], groups: int) -> Tensor:

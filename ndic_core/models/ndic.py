@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ndic_core.models.bands import analysed, synthesised
 from ndic_core.models.codec import Codec, Lambda
 from ndic_core.models.entropy_models import FactorizedPrior, ScaleHyperprior
 from ndic_core.models.gain import scaled
@@ -50,7 +51,7 @@ class NDIC(Codec):
 
     def common_information(self, y: Tensor) -> Tensor:
         """w, (B, N, H/16, W/16), computed from the side image alone; with noise in training."""
-        w = self.analysis_w(y)
+        w = analysed(self.analysis_w, y)
         return w + W_NOISE * torch.randn_like(w) if self.training else w
 
     def synthesise(self, h_x: Tensor, h_y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,8 +59,7 @@ class NDIC(Codec):
         return self.synthesis_x(join(h_x, w)), self.synthesis_y(join(h_y, w))
 
     def reconstruct(self, h_x: Tensor, y: Tensor, inverse: Tensor | None = None) -> Tensor:
-        w = self.common_information(channels_last(y))
-        return self.synthesis_x(join(scaled(h_x, inverse), w))
+        return synthesised(self.synthesis_x, join(scaled(h_x, inverse), self.common_information(y)))
 
 
 class NDICBls17(NDIC):

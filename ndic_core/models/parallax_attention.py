@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndic_core.catalogue import STRIDES
+from ndic_core.catalogue import DOWNSAMPLING, STRIDES
+from ndic_core.models.bands import Rows, bands, rows_of
 from ndic_core.models.codec import Codec, Lambda, evaluating
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.models.gain import scaled
 from ndic_core.models.matching import BACKWARD, REACH, Match, RowRefinement, RowSearch, inside, zeroed
 from ndic_core.models.ndic import join
+from ndic_core.models.parallax_bands import reconstruct_in_bands
 from ndic_core.models.transforms import analysis_4, channels_last, conv, sequence, synthesis_4
 from ndic_core.models.warping import channels_begin, channels_end, chosen, mirrored, read_at
 
@@ -53,9 +55,18 @@ class Pyramid(nn.Module):
         """The features of y (B, 3, H, W), the coarsest first."""
         found = []
         for layer in (self.conv1, self.conv2, self.conv3):
-            y = F.leaky_relu(layer(y), 0.1)
+            y = _leaky(layer(y))
             found.insert(0, y)
         return found
+
+    def rows(self, y: Tensor, scale: int, rows: Rows) -> Tensor:
+        """Some rows of the features at a scale: 0 is the coarsest, as in the list of `forward`."""
+        layers = (self.conv1, _leaky, self.conv2, _leaky, self.conv3, _leaky)
+        return rows_of(layers[: 2 * (3 - scale)], y, rows)
+
+
+def _leaky(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, 0.1)
 
 
 class Retouch(nn.Module):
@@ -128,6 +139,7 @@ class ParallaxAttention(Codec):
 
     name = "parallax_attention"
     takes_camera = True
+    band_bytes = Codec.band_bytes | {"decode": 10}
 
     def __init__(
         self,
@@ -187,6 +199,13 @@ class ParallaxAttention(Codec):
         self, h_x: Tensor, y: Tensor | None, inverse: Tensor | None = None, right: bool | Tensor | None = None
     ) -> Tensor:
         """The decoder's transforms, see `Codec`; `right` as in `forward`."""
+        parts = bands(*(DOWNSAMPLING * side for side in h_x.shape[-2:]))
+        if len(parts) > 1 and self._recorded is None:
+            right = right if isinstance(right, Tensor) else [right] * len(h_x)
+            images = zip(
+                scaled(h_x, inverse).split(1), [None] * len(h_x) if y is None else y.split(1), right, strict=True
+            )
+            return torch.cat([reconstruct_in_bands(self, *image, parts) for image in images])
         *stages, last = self.synthesis_x
         t, match, turn = scaled(h_x, inverse), None, right
         y = y if y is None else channels_last(y)

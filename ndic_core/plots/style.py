@@ -92,13 +92,12 @@ def image(given, name: str = "") -> Tensor:
     """The image (3, H, W) that figures draw: float32 on the CPU, not clipped.
 
     Args:
-        given: a tensor, an array or nested lists of floats, about in [0, 1].
+        given: a tensor or an array of floats, about in [0, 1].
         name: of the argument, for error messages.
 
     Raises:
         NDICError: it has another shape, whole numbers, values far beyond 1, or NaN.
     """
-    given = values(given) if isinstance(given, (list, tuple)) else given
     name, kind = f"{name}: " if name else "", str(getattr(given, "dtype", "")).removeprefix("torch.")
     shape = tuple(getattr(given, "shape", ()))
     if len(shape) != 3 or shape[0] != 3 or 0 in shape:

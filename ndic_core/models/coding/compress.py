@@ -7,9 +7,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ndic_core.catalogue import DOWNSAMPLING
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, out_of_memory
 from ndic_core.models.codec import Codec, check_tensor, evaluating, unwrap
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
+from ndic_core.models.coding.memory import check_memory
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
 from ndic_core.models.coding.tiling import Tiling
 
@@ -32,7 +33,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
 
     Raises:
         NDICError: `x` is no such image or has more than 16.8 megapixels, `lmbda` is outside `model.lambdas`, or there
-            is not enough memory.
+            is not enough memory (on Linux stated before the work begins).
 
     Example:
         >>> import torch
@@ -50,6 +51,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
     height, width = x.shape[-2:]
     tiling = padded_layout(model, height, width)
     with _coding_conditions(model, height, width):
+        check_memory(model, tiling, "encode")
         tiles = tiling.split(model.to_model(x))
         coding = model.coding(level)
         latents = [model.analyse(tile, coding.gain) for tile in _bar(tiles.split(1), "encode", progress)]
@@ -111,8 +113,10 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
         shape = torch.Size((tiling.rows * tiling.columns, model.config["num_filters"], *size))
         if len(payload) < fewest_bytes(coding.tables.fewest_bits(shape)):
             raise NDICError("this stream is too short for an image of the size in its header")
+        check_memory(model, tiling, "decode")
         decoder = SymbolDecoder(payload, coding.tables.symbols(shape))
         latents = model.to_model(coding.tables.read(decoder, shape))
+        del decoder, payload  # its buffer is far larger than the latents
         has_side = y is not None and model.info.side_info
         sides = tiling.split(model.to_model(y)).split(1) if has_side else [None] * len(latents)
         pairs = zip(latents.split(1), sides, strict=True)
@@ -135,7 +139,8 @@ def _check_image(image: Tensor, name: str) -> None:
     check_tensor(image, name, "(3, H, W)")
     if 0 in image.shape:
         raise NDICError(f"{name} is an empty image, {image.shape[1]} × {image.shape[2]} (height × width)")
-    if not bool(((image >= 0) & (image <= 1)).all()):
+    low, high = image.aminmax()
+    if not (low >= 0 and high <= 1):  # NaN fails the comparison too
         raise NDICError(f"{name} must have values in [0, 1]; divide 8-bit values by 255 first")
 
 
@@ -148,8 +153,11 @@ def _coding_conditions(model: Codec, height: int, width: int):
         with evaluating(model), torch.autocast(model.device.type, enabled=False), exact:
             yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate" in str(error):
-            raise NDICError(f"there is not enough memory to code an image of {height} × {width}") from error
+        if out_of_memory(error):
+            raise NDICError(
+                f"there is not enough memory to code an image of {height} × {width}: close other programs, or make "
+                f"the image smaller"
+            ) from error
         raise
 
 

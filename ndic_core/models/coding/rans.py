@@ -16,6 +16,7 @@ from ndic_core.models._compressai import BufferedRansEncoder, RansDecoder
 
 PRECISION = 16  # bits of the coder's probabilities
 MAX_SYMBOL = 2**24  # integers up to here are exact in float32
+_AT_A_TIME = 2**20  # symbols that are Python numbers at a time, to save memory
 _STATE_BYTES = 8
 _LONGEST_SYMBOL = 8  # bytes; 16 bits to escape, one group for the count and seven for the value make 6
 _MIN_STATE_BYTES = 5  # of 5 to 8; the payload's length modulo 4 determines how many
@@ -69,9 +70,9 @@ class SymbolEncoder:
         """
         if not bool((symbols.abs() <= MAX_SYMBOL).all()):  # NaN fails the comparison too
             raise NDICError("the latents of this image overflow; these weights cannot code it")
-        values = symbols.flatten().to("cpu", torch.int32).tolist()
-        rows = indexes.flatten().tolist()
-        self._encoder.encode_with_indexes(values, rows, tables.cdfs, tables.sizes, tables.offsets)
+        values = symbols.flatten().to("cpu", torch.int32)
+        for some, rows in zip(values.split(_AT_A_TIME), indexes.flatten().split(_AT_A_TIME), strict=True):
+            self._encoder.encode_with_indexes(some.tolist(), rows.tolist(), tables.cdfs, tables.sizes, tables.offsets)
 
     def finish(self) -> bytes:
         """The payload. Its first 5 to 8 bytes are the coder's state without its leading zeros."""
@@ -108,12 +109,14 @@ class SymbolDecoder:
         Raises:
             NDICError: a symbol is larger than 2**24 in magnitude.
         """
-        rows = indexes.flatten().tolist()
-        values = self._decoder.decode_stream(rows, tables.cdfs, tables.sizes, tables.offsets)
-        symbols = torch.tensor(values, dtype=torch.int64).reshape(indexes.shape)
-        if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
-            raise NDICError("the stream's payload is damaged: it has values that no encoder writes")
-        return symbols.to(torch.float32)
+        found = []
+        for rows in indexes.flatten().split(_AT_A_TIME):
+            values = self._decoder.decode_stream(rows.tolist(), tables.cdfs, tables.sizes, tables.offsets)
+            symbols = torch.tensor(values, dtype=torch.int64)
+            if symbols.numel() and int(symbols.abs().max()) > MAX_SYMBOL:
+                raise NDICError("the stream's payload is damaged: it has values that no encoder writes")
+            found.append(symbols.to(torch.float32))
+        return torch.cat(found).reshape(indexes.shape)
 
 
 def state_bytes(payload: bytes) -> int:

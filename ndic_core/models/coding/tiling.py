@@ -42,7 +42,7 @@ class Tiling:
         """(3, height, width) → (rows · columns, 3, *tile); the last row and column are repeated to fill the grid."""
         h, w = self.tile
         below, right = self.rows * h - self.height, self.columns * w - self.width
-        padded = F.pad(image[None], (0, right, 0, below), mode="replicate")[0]
+        padded = F.pad(image[None], (0, right, 0, below), mode="replicate")[0] if below or right else image
         grid = padded.reshape(-1, self.rows, h, self.columns, w)
         return grid.permute(1, 3, 0, 2, 4).reshape(self.rows * self.columns, -1, h, w)
 
