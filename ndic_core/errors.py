@@ -23,8 +23,8 @@ def out_of_memory(error: BaseException) -> bool:
         >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("CUDA out of memory")), out_of_memory(ValueError())
         (True, True, False)
     """
-    words = ("allocate", "bad_alloc", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    words = ("allocate", "bad_alloc", "out of memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> str:

@@ -222,7 +222,7 @@ def open_image(
     except Image.DecompressionBombError as error:
         raise NDICError(f"{name} has more than {max_pixels} pixels: reduce its size") from error
     except Exception as error:  # Pillow raises many kinds on damaged files
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        if out_of_memory(error):
             raise NDICError(_no_memory(name, image)) from error
         if isinstance(error, OSError) and error.errno:
             raise NDICError(f"{name} cannot be read: {error.strerror}; check its name") from error

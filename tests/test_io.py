@@ -261,7 +261,9 @@ def test_whatever_pillow_raises_is_one_sentence(error):
         decode_image(b"", name="x", read_header=fails)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), *map(RuntimeError, ("DefaultCPUAllocator: not enough memory", "std::bad_alloc"))]
+)
 def test_not_enough_memory_is_one_sentence(error, tmp_path, monkeypatch):
     def fails(*_, **__):
         raise error

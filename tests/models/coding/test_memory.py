@@ -5,7 +5,6 @@ import torch
 from conftest import lively
 
 import ndic_core as ndic
-import ndic_core.io
 from ndic_core.models.coding import memory
 from ndic_core.models.coding.compress import padded_layout
 
@@ -56,17 +55,3 @@ def test_memory_of_the_system_and_of_a_container(tmp_path, monkeypatch):
     assert memory.available_memory() == 200_000
     del files["/proc/meminfo"]
     assert memory.available_memory() is None
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError("std::bad_alloc")]
-)
-def test_an_image_that_does_not_fit_in_memory(error, tmp_path, monkeypatch):
-    ndic.io.write_image(torch.rand(3, 4, 4), tmp_path / "x.png")
-
-    def no_memory(_):
-        raise error
-
-    monkeypatch.setattr(ndic.io, "image_to_tensor", no_memory)
-    with pytest.raises(ndic.NDICError, match=r"not enough memory to read .*x\.png: close other programs"):
-        ndic.io.read_image(tmp_path / "x.png")
