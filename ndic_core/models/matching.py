@@ -15,7 +15,7 @@ from ndic_core.models.warping import channels_begin, channels_end, mirrored, rea
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
 BACKWARD = 3  # the search to the right covers the range to the left divided by this
 REACH = 2  # columns to either side of the coarser offset that the finer scales compare
-VOLUME = 2**19  # positions of a cost volume that are convolved at a time
+VOLUME = 2**19  # positions of a cost volume; larger ones are convolved as a batch of two halves
 OUTSIDE = -1e4  # logit of a position outside y
 FAR = 1e6  # offset of a position outside x
 
@@ -243,17 +243,13 @@ def zeroed(layer: nn.Module) -> nn.Module:
 def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
     """The cost volume (B, G, K, h, w) after convolutions over column offset, row and column: (B, K, h, w), float32."""
     volume = volume.unflatten(2, (rows, -1)).transpose(1, 2).flatten(0, 1)
-    if math.prod(volume.shape[2:]) <= VOLUME:
+    columns = volume.shape[2]
+    half = math.ceil(columns / 2) + reach(convolutions)  # with what it depends on; the same reach along all axes
+    if math.prod(volume.shape[2:]) <= VOLUME or half >= columns:
         refined = convolutions(volume)[:, 0]
-    else:  # a convolution of few channels holds 27 copies of its input on a CPU: some offsets at a time
-        columns, margin = volume.shape[2], reach(convolutions)  # the same reach along all axes
-        step = max(1, VOLUME // math.prod(volume.shape[3:]))
-        parts = []
-        for start in range(0, columns, step):
-            first = max(0, start - margin)
-            part = convolutions(volume[:, :, first : start + step + margin])[:, 0]
-            parts.append(part[:, start - first : start - first + step])
-        refined = torch.cat(parts, 1)
+    else:  # both halves of the offsets as a batch: of a single volume, PyTorch may hold 27 copies on a CPU
+        first, second = convolutions(torch.cat([volume[:, :, :half], volume[:, :, -half:]]))[:, 0].chunk(2)
+        refined = torch.cat([first[:, : columns // 2], second[:, columns // 2 - columns :]], 1)
     return refined.unflatten(0, (-1, rows)).flatten(1, 2).float()
 
 
