@@ -15,7 +15,6 @@ from ndic_core.models.warping import channels_begin, channels_end, mirrored, rea
 SHARE = 3 / 16  # fraction of the image's width that is searched, where that is more than `search_range`
 BACKWARD = 3  # the search to the right covers the range to the left divided by this
 REACH = 2  # columns to either side of the coarser offset that the finer scales compare
-VOLUME = 2**19  # positions of a cost volume; larger ones are convolved as a batch of two halves
 OUTSIDE = -1e4  # logit of a position outside y
 FAR = 1e6  # offset of a position outside x
 
@@ -245,9 +244,9 @@ def _refined(convolutions: nn.Module, volume: Tensor, rows: int) -> Tensor:
     volume = volume.unflatten(2, (rows, -1)).transpose(1, 2).flatten(0, 1)
     columns = volume.shape[2]
     half = math.ceil(columns / 2) + reach(convolutions)  # with what it depends on; the same reach along all axes
-    if math.prod(volume.shape[2:]) <= VOLUME or half >= columns:
+    if len(volume) > 1 or half >= columns:
         refined = convolutions(volume)[:, 0]
-    else:  # both halves of the offsets as a batch: of a single volume, PyTorch may hold 27 copies on a CPU
+    else:  # as a batch of two halves of the offsets: for a single volume, PyTorch may choose a slow algorithm on a CPU
         first, second = convolutions(torch.cat([volume[:, :, :half], volume[:, :, -half:]]))[:, 0].chunk(2)
         refined = torch.cat([first[:, : columns // 2], second[:, columns // 2 - columns :]], 1)
     return refined.unflatten(0, (-1, rows)).flatten(1, 2).float()

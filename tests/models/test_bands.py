@@ -110,12 +110,13 @@ def test_attention_maps_cover_the_whole_image(small_bands):
     assert [layer.shape[2] for layer in maps] == [20, 40, 80]
 
 
-def test_a_cost_volume_in_parts(monkeypatch):
+@pytest.mark.parametrize("columns", [4, 5, 10, 11])
+def test_a_single_cost_volume_in_halves(columns):
     layers = matching._convolutions(nn.Conv3d(4, 8, 3, padding=1), nn.Conv3d(8, 1, 3, padding=1))
     for parameter in layers.parameters():
         nn.init.normal_(parameter)
-    volume = torch.randn(2, 4, 3 * 11, 6, 10)
+    volume = torch.randn(2, 4, columns, 6, 10)
     with torch.no_grad():
-        whole = matching._refined(layers, volume, 3)
-        monkeypatch.setattr(matching, "VOLUME", 150)
-        assert torch.allclose(matching._refined(layers, volume, 3), whole, atol=1e-4)
+        whole = matching._refined(layers, volume, 1)  # a batch is computed as it is
+        assert torch.allclose(matching._refined(layers, volume[:1], 1), whole[:1], atol=1e-4)
+        assert torch.allclose(matching._refined(layers, volume[1:], 1), whole[1:], atol=1e-4)
