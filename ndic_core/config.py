@@ -230,6 +230,8 @@ class Config(*_MODEL_OPTIONS):
             raise ValueError("test: dataset_name: Mixed has no pairs to test on; set test: False")
         if bool(self.window_fraction) != bool(self.native_path) or (self.native_path and self.dataset_name != "Mixed"):
             raise ValueError("window_fraction and native_path: they are for dataset_name: Mixed, both or neither")
+        if self.exclude and self.dataset_name != "Mixed":
+            raise ValueError(f"exclude: it is for dataset_name: Mixed; remove these files from {self.dataset_name}")
         if isinstance(self.dataset_path, list) and self.dataset_name != "Folder":
             raise ValueError(f"dataset_path: two paths are for dataset_name: Folder; {self.dataset_name} takes one")
         if self.warmup_steps and self.lr_scheduler == "plateau":

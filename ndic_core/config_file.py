@@ -1,6 +1,7 @@
 """YAML files of experiments: presets, files that extend others, and changes from a command line; not validated."""
 
 import os
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_yaml(path: str | os.PathLike) -> dict:
 
     `extends: NAME` names a preset, or a file by its path from the one that extends it; what a file says itself counts
     more. `exclude: FILE` is replaced by the names that a list file beside the YAML holds: one a line, `#` begins a
-    comment.
+    comment at the start of a line or after a space.
 
     Args:
         path: of the file, or the name of a preset.
@@ -38,7 +39,7 @@ def read_yaml(path: str | os.PathLike) -> dict:
         if isinstance(found.get("exclude"), str):
             list_file = file.parent / expand_path(found["exclude"])
             lines = read_text(list_file, f"there is no list file {list_file}").splitlines()
-            names = (line.partition("#")[0].strip() for line in lines)
+            names = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
             found["exclude"] = [name for name in names if name]
         content = found | content
         extended = content.pop("extends", None)

@@ -45,7 +45,8 @@ def expand_path(path: str | os.PathLike) -> Path:
     it is.
 
     Raises:
-        NDICError: an environment variable is not set, the path contains a NUL character, or it is no path.
+        NDICError: an environment variable is not set or empty, there is no such user, or the path is empty, contains a
+            NUL character or is none.
 
     Example:
         >>> os.environ["NDIC_EXAMPLE"] = "data"
@@ -56,16 +57,21 @@ def expand_path(path: str | os.PathLike) -> Path:
         text = os.fsdecode(path)
     except TypeError as error:
         raise NDICError(f"a path must be a string or a Path; got {type(path).__name__}") from error
+    if not text:
+        raise NDICError("a path is empty: write . for the current folder")
     if "\0" in text:
         raise NDICError(f"{text!r} cannot be a path: it contains a NUL character")
     home = Path(os.path.expanduser(text))
+    if re.match(r"~[\w.-]+[/\\]", text) and home == Path(text) and not os.path.lexists(home.parts[0]):
+        raise NDICError(f"{text}: there is no user {home.parts[0][1:]}; write ./{text} for a folder of that name")
     parts = home.parts
     last = max((number for number, part in enumerate(parts, 1) if "$" in part), default=0)
     if "$" not in text or os.path.lexists(Path(*parts[:last])):
         return home
     for name in (name.strip("{}") for name in re.findall(r"\$(\w+|\{[^}]*\})", text)):
-        if name not in os.environ:  # `os.path.expandvars` leaves it
-            raise NDICError(f"{text}: the environment variable {name} is not set: set it, or write the whole path")
+        if not os.environ.get(name):  # `os.path.expandvars` leaves it, or makes another path of the rest
+            state = "empty" if name in os.environ else "not set"
+            raise NDICError(f"{text}: the environment variable {name} is {state}: set it, or write the whole path")
     return Path(os.path.expandvars(home))
 
 
@@ -107,6 +113,8 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise NDICError(f"{path} cannot be read: {error.strerror}; check its name") from error
+    except MemoryError as error:
+        raise NDICError(f"{path} is larger than the memory: check its name") from error
 
 
 def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], None] = lambda file: None) -> None:

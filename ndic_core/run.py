@@ -1,8 +1,10 @@
 """Experiments: training, testing or both, as a configuration file says (the published `main.py`)."""
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +13,10 @@ import torch
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, load_weights
 from ndic_core.config import Config
+from ndic_core.data.cache import content_digests, short_digest
 from ndic_core.data.datasets import load_split
 from ndic_core.data.pairs import Pairs
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.evaluation.tables import results_table
 from ndic_core.io import make_folder, shipped_weights, write_image, write_whole
@@ -41,6 +44,7 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
         Outputs(config).check_settings()
         if config.train:
             _test_pairs(config)
+            _make_folder(config)
     model = None
     if config.train:
         trained = train(config, report=report)
@@ -78,8 +82,10 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
     outputs = Outputs(config)
     outputs.check_settings()
     model = _weights_to_test(config, outputs) if model is None else unwrap(model)
+    if model.name != config.model:
+        raise NDICError(f"the model to test is {model.name}, the configuration says {config.model}: change one of them")
     pairs, data = _test_pairs(config)
-    make_folder(outputs.images if config.save_image else outputs.table.parent)
+    _make_folder(config)
     model = model.to("cuda" if config.cuda and torch.cuda.is_available() else "cpu").eval()
     rates = lambdas(model, TEST_RATES)
     rows = []
@@ -87,20 +93,34 @@ def assess(config: Config, model: Codec | None = None, report: Callable[[str], N
         for lmbda in rates:
             shown = config.save_image and lmbda == rates[len(rates) // 2]
             rows += evaluate(model, pairs, lmbda, on_image=_saver(Path(folder)) if shown else None)
-        # Complete: now replace all of an earlier test.
-        _move_images(Path(folder), outputs)
-    write_published_table(rows, outputs.table)
-    outputs.write_settings(outputs.test_settings)
-    data.write(outputs.test_data)
+        # Complete: now replace all of an earlier test. What needs space on the disk comes first.
+        earlier = Fingerprint.read(outputs.test_data)
+        write_published_table(rows, outputs.table)
+        outputs.write_settings(outputs.test_settings)
+        data.write(outputs.test_data)
+        _move_images(Path(folder), outputs.images, len(earlier.pairs["test"]) if earlier else 0)
     report(results_table(averages(rows)))
     report(f"table: {outputs.table}" + (f"; images: {outputs.images}" if config.save_image else ""))
     return rows
+
+
+def _make_folder(config: Config) -> None:
+    """Create the folder of the results; `NDICError` if it cannot be, or if it has images that are of no known test."""
+    outputs = Outputs(config)
+    make_folder(outputs.images if config.save_image else outputs.table.parent)
+    if config.save_image and not outputs.test_data.exists():
+        names = re.compile(rf"\d{{4,}}({'|'.join(map(re.escape, IMAGES))})")
+        if others := [file.name for file in outputs.images.iterdir() if names.fullmatch(file.name)]:
+            files = listing(sorted(others))
+            raise NDICError(f"{outputs.images} has images that no test of this name made: move {files} elsewhere")
 
 
 def _test_pairs(config: Config) -> tuple[Pairs, Fingerprint]:
     """The test split, after a check that results of this experiment, if there are any, are of the same."""
     pairs = load_split(config, "test")
     data = Fingerprint.of(config, test=pairs)
+    if config.load_weight and not config.train:
+        data = replace(data, weights=short_digest(content_digests([Path(config.weight_path)])))
     Outputs(config).check_test(data)
     return pairs, data
 
@@ -126,16 +146,15 @@ def _weights_to_test(config: Config, outputs: Outputs) -> Codec:
     return load_checkpoint(outputs.weights)
 
 
-def _move_images(folder: Path, outputs: Outputs) -> None:
-    """Move images of a test to their place; those of an earlier test are removed, but no other files."""
-    earlier = Fingerprint.read(outputs.test_data)
-    for i in range(len(earlier.pairs["test"]) if earlier else 0):
+def _move_images(source: Path, target: Path, earlier: int) -> None:
+    """Move images of a test to their place; those of an earlier test of so many pairs are removed, no other files."""
+    for i in range(earlier):
         for ending in IMAGES:
-            (outputs.images / f"{i:04d}{ending}").unlink(missing_ok=True)
-    for file in folder.iterdir():
-        file.replace(outputs.images / file.name)
+            (target / f"{i:04d}{ending}").unlink(missing_ok=True)
+    for file in source.iterdir():
+        file.replace(target / file.name)
     with suppress(OSError):
-        outputs.images.rmdir()  # if it is empty
+        target.rmdir()  # if it is empty
 
 
 def _saver(folder: Path) -> Callable:

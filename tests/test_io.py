@@ -387,11 +387,11 @@ def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
             write_whole(path, b"new")
 
 
-@pytest.mark.parametrize("written", ["~/a.png", "$PLACE/a.png", "${PLACE}/a.png", "~/$EMPTY/a.png"])
+@pytest.mark.parametrize("written", ["~/a.png", "$PLACE/a.png", "${PLACE}/a.png", "~/${PLACES}/a.png"])
 def test_home_and_environment_variables_are_expanded(written, tmp_path, monkeypatch):
     for name in ("HOME", "USERPROFILE", "PLACE"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.setenv("PLACES", ".")
     assert expand_path(written) == tmp_path / "a.png"
 
 
@@ -399,6 +399,13 @@ def test_a_dollar_in_an_existing_name_stays_and_an_unknown_variable_is_refused(t
     (tmp_path / "$PLACE").mkdir()
     monkeypatch.setenv("PLACE", "elsewhere")
     assert expand_path(tmp_path / "$PLACE") == tmp_path / "$PLACE"
+    monkeypatch.setenv("PLACE", "")
+    with pytest.raises(NDICError, match="the environment variable PLACE is empty"):
+        expand_path("$PLACE/a.png")
+    with pytest.raises(NDICError, match=r"there is no user nobody-here; write \./~nobody-here/a\.png for"):
+        expand_path("~nobody-here/a.png")
+    with pytest.raises(NDICError, match="a path is empty"):
+        expand_path("")
     monkeypatch.delenv("PLACE")
     with pytest.raises(NDICError, match="the environment variable PLACE is not set"):
         expand_path("$PLACE/a.png")

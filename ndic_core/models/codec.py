@@ -1,6 +1,7 @@
 """The base class of all codecs: rates, accepted image sizes, and the state for entropy coding."""
 
 import os
+import threading
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +14,9 @@ from ndic_core.models.coding.state import Coding, CodingCache
 from ndic_core.models.coding.tiling import Tiling
 from ndic_core.models.gain import GainUnits, VariableRate, scaled
 from ndic_core.models.wrappers import WRAPPED_AS
+
+_MODES = threading.Lock()
+_EVALUATED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}  # blocks of `evaluating`, modules to restore
 
 Lambda = float | tuple[float, float]  # of single-rate weights, or the lowest and highest of variable-rate ones
 
@@ -185,11 +189,23 @@ def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
 
 @contextmanager
 def evaluating(model: nn.Module):
-    """Evaluation mode within the block: dropout or noise at one end only would corrupt the image."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    """Evaluation mode within the block: dropout or noise at one end only would corrupt the image.
+
+    The mode is restored when the last of several blocks ends, since threads share a model.
+    """
+    with _MODES:
+        blocks, training = _EVALUATED.get(model, (0, None))
+        if not blocks:
+            training = [module for module in model.modules() if module.training]
+            model.eval()
+        _EVALUATED[model] = blocks + 1, training
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _MODES:
+            blocks, training = _EVALUATED.pop(model)
+            if blocks > 1:
+                _EVALUATED[model] = blocks - 1, training
+            else:
+                for module in training:
+                    module.training = True

@@ -20,10 +20,12 @@ class Fingerprint:
     Attributes:
         path: where the data set is, for messages.
         pairs: name and digest of every pair by split.
+        weights: a digest of the file at `weight_path`, where a test loads it.
     """
 
     path: str
     pairs: dict[str, list[tuple[str, str]]]
+    weights: str = ""
 
     @classmethod
     def of(cls, config: Config, **splits: Pairs | MixedPairs) -> "Fingerprint":
@@ -38,7 +40,7 @@ class Fingerprint:
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             content = json.loads(file.read_bytes())
             splits = {split: [(name, digest) for name, digest in pairs] for split, pairs in content["pairs"].items()}
-            return cls(content["path"], splits)
+            return cls(content["path"], splits, content["weights"])
         return None
 
     def write(self, file: Path) -> None:

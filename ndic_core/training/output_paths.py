@@ -75,6 +75,15 @@ class Outputs:
                     )
                 return
 
+    def check_no_weights(self) -> None:
+        """Check that a training from the start replaces no weights; raises `NDICError` if it would."""
+        if self.weights.exists():
+            raise NDICError(
+                f"{self.weights} has weights of an earlier training whose state {self.state.name} is missing, so that "
+                f"it cannot be resumed: choose another experiment_name (load_weight: True and weight_path start from "
+                f"these weights), or delete them to train anew"
+            )
+
     def check_data(self, now: Fingerprint, in_state: str | None = "") -> None:
         """Check that the weights of this name were trained on the same data.
 
@@ -97,7 +106,7 @@ class Outputs:
         Raises:
             NDICError: they are of others, or their data is unknown.
         """
-        if self.table.exists() and (different := self._other_weights() or _other_data(self.test_data, now)):
+        if self.table.exists() and (different := self._other_weights(now) or _other_data(self.test_data, now)):
             trained = not (self.config.train or self.config.load_weight)  # weights that another name would not find
             weights = f" with load_weight: True and weight_path: '{self.weights}'" if trained else ""
             raise NDICError(
@@ -105,7 +114,7 @@ class Outputs:
                 f"delete {self.table}"
             )
 
-    def _other_weights(self) -> str:
+    def _other_weights(self, data: Fingerprint) -> str:
         """How the file of the tested weights differs from that of an earlier test, in words; "" for the same one."""
         if not self.test_settings.exists():
             return ""
@@ -113,7 +122,13 @@ class Outputs:
             Path(config.weight_path) if config.load_weight and not config.train else self.weights
             for config in (load_config(self.test_settings), self.config)
         )
-        return "" if then.absolute() == now.absolute() else f"other weights ({then} then, {now} now)"
+        earlier = Fingerprint.read(self.test_data)
+        if earlier and earlier.weights and data.weights:
+            same = earlier.weights == data.weights
+        else:  # the experiment's own weights may have been trained further
+            same = then.absolute() == now.absolute()
+        changed = f"{now} has changed" if then == now else f"{then} then, {now} now"
+        return "" if same else f"other weights ({changed})"
 
     def write_settings(self, file: Path) -> None:
         """Write all keys of the experiment to `settings` or `test_settings`, as a YAML file that `ndic run` accepts."""

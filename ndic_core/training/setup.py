@@ -67,10 +67,16 @@ def set_up(config: Config, fabric: Fabric, model: Codec | None = None, progress:
         progress: show a bar on stderr while images are prepared for the first time.
 
     Raises:
-        NDICError: data or weights are missing or do not fit the configuration.
+        NDICError: data or weights are missing or do not fit the configuration, or `model` cannot be trained.
     """
+    if not torch.is_grad_enabled():
+        raise NDICError("training needs gradients: call it outside torch.no_grad() and torch.inference_mode()")
     if model is not None:
         model = unwrap(model)
+        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+            raise NDICError("training needs a model in float32: pass model.float(); precision: bf16 computes faster")
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise NDICError("this model has no parameter to train: call requires_grad_() on those to train")
     train_pairs, val_pairs = (load_split(config, split, progress).to(fabric.device) for split in ("train", "val"))
     of_batches = config.train_batch_size, config.seed, config.epochs, config.matching_loss_weight, config.robust
     loader = PairLoader(train_pairs, fabric, *of_batches)
@@ -129,11 +135,12 @@ def resume(setup: Setup, outputs: Outputs) -> TrainingState:
     """Load an experiment's state file, if there is one, into the parts of its training.
 
     Raises:
-        NDICError: the file is damaged, it belongs to another configuration or other data, or the best weights are
-            missing.
+        NDICError: the file is damaged, it belongs to another configuration or other data, or of it and the best weights
+            one is missing.
     """
     if not outputs.state.exists():
         outputs.check_data(setup.data)
+        outputs.check_no_weights()
         return TrainingState()
     steps = len(setup.loader)
     state, missing, data = load_state(outputs.state, setup.config, setup.parts)

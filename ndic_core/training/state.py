@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import torch
 
@@ -88,6 +89,8 @@ def read_state(file: Path) -> TrainingState:
 def _read(file: Path, mmap: bool = False) -> tuple[dict, dict, TrainingState]:
     """The content of a state file, its identity and its progress; `mmap` saves memory if tensors are not needed."""
     try:
+        if not mmap and (damaged := ZipFile(file).testzip()):  # PyTorch does not compare checksums
+            raise ValueError(damaged)
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
         state = TrainingState(**json.loads(content["progress"]))
         if not state.by_device:  # files of an earlier version, which trained on CPUs only

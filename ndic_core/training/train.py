@@ -73,8 +73,8 @@ def train(
         in `.logs`.
 
     Raises:
-        NDICError: a model of your own would be saved; data, weights or an earlier state do not fit the configuration;
-            the disk is full; or the loss is no longer finite. Earlier saved files stay intact.
+        NDICError: a model of your own would be saved, or cannot be trained; data, weights or an earlier state do not
+            fit the configuration; the disk is full; or the loss is no longer finite. Earlier saved files stay intact.
 
     Example:
         >>> from ndic_core.config import load_config
@@ -98,6 +98,7 @@ def train(
         if not resumed:  # a state is checked when it is loaded
             outputs.check_settings()
         make_folder(outputs.weights.parent)
+        make_folder(outputs.logs)
 
     with ExitStack() as stack:
         # Devices, data, model, optimizer, schedule; the state of an earlier run.
@@ -227,7 +228,8 @@ def train(
                     if config.verbose_period > 0 and (epoch % config.verbose_period == 0 or last):
                         report(log_line(row))
                 state.epoch, state.step, state.loss_sum = epoch, 0, 0.0
-            if stopped or last or time.monotonic() - saved_at > SAVE_EVERY:
+            # Also after the first validation: weights without a state cannot be resumed.
+            if stopped or last or len(state.history) == 1 or time.monotonic() - saved_at > SAVE_EVERY:
                 save()
 
         model = model.cpu().eval()

@@ -109,6 +109,17 @@ def test_the_remedies_for_other_data(trained, elsewhere, tmp_path):
     assert [row["epoch"] for row in quiet(config).history] == [1]
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_weights_without_their_state_are_kept(resume, trained, own_folder, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    config = teaching(own_folder, out, epochs=1, resume=resume)
+    Outputs(config).state.unlink()
+    before = everything(out)
+    with pytest.raises(ndic.NDICError, match=r"whose state .*\.state\.pt is missing, so that it cannot be resumed"):
+        quiet(config)
+    assert everything(out).items() >= before.items()
+
+
 @pytest.mark.parametrize("kind", ["moved", "two folders", "renamed"])
 def test_the_same_data_elsewhere_resumes_bit_for_bit(kind, own_folder, elsewhere, tmp_path, monkeypatch):
     whole = quiet(teaching(own_folder, tmp_path / "whole", epochs=2))
@@ -213,11 +224,15 @@ def test_a_test_replaces_all_of_an_earlier_one_and_nothing_else(tested, monkeypa
     for name in ("0003.png", "0001_mine.png", "notes.txt"):
         (outputs.images / name).touch()
     before = everything(tested / "out")
-    with monkeypatch.context() as patch:  # interrupted after the second image
-        patch.setattr("ndic_core.run.write_image", lambda image, path: path.name != "0001.png" or 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            assess(config, report=lambda line: None)
-    assert everything(tested / "out") == before
+    for function, fails in (  # interrupted after the second image, or the disk is full at the end
+        ("write_image", lambda image, path: path.name != "0001.png" or 1 / 0),
+        ("write_published_table", lambda rows, path: 1 / 0),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ndic_core.run.{function}", fails)
+            with pytest.raises(ZeroDivisionError):
+                assess(config, report=lambda line: None)
+        assert everything(tested / "out") == before
     assert not [file for file in outputs.table.parent.iterdir() if file.name.startswith(".")]
     outputs.table.unlink()
     remove(tested / "data" / "test", "1.png")
@@ -227,6 +242,30 @@ def test_a_test_replaces_all_of_an_earlier_one_and_nothing_else(tested, monkeypa
     assert len(read_table(outputs.table)) == 2
     assess(to_test(tested, save_image=False), report=lambda line: None)
     assert sorted(file.name for file in outputs.images.iterdir()) == shown[2:]
+
+
+def test_weights_are_recognised_by_their_content(tested):
+    config = to_test(tested, save_image=False)
+    assess(config, report=lambda line: None)
+    shutil.copyfile(tested / "weights.safetensors", tested / "copy.safetensors")
+    assess(to_test(tested, save_image=False, weight_path=tested / "copy.safetensors"), report=lambda line: None)
+    before = everything(tested / "out")
+    ndic.save_checkpoint(ndic.build_model("bls17", num_filters=4, lmbda=0.01), tested / "copy.safetensors")
+    with pytest.raises(ndic.NDICError, match=r"results of other weights \(\S+copy\.safetensors has changed\)"):
+        assess(to_test(tested, weight_path=tested / "copy.safetensors"))
+    assert everything(tested / "out") == before
+
+
+def test_images_of_others_stay(tested):
+    (tested / "out" / "results" / "mine").mkdir(parents=True)
+    (tested / "out" / "results" / "mine" / "0000.png").touch()
+    with pytest.raises(ndic.NDICError, match=r"images that no test of this name made: move 0000\.png elsewhere"):
+        assess(to_test(tested, experiment_name="mine"))
+
+
+def test_the_model_to_test_is_the_configured_one(tested):
+    with pytest.raises(ndic.NDICError, match="the model to test is bmshj18, the configuration says bls17"):
+        assess(to_test(tested), ndic.build_model("bmshj18", num_filters=4))
 
 
 def test_trained_weights_are_tested_on_other_data_under_another_name(trained, elsewhere, tmp_path):
@@ -248,7 +287,7 @@ def test_trained_weights_are_tested_on_other_data_under_another_name(trained, el
 def test_results_of_other_weights_or_data_are_refused_before_a_long_training(tested, own_folder, monkeypatch):
     assess(to_test(tested, save_image=False), report=lambda line: None)
     before = everything(tested / "out")
-    shutil.copyfile(tested / "weights.safetensors", tested / "others.safetensors")
+    ndic.save_checkpoint(ndic.build_model("bls17", num_filters=4, lmbda=0.01), tested / "others.safetensors")
     with pytest.raises(
         ndic.NDICError, match=r"other weights \(\S+weights\.safetensors then, \S+others\.safetensors now"
     ):

@@ -59,6 +59,9 @@ def test_another_experiment_of_the_same_name_is_refused(own_folder, tmp_path):
         with pytest.raises(ndic.NDICError, match=sentence):
             use(other)
     assert outputs.weights.read_bytes() == before
+    with pytest.raises(ndic.NDICError, match=r"whose state mine\.state\.pt is missing"):
+        quiet(config)
+    outputs.weights.unlink()
     quiet(config)  # trains anew
 
 

@@ -97,13 +97,15 @@ def test_what_is_no_recipe_is_said(lines, sentence, tmp_path):
 
 def test_a_file_extends_another(tmp_path):
     (tmp_path / "below").mkdir()
-    (tmp_path / "a.yaml").write_text("extends: teaching\nlr: 0.1\nexclude: 'list.txt'\n")
-    (tmp_path / "list.txt").write_text("# why\n007\n\n008 # and why\n")
+    (tmp_path / "a.yaml").write_text(
+        "extends: teaching\nlr: 0.1\nexclude: 'list.txt'\ndataset_name: Mixed\ntest: False\n"
+    )
+    (tmp_path / "list.txt").write_text("# why\n007\n\n008 # and why\n9#a\n")
     (tmp_path / "below" / "b.yaml").write_text("extends: ../a.yaml\nepochs: 3\n")
     config = ndic.load_config(tmp_path / "below" / "b.yaml")
     teaching = ndic.load_config("teaching")
     assert (config.lr, config.epochs, config.num_filters) == (0.1, 3, teaching.num_filters)
-    assert config.exclude == ["007", "008"]
+    assert config.exclude == ["007", "008", "9#a"]
     assert read_yaml(tmp_path / "below" / "b.yaml")["epochs"] == 3
 
 

@@ -202,6 +202,21 @@ def test_the_bar_shows_how_it_goes(own_folder, tmp_path, monkeypatch):
     assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d{3} bpp, \d+\.\d dB, MS-SSIM nan", shown[-1])
 
 
+@pytest.mark.parametrize(
+    ("change", "grad", "sentence"),
+    [
+        (lambda model: model.requires_grad_(False), True, "no parameter to train"),
+        (lambda model: model.double(), True, "a model in float32: pass model.float()"),
+        (lambda model: model, False, "outside torch.no_grad"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused(change, grad, sentence, own_folder, tmp_path):
+    config = teaching(own_folder, tmp_path, model="bls17", num_filters=4, save_weights=False)
+    model = change(ndic.build_model("bls17", num_filters=4))
+    with torch.set_grad_enabled(grad), pytest.raises(ndic.NDICError, match=sentence):
+        quiet(config, model=model)
+
+
 def test_a_model_of_ones_own(own_folder, tmp_path):
     """It is trained in place; a checkpoint could not describe what was changed."""
     config = teaching(own_folder, tmp_path, epochs=1, save_weights=False)

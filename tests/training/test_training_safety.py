@@ -70,7 +70,10 @@ def test_a_damaged_state_is_said(own_folder, tmp_path):
     config = teaching(own_folder, tmp_path, epochs=1)
     quiet(config)
     state = Outputs(config).state
-    for content in (state.read_bytes()[:1000], b"", b"junk"):
+    whole = state.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1  # within a tensor
+    for content in (whole[:1000], b"", b"junk", changed):
         state.write_bytes(content)
         with pytest.raises(ndic.NDICError, match="is damaged: delete it to train anew"):
             quiet(config)

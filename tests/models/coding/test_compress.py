@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from fractions import Fraction
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from conftest import PATIENCE, SIDE_INFO, lively, senders_reconstruction
 
 import ndic_core as ndic
+from ndic_core.models.codec import evaluating
 from ndic_core.models.coding.integer import FRACTION_BITS, _integer_deconv
 from ndic_core.models.entropy_models import FactorizedPrior
 
@@ -267,6 +269,17 @@ def test_weights_moved_to_another_precision_are_noticed():
     assert (before.gain.dtype, moved.gain.dtype) == (torch.float32, torch.float64)
     assert moved.fingerprint == before.fingerprint
     assert model.coding(7) is moved
+
+
+def test_the_mode_is_restored_when_the_last_of_several_threads_is_done():
+    model = lively("cross_attention", dropout=0.5).train()
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(evaluating(model))
+        second.enter_context(evaluating(model))
+        first.close()
+        assert not any(module.training for module in model.modules())
+        second.close()
+        assert all(module.training for module in model.modules())
 
 
 def test_coding_leaves_modes_and_gradients_alone():
