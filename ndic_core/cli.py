@@ -289,7 +289,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (NDICError, OSError) as error:
         typer.echo(f"ndic: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != 130:  # that typer returns after Ctrl-C
+            raise
         typer.echo("ndic: interrupted", err=True)
         sys.exit(1)
 

@@ -75,6 +75,15 @@ def expand_path(path: str | os.PathLike) -> Path:
     return Path(os.path.expandvars(home))
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name can be written into a text file, which needs more than the file system does."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_text(path: str | os.PathLike, missing: str | None = None) -> str:
     """The content of a text file that people edit: YAML, CSV, lists.
 

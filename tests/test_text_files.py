@@ -67,6 +67,8 @@ def test_other_encodings_are_refused_in_one_line(encoding, reader):
         ),
         ("", "lacks the columns id and set"),
         ("id\tset", r"its ids \(none\)"),
+        ("id\tset\né0 \tkitti2015\né2\tkitti2015", "has no line for the images é1"),
+        ('id\tset\né0\tkitti2015\t"a\né1\tkitti2015\né0\traw', "has several lines for é0: keep one of each"),
         ("id\tset\né0\t" + "x" * 200_000, "cannot be read as a table separated by tabs: field larger"),
     ],
 )

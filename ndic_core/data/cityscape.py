@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ndic_core.data.folder import by_folder, check_split, for_each, refuse_one_file, subfolders, visible_files
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 
 SIDES = ("leftImg8bit", "rightImg8bit")
 PAIRS = {"train": 2975, "val": 500, "test": 1525}
@@ -46,4 +46,8 @@ def _shots(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     ending = f"_{folder.parents[1].name}.png"
-    return {name.removesuffix(ending) for name in visible_files(folder) if name.endswith(ending)}
+    names = visible_files(folder)
+    views = {name: f"{Path(name).stem}.png" for name in names}
+    if others := sorted(name for name, png in views.items() if png.endswith(ending) and png != name):
+        raise NDICError(f"{folder} has images whose names do not end in .png: {listing(others)}; {REMEDY}")
+    return {name.removesuffix(ending) for name in names if name.endswith(ending)}

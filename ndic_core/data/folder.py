@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ndic_core.errors import NDICError, listing
+from ndic_core.io import is_utf8
 
 if TYPE_CHECKING:
     from ndic_core.data.pairs import Pairs
@@ -185,9 +186,12 @@ def subfolders(folder: Path) -> list[str]:
 def _scan(folder: Path) -> list[os.DirEntry]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            found = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise NDICError(f"{folder} cannot be read: {error.strerror}") from error
+    if names := sorted(ascii(entry.name) for entry in found if not is_utf8(entry.name)):
+        raise NDICError(f"{folder} has names that are not UTF-8: {listing(names)}; rename these files")
+    return found
 
 
 def _objection(entry: os.DirEntry) -> str | None:

@@ -196,7 +196,7 @@ def read_list(file: Path, root: Path) -> list[Pair]:
 
     Raises:
         NDICError: the list is unreadable, empty, has an odd number of lines or several paths in a line, leaves `root`
-            by `..` or a drive letter, has a pair of one file, or names files that are missing (all are named).
+            by `..` or a drive letter, has a pair of one file or of one camera, or names files that are missing.
     """
     lines = [line.strip().replace("\\", "/").lstrip("/") for line in read_text(file).splitlines() if line.strip()]
     if several := [line for line in lines if re.search(r"\.(png|jpe?g)['\"]?[\s,;:|]+\S", line, re.IGNORECASE)]:
@@ -218,6 +218,10 @@ def read_list(file: Path, root: Path) -> list[Pair]:
     pairs = [(paths[x], paths[y]) for x, y in zip(lines[::2], lines[1::2], strict=True)]
     if same := [x for x, y in pairs if x == y]:
         raise NDICError(f"{file}: x and y are one file: {listing(same)}; y must be another view of the scene")
+    if alike := [f"{x.name} and {y.name} of {x.parent.name}" for x, y in pairs if x.parent == y.parent]:
+        raise NDICError(
+            f"{file} has pairs from one camera: {listing(alike)}; its lines must be x, then y, of each pair"
+        )
     return pairs
 
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from io import StringIO
@@ -129,6 +130,8 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
         if not origin.keys() & set(names):
             ids, images = listing(origin, limit=3) or "none", listing(names, limit=3)
             raise NDICError(f"{index}: its ids ({ids}) must be the names of images without extension ({images})")
+        if absent := [name for name in names if name not in origin]:
+            raise NDICError(f"{index} has no line for the images {listing(absent)}: add them, or remove the file")
         candidates = [name for name in names if origin.get(name, "").startswith("kitti2015")]
     if len(names) <= count or len(candidates) < count:
         origin = "" if candidates is names else f", {len(candidates)} of them from KITTI 2015 by index.tsv"
@@ -139,12 +142,15 @@ def held_out(root: Path, count: int = NUM_HELD_OUT) -> set[str]:
 def _origins(index: Path) -> dict[str, str]:
     """The columns id and set of an `index.tsv`."""
     try:
-        table = csv.DictReader(StringIO(read_text(index), newline=""), delimiter="\t")
+        table = csv.DictReader(StringIO(read_text(index), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         if not {"id", "set"} <= {*(table.fieldnames or ())}:
             raise NDICError(f"{index} lacks the columns id and set: its first line names them, separated by tabs")
-        return {unicodedata.normalize("NFC", row["id"] or ""): row["set"] or "" for row in table}
+        rows = [(unicodedata.normalize("NFC", row["id"] or "").strip(), row["set"] or "") for row in table]
     except csv.Error as error:
         raise NDICError(f"{index} cannot be read as a table separated by tabs: {error}") from error
+    if twice := sorted(name for name, count in Counter(name for name, _ in rows).items() if count > 1):
+        raise NDICError(f"{index} has several lines for {listing(twice)}: keep one of each")
+    return dict(rows)
 
 
 def _matched(root: Path) -> list[tuple[Path, Path]]:

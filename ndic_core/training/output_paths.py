@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from ndic_core.config import Config, load_config
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder, write_whole
+from ndic_core.io import is_utf8, make_folder, write_whole
 from ndic_core.training.fingerprint import Fingerprint
 
 # Keys that may change between two runs of one experiment: duration, output, and what happens after training.
@@ -49,6 +49,8 @@ class Outputs:
         if len(self.name.encode()) > 200:  # the longest ending and a temporary name must fit into 255
             raise NDICError(f"experiment_name: the file name {self.name} would be too long: shorten it")
         root = Path(config.save_output_path)
+        if not is_utf8(str(root)):
+            raise NDICError(f"save_output_path: {config.save_output_path!a} is not UTF-8: choose another folder")
         self.weights = root / "weight" / f"{self.name}.safetensors"
         self.state = root / "weight" / f"{self.name}.state.pt"
         self.settings = root / "weight" / f"{self.name}.config.yaml"

@@ -182,6 +182,10 @@ def test_lists_apply_to_the_camera_names_of_2012(tmp_path):
         (" ".join(LINES), ["has several paths in one line", "write each on its own line, x then y"]),
         (",".join(LINES), ["has several paths in one line"]),
         (f"{LINES[0]}\n./{LINES[0]}", ["x and y are one file", "000001_10.png; y must be another view"]),
+        (
+            f"{LINES[0]}\n{LINES[0].replace('_10', '_11')}",
+            ["has pairs from one camera: 000001_10.png and 000001_11.png of image_", "its lines must be x, then y"],
+        ),
         ("\n".join(f"{n:06d}.png" for n in range(3000)), ["000009.png and 2990 more"]),
     ],
 )

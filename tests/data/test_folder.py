@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -126,6 +127,23 @@ def test_the_same_in_kitti_and_cityscape(tmp_path):
     assert refusal(cityscape.pairs, tmp_path, "val").count("/val/bonn is a broken link: replace or remove it") == 2
     (tmp_path / "KITTI_stereo_test.txt").write_text(lists)
     assert refusal(kitti.stereo_pairs, tmp_path, "test").count("000007_10.png (a broken link)") == 2
+
+
+def test_images_of_cityscape_have_their_ending(tmp_path):
+    plant(
+        tmp_path,
+        *(f"{side}/val/ulm/ulm_{n}_{side}.{e}" for side in cityscape.SIDES for n, e in ((0, "png"), (1, "PNG"))),
+    )
+    for side in cityscape.SIDES:
+        assert f"val/ulm has images whose names do not end in .png: ulm_1_{side}.PNG;" in refusal(
+            cityscape.pairs, tmp_path, "val"
+        )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf_8(tmp_path):
+    plant(tmp_path, *(f"{side}/{name}" for side in ("left", "right") for name in ("a.png", "caf\udce9.png")))
+    assert "left has names that are not UTF-8: 'caf\\udce9.png'; rename" in refusal(folder.pairs, tmp_path, "train")
 
 
 def test_unreadable_files_are_named(tmp_path, monkeypatch):
