@@ -45,7 +45,8 @@ def draw_curves(
 
     Args:
         config: of the data set, the image size and the device.
-        out: the CSV; it is written again after every curve.
+        out: the CSV. Until all curves are measured, the table is written to NAME.partial.csv after each of them, so that
+            an interruption loses neither these nor an earlier table.
         weights: checkpoints to load.
         shipped: shipped weights to load: model and metric, see `load_pretrained`.
         with_classical: also the available classical codecs.
@@ -63,7 +64,8 @@ def draw_curves(
         NDICError: weights or data cannot be loaded, the same weights are given twice, or a file cannot be written.
     """
     figures = {metric: out.with_name(f"{out.stem}_{metric}.png") for metric in ("psnr", "ms_ssim_db")}
-    for file in (out, *figures.values()):
+    partial = out.with_name(f"{out.stem}.partial.csv")
+    for file in (out, partial, *figures.values()):
         check_writable(file)
     if config.dataset_name == "Mixed" and split == "train":
         raise NDICError("split train of dataset_name: Mixed changes with every epoch: use val")
@@ -83,14 +85,16 @@ def draw_curves(
             found = [dict(model=row["model"], weights=one.label) | row for row in found]
         report(results_table(found))
         rows += found
-        write_table(rows, out)
+        write_table(rows, partial)
     if with_classical:
         images, names = _distinct(pairs)
         for name in tqdm(classical.available(), "classical codecs", leave=False, disable=None):
             rows += classical.curve(name, images, names=names)
-            write_table(rows, out)
+            write_table(rows, partial)
         for line in capped_note(row for row in rows if row["model"] in classical.CODECS):
             report(line)
+    write_table(rows, out)
+    partial.unlink(missing_ok=True)
     for metric, file in figures.items():
         buffer = BytesIO()
         rate_distortion(rows, metric, published=published).savefig(buffer, format="png", dpi=150)

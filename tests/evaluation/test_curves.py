@@ -123,9 +123,14 @@ def test_what_was_measured_before_an_error_is_kept(config, measured, monkeypatch
 
     monkeypatch.setattr(classical, "curve", fail)
     files = [saved(tmp_path / f"{name}.safetensors", name) for name in ("bls17", "ndic_bls17")]
+    (tmp_path / "c.csv").write_text("an earlier table")
     with pytest.raises(NDICError, match="no codec"):
         draw(config, tmp_path / "c.csv", files, with_classical=True)
-    assert [row["model"] for row in read_table(tmp_path / "c.csv")] == ["bls17"] * 4 + ["ndic_bls17"] * 4
+    assert [row["model"] for row in read_table(tmp_path / "c.partial.csv")] == ["bls17"] * 4 + ["ndic_bls17"] * 4
+    assert (tmp_path / "c.csv").read_text() == "an earlier table"
+    draw(config, tmp_path / "c.csv", files)
+    assert len(read_table(tmp_path / "c.csv")) == 8
+    assert not (tmp_path / "c.partial.csv").exists()
 
 
 def test_both_metrics_of_a_model_in_table_figure_and_bd_rates(config, measured, monkeypatch, tmp_path):
