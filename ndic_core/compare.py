@@ -45,8 +45,8 @@ def draw_curves(
 
     Args:
         config: of the data set, the image size and the device.
-        out: the CSV. Until all curves are measured, the table is written to NAME.partial.csv after each of them, so that
-            an interruption loses neither these nor an earlier table.
+        out: the CSV. Until all curves are measured, the table is written to NAME.partial.csv after each, so that an
+            interruption loses neither these nor an earlier table.
         weights: checkpoints to load.
         shipped: shipped weights to load: model and metric, see `load_pretrained`.
         with_classical: also the available classical codecs.
