@@ -111,7 +111,7 @@ def check_writable(path: Path) -> None:
             raise NDICError(f"{path} cannot be written: it is not an ordinary file; choose another name")
         if not target.parent.is_dir():
             raise NDICError(f"{path} cannot be written: there is no folder {target.parent}; create it first")
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix="."):
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
             pass
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle; ValueError: NUL
         reason = getattr(error, "strerror", None) or error
