@@ -256,7 +256,7 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         NDICError: there is no such model.
     """
-    if name not in CATALOGUE:
+    if not isinstance(name, str) or name not in CATALOGUE:
         alike = difflib.get_close_matches(str(name).lower().replace("-", "_"), MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {alike[0]!r}?" if alike else f"choose one of {', '.join(MODELS)}"
         raise NDICError(f"unknown model {name!r}: {hint}")

@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+import stat
 import tempfile
 import threading
 import warnings
@@ -55,8 +56,11 @@ def expand_path(path: str | os.PathLike) -> Path:
     """
     try:
         text = os.fsdecode(path)
+        os.fsencode(text)
     except TypeError as error:
         raise NDICError(f"a path must be a string or a Path; got {type(path).__name__}") from error
+    except UnicodeEncodeError as error:
+        raise NDICError(f"{text!r} cannot be a path: {text[error.start]!r} is no character of a file name") from error
     if not text:
         raise NDICError("a path is empty: write . for the current folder")
     if "\0" in text:
@@ -129,6 +133,8 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], None] = lambda file: None) -> None:
     """Write a file under a temporary name, then rename it; raises `NDICError` if its folder cannot be written to.
 
+    An existing file is replaced, with its permissions.
+
     Args:
         check: called with the temporary name; raises an error if the file must not be renamed.
     """
@@ -136,12 +142,13 @@ def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], 
         path = Path(path).resolve()  # a link is followed, not replaced
         if path.exists() and not path.is_file():
             raise NDICError(f"{path} cannot be written: it is not an ordinary file")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")  # a name may have 255 bytes
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
             check(temporary)
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)  # it exists only after an error

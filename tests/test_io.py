@@ -372,6 +372,20 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
         write_whole(tmp_path / "no" / "a", b"")
 
 
+def test_an_existing_file_keeps_its_permissions(tmp_path):
+    write_whole(tmp_path / "a", b"old")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "a").chmod(0o600)
+    write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127])
+def test_the_longest_names_can_be_written(name, tmp_path):
+    write_whole(tmp_path / name, b"new")
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_links_are_followed_and_devices_are_not_replaced(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     write_whole(tmp_path / "link", b"new")
@@ -411,6 +425,9 @@ def test_a_dollar_in_an_existing_name_stays_and_an_unknown_variable_is_refused(t
         expand_path("$PLACE/a.png")
     with pytest.raises(NDICError, match="NUL character"):
         expand_path("a\0b")
+    with pytest.raises(NDICError, match=r"'\\ud800' is no character of a file name"):
+        expand_path("a\ud800.pt")
+    assert os.fsencode(expand_path(b"Stra\xdfe")) == b"Stra\xdfe"  # Latin-1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -5,8 +5,8 @@ Nothing that is loaded here can run code.
 """
 
 import json
+import operator
 import os
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import METRICS, model_info
 from ndic_core.checkpoints import authors_release as published
-from ndic_core.checkpoints.torch_files import read_state_dicts
+from ndic_core.checkpoints.architecture import build, described, difference
+from ndic_core.checkpoints.torch_files import read_state_dicts, the_weights
 from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.errors import NDICError
 from ndic_core.io import expand_path, shipped_weights, write_whole
 from ndic_core.models.codec import Codec, evaluating, unwrap
 from ndic_core.models.coding.container import unpack
 from ndic_core.models.coding.state import fingerprint
-from ndic_core.models.factory import build_model
 from ndic_core.models.wrappers import plain_name, plain_weights
 
 
@@ -44,13 +44,20 @@ def save_checkpoint(model: Codec, path: str | os.PathLike, half: bool = False) -
     """
     path = _path(path, "save_checkpoint(model, path)")
     model = unwrap(model)
-    shapes = _shapes(json.dumps(model.config))
     with evaluating(model):
         weights = plain_weights(model)
-    _check_weights(model, weights, shapes, path)
+    try:
+        wanted = described(json.dumps(model.config))
+    except (NDICError, TypeError, ValueError, AttributeError) as error:
+        raise NDICError(f"{path} was not written: model.config describes no model ({error}): restore it") from error
+    if found := difference(model, weights, wanted):
+        raise NDICError(
+            f"{path} was not written: this is not the {model.name} of its configuration, as {found}: save the model "
+            f"from before layers were replaced, added or quantised, or write its state_dict yourself"
+        )
     dtype = torch.float16 if half else torch.float32
     stored = {}
-    for name in shapes:
+    for name in wanted.shapes:
         # a copy, as shared weights cannot be stored
         stored[name] = weights[name].detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
         if not bool(stored[name].isfinite().all()):
@@ -64,7 +71,7 @@ def save_checkpoint(model: Codec, path: str | os.PathLike, half: bool = False) -
         try:
             with safe_open(file, "pt") as written:
                 found = {key: tuple(written.get_slice(key).get_shape()) for key in written.keys()}  # noqa: SIM118
-                intact = found == shapes and written.metadata() == metadata
+                intact = found == wanted.shapes and written.metadata() == metadata
         except Exception as error:  # damaged bytes fail in many ways
             raise NDICError(f"{path} was not written: it cannot be read back; check the disk") from error
         if not intact:
@@ -88,6 +95,7 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
         NDICError: the file is missing, damaged or of an unknown format, or needs an `image_size`.
     """
     path = _path(path, "load_checkpoint(path)")
+    image_size = _size(image_size)
     try:
         if not path.is_file():
             raise NDICError(
@@ -99,8 +107,8 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
         raise NDICError(f"{path} cannot be read: {error.strerror}") from error
     model = _load_ours(path) if start[8:] == b"{" else _load_published(path, image_size)
     fits = model.config.get("image_size")
-    if image_size is not None and fits is not None and tuple(image_size) != fits:
-        raise NDICError(f"{path} has weights for images of {fits[0]} × {fits[1]}, not {tuple(image_size)}")
+    if image_size is not None and fits is not None and image_size != fits:
+        raise NDICError(f"{path} has weights for images of {fits[0]} × {fits[1]}, not {image_size}")
     return model.eval()
 
 
@@ -198,40 +206,30 @@ def _path(path: str | os.PathLike, call: str) -> Path:
     return expand_path(path)
 
 
-def _build(config: dict) -> Codec:
-    return build_model(**{("name" if key == "model" else key): value for key, value in config.items()})
-
-
-@lru_cache(maxsize=8)
-def _shapes(config: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of all parameters of a model, by name, from its configuration in JSON."""
-    with torch.random.fork_rng(devices=[]):
-        return {name: tuple(p.shape) for name, p in _build(json.loads(config)).named_parameters()}
-
-
-def _check_weights(model: Codec, weights: dict[str, Tensor], shapes: dict[str, tuple], path: Path) -> None:
-    """Raise `NDICError` unless `load_checkpoint` can build a model for these weights."""
-    for name in sorted(shapes.keys() | weights.keys()):
-        value, wanted = weights.get(name), shapes.get(name)
-        if value is None or tuple(value.shape) != wanted:
-            found = "is missing" if value is None else f"has shape {tuple(value.shape)}, not {wanted}"
-            raise NDICError(
-                f"{path} was not written: this is not the {model.name} of its configuration, as "
-                f"{name} {found if wanted else 'was added'}: save the model from before layers were replaced, added or "
-                f"quantised, or write its state_dict yourself"
-            )
-        plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and value.is_floating_point()
-        if not plain:
-            kind = f"{type(value).__name__} of {value.dtype}"
-            raise NDICError(f"{path} was not written: {name} is a {kind}, not a dense tensor of floats: convert it")
+def _size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    try:
+        height, width = map(operator.index, image_size)  # NumPy's integers too
+    except (TypeError, ValueError):
+        raise NDICError(f"image_size must be (height, width) in pixels; got {image_size!r}") from None
+    return height, width
 
 
 def _load_ours(path: Path) -> Codec:
     try:
         with safe_open(path, "pt") as file:
-            metadata = json.loads(file.metadata()["ndic"])
+            metadata = file.metadata() or {}
+            if "ndic" not in metadata:
+                raise NDICError(
+                    f"{path} is a .safetensors file, but not a checkpoint of this package: load its weights into a "
+                    f"model (build_model, load_state_dict) and write it with save_checkpoint"
+                )
+            metadata = json.loads(metadata["ndic"])
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config, digest = dict(metadata["config"]), metadata["fingerprint"]
+    except NDICError:
+        raise
     except Exception as error:  # hostile bytes fail in many ways, none of which runs code
         raise NDICError(f"{path} is truncated, damaged or not a checkpoint of this package") from error
     if fingerprint(config, tensors) != digest:
@@ -244,28 +242,32 @@ def _load_ours(path: Path) -> Codec:
         for key, shape in model_info(config["model"]).load_class().key_shapes(config).items():
             if tuple(tensors[key].shape) != shape:
                 raise ValueError(key)
-        model = _build(config)
+        model = build(config)
     except Exception as error:
         raise NDICError(f"{path} describes a model that cannot be built: {str(config)[:300]}") from error
     return _fill(model, tensors, path)
 
 
 def _load_published(path: Path, image_size: tuple[int, int] | None) -> Codec:
-    state_dicts = [published.modern_names(tensors) for tensors in read_state_dicts(path)]
-    known = ((name, tensors) for tensors in state_dicts if (name := published.recognise(tensors)))
-    name, tensors = next(known, (None, {}))
-    if name is None:
-        if any("analysis_x.conv2.weight" in tensors for tensors in state_dicts):
+    state_dicts = [(where, published.modern_names(tensors)) for where, tensors in read_state_dicts(path)]
+    models = [(where, tensors) for where, tensors in state_dicts if published.recognise(tensors)]
+    if not models:
+        if any("analysis_x.conv2.weight" in tensors for _, tensors in state_dicts):
             raise NDICError(
                 f"{path} holds weights of this package without their configuration: load them into the model "
                 f"(build_model, load_state_dict) and write it with save_checkpoint"
             )
         raise NDICError(f"{path} is a checkpoint of another network: its layers are not those of a published model")
+    tensors = the_weights(models, path)
+    name = published.recognise(tensors)
     try:
-        model = build_model(name, **published.options(name, tensors, image_size))
+        model = build({"model": name, **published.options(name, tensors, image_size)})
         ours = {}
         for key, _ in model.named_parameters():
             theirs, take = published.source_of(name, key)
+            dtype = tensors[theirs].dtype
+            if not dtype.is_floating_point or dtype.itemsize < 2:
+                raise NDICError(f"{path} holds quantised weights ({theirs} is of {dtype}): load those from before")
             ours[key] = take(tensors[theirs]).float()
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise NDICError(

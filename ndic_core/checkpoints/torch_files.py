@@ -1,5 +1,6 @@
 """Weights in the `.pt` files of others: state dicts, alone or among other content. No code from a file is executed."""
 
+import codecs
 import re
 import warnings
 import zipfile
@@ -8,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, listing
 from ndic_core.models.wrappers import plain_name
 
 _DEPTH = 4  # of containers in a file, and of modules around a model
+_USUAL = ("", "model_state_dict", "state_dict", "model", "net", "module")  # names of the weights to use
 _STARTS = {  # first bytes of what is often found under the name of a checkpoint
     b"<": "it is a web page, so the download failed: download it again",
     b"version https://git-lfs": "it is a pointer of Git LFS: run git lfs pull",
@@ -46,18 +48,17 @@ def _stand_in(name: str) -> type[_Skipped]:
 _STAND_INS = [_stand_in(name) for name in _BESIDE_WEIGHTS]
 
 
-def read_state_dicts(path: Path) -> list[dict[str, Tensor]]:
-    """The state dicts in a `.pt` file, the outermost first, with the names that layers have without wrappers.
+def read_state_dicts(path: Path) -> list[tuple[str, dict[str, Tensor]]]:
+    """The state dicts in a `.pt` file, with the names that layers have without wrappers, and where each was found.
 
     They are looked for in containers of any name ("model_state_dict", "state_dict", "model") and in modules ("model."
-    in the names of a Lightning checkpoint). Averages, with "ema" in that name, come last. All tensors are dense, real
-    and no larger than the file.
+    in the names of a Lightning checkpoint). All tensors are dense, real and no larger than the file.
 
     Raises:
         NDICError: the file is not such a file, holds other objects than weights, or no state dict.
     """
     content = _read(path)
-    if isinstance(content, dict) and "progress" in content:
+    if isinstance(content, dict) and content.keys() >= {"identity", "progress"}:
         raise NDICError(f"{path} is the state for resuming a training: use the .safetensors file beside it")
     found: list[tuple[str, dict[str, Tensor]]] = []
     level, seen = [("", content)], set()
@@ -65,11 +66,44 @@ def read_state_dicts(path: Path) -> list[dict[str, Tensor]]:
         level = [(name, part) for name, part in level if isinstance(part, dict) and id(part) not in seen]
         seen |= {id(part) for _, part in level}
         found += [(name, tensors) for name, part in level if (tensors := _state_dict(part, path))]
-        level = [(f"{outer}.{name}", value) for outer, part in level for name, value in part.items()]
+        level = [(f"{outer}.{name}".lstrip("."), value) for outer, part in level for name, value in part.items()]
     if not found:
         raise NDICError(f"{path} is not a published checkpoint: it has no 'model_state_dict' with tensors")
-    found += [(name + module, part) for name, tensors in found for module, part in _modules(tensors).items()]
-    return [tensors for _, tensors in sorted(found, key=lambda item: "ema" in item[0].lower())]
+    modules = [(name, *item) for name, tensors in found for item in _modules(tensors).items()]
+    return found + [(f"{name}.{module}".lstrip("."), tensors) for name, module, tensors in modules]
+
+
+def the_weights(found: list[tuple[str, dict[str, Tensor]]], path: Path) -> dict[str, Tensor]:
+    """The state dict to use of several of whole models.
+
+    Those with a usual name come first, averages ("ema" in their name) last.
+
+    Args:
+        found: as from `read_state_dicts`; at least one.
+        path: of the file, for messages.
+
+    Raises:
+        NDICError: several with different weights come first.
+    """
+
+    def rank(name: str) -> int:
+        return 2 if "ema" in name.lower() else int(name.rpartition(".")[2] not in _USUAL)
+
+    best = min(rank(name) for name, _ in found)
+    found = [(name, tensors) for name, tensors in found if rank(name) == best]
+    weights = found[0][1]
+    if not all(_same(weights, others) for _, others in found):
+        names = listing(name or "the outermost" for name, _ in found)
+        raise NDICError(
+            f"{path} holds several sets of weights ({names}): keep one, "
+            f"torch.save({{'model_state_dict': weights}}, path)"
+        )
+    return weights
+
+
+def _same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether two state dicts are the same in the precision in which they are loaded."""
+    return one.keys() == other.keys() and all(torch.equal(one[key].float(), other[key].float()) for key in one)
 
 
 def _state_dict(part: dict, path: Path) -> dict[str, Tensor] | None:
@@ -98,7 +132,7 @@ def _read(path: Path):
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that torch then rejects
-            start = file.read(100).lstrip()
+            start = file.read(100).removeprefix(codecs.BOM_UTF8).lstrip()
             if zipfile.is_zipfile(file):  # torch does not compress; a compressed file may unpack to any size
                 unpacked = sum(entry.file_size for entry in zipfile.ZipFile(file).infolist())
                 if unpacked > path.stat().st_size:

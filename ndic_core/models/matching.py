@@ -37,7 +37,7 @@ class Match(NamedTuple):
     def none(cls, like: Tensor) -> "Match":
         """No match anywhere for features such as `like`, (B, N, h, w)."""
         b, _, h, w = like.shape
-        zero = torch.zeros(b, 2, h, w, device=like.device)
+        zero = torch.zeros(b, 2, h, w, dtype=torch.float32, device=like.device)
         return cls(zero, zero[:, None], torch.stack([zero[:, 0], zero[:, 0] + 1], 1))
 
     @property
@@ -282,7 +282,8 @@ def _peak(logits: Tensor, places: Tensor) -> Tensor:
 
 def _grid(rows: int, left: int, right: int, device: torch.device) -> Tensor:
     """Integer offsets, row by row: (1, K, 2, 1, 1)."""
-    steps = (torch.arange(-first, last + 1.0, device=device) for first, last in ((rows, rows), (left, right)))
+    exact = dict(dtype=torch.float32, device=device)  # whatever the default is
+    steps = (torch.arange(-first, last + 1, **exact) for first, last in ((rows, rows), (left, right)))
     return torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(1, -1, 2, 1, 1)
 
 

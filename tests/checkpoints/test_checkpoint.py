@@ -7,6 +7,7 @@ import re
 import struct
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from conftest import lively, published_file, random_weight
@@ -110,6 +111,49 @@ def test_image_size_of_a_published_cam_checkpoint(file):
     assert ndic.load_checkpoint(file, image_size=(32, 128)).config["image_size"] == (32, 128)
 
 
+@pytest.fixture
+def default_dtype():
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_default_dtype_has_no_effect(dtype, default_dtype, file):
+    x = torch.rand(3, 32, 1024)  # half of the columns are more than bfloat16 can count
+    y = x.roll(-8, -1)
+    model = lively("parallax_attention", num_filters=4)
+    ndic.save_checkpoint(model, file)
+    tensors = published_file(file.with_suffix(".pt"), "bls17", random_weight, num_filters=4)
+    stream = ndic.encode(model, x)
+    decoded = ndic.decode(model, stream, y)
+    default_dtype(dtype)
+    loaded = ndic.load_checkpoint(file)
+    assert torch.equal(ndic.decode(loaded, stream, y), decoded)
+    for name, buffer in model.named_buffers():
+        assert torch.equal(loaded.get_buffer(name), buffer)
+    assert torch.equal(ndic.load_checkpoint(file.with_suffix(".pt")).analysis_x.conv1.weight, tensors["conv1.weight"])
+    assert torch.get_default_dtype() == dtype
+
+
+def test_the_default_device_has_no_effect(file):
+    model = lively("bls17", num_filters=4)
+    with torch.device("meta"):
+        ndic.save_checkpoint(model, file)
+        loaded = ndic.load_checkpoint(file)
+    x = torch.rand(3, 32, 32)
+    assert ndic.encode(loaded, x) == ndic.encode(model, x)
+
+
+@pytest.mark.parametrize("size", [5, "32x64", (64.0, 64.0), (64,), (64, 64, 3)])
+def test_image_sizes_that_are_none(size, file):
+    published_file(file.with_suffix(".pt"), "bls17", random_weight, num_filters=4)
+    ndic.save_checkpoint(lively("cross_attention", num_filters=4), file)
+    for path in (file, file.with_suffix(".pt")):
+        with pytest.raises(ndic.NDICError, match=r"image_size must be \(height, width\) in pixels; got"):
+            ndic.load_checkpoint(path, size)
+        ndic.load_checkpoint(path, np.array([64, 64]))
+
+
 def test_nothing_in_a_checkpoint_runs(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -131,7 +175,7 @@ def test_files_of_other_kinds(file):
         file.write_bytes(content)
         refused(file, sentence)
     save_file({"a": torch.zeros(2)}, file)
-    refused(file, "not a checkpoint of this package")
+    refused(file, "is a .safetensors file, but not a checkpoint of this package: load its weights into a model")
     for content, sentence in (
         ([1, 2], "has no 'model_state_dict'"),
         ({"model_state_dict": {"conv3.weight": 3}}, "has no 'model_state_dict' with"),
@@ -236,6 +280,8 @@ def test_image_size_that_contradicts_the_file(file):
 def test_pretrained_says_what_is_missing(monkeypatch):
     with pytest.raises(ndic.NDICError, match="unknown model 'jpeg'"):
         ndic.load_pretrained("jpeg")
+    with pytest.raises(ndic.NDICError, match=r"unknown model \['bls17'\]: did you mean 'bls17'"):
+        ndic.load_pretrained(["bls17"])
     for metric in ("psnr", None):
         with pytest.raises(ndic.NDICError, match=f"unknown metric {metric!r}: choose one of MS-SSIM, MSE"):
             ndic.load_pretrained("bls17", metric=metric)

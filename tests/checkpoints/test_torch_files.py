@@ -55,6 +55,12 @@ LAYOUTS = {
     },
     "nested": lambda t: {"checkpoint": {"model": {"state_dict": t}}},
     "ema first": lambda t: {"ema": other(t), "model": t},
+    "initial first": lambda t: {"initial_state_dict": other(t), "model_state_dict": t},
+    "teacher first": lambda t: {"state_dict": under("teacher.", other(t)) | under("model.", t)},
+    "ema and another": lambda t: {"ema": {"state_dict": other(t)}, "student": t},
+    "twice the same": lambda t: {"teacher": t, "student": {key: value.double() for key, value in t.items()}},
+    "best inside": lambda t: {**t, "best": other(t)},
+    "progress": lambda t: {"progress": 0.5, "model_state_dict": t},
     "further entries": lambda t: {
         "model_state_dict": {**t, "kernel": torch.zeros(1), "steps": 3, "_extra_state": None}
     },
@@ -128,6 +134,7 @@ def script(file):
     [
         (b"<!DOCTYPE html><html>", "is not a checkpoint: it is a web page, so the download failed: download it again"),
         (b"\n\n<html>", "it is a web page"),
+        (b"\xef\xbb\xbf\n<html>", "it is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS: run git lfs pull"),
         (b"PK\x03\x04" + bytes(99), "it is truncated: download it again"),
         (script, "it is a TorchScript program; save a state dict"),
@@ -152,6 +159,31 @@ def test_two_sets_of_weights_are_not_mixed(published, file):
     tensors, _ = published
     torch.save({"model_state_dict": tensors | under("module.", other(tensors))}, file)
     with pytest.raises(ndic.NDICError, match=r"two sets of weights .* 'module\.': keep one"):
+        ndic.load_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        (lambda one, two: {"teacher": one, "student": two}, "teacher, student"),
+        (lambda one, two: {"state_dict": one, "model": two}, "state_dict, model"),
+        (lambda one, two: {**one, "net": two}, "the outermost, net"),
+        (lambda one, two: {0: {"net": one}, 1: {"net": two}}, r"0\.net, 1\.net"),
+        (lambda one, two: {"state_dict": under("g.", one) | under("f.", two)}, r"state_dict\.g, state_dict\.f"),
+    ],
+)
+def test_several_sets_of_weights_are_named(layout, names, published, file):
+    torch.save(layout(other(published[0]), published[0]), file)
+    with pytest.raises(ndic.NDICError, match=rf"holds several sets of weights \({names}\): keep one, torch\.save"):
+        ndic.load_checkpoint(file)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_quantised_weights_are_refused(dtype, published, file):
+    tensors, _ = published
+    quantised = tensors["conv2.weight"].to(dtype)
+    torch.save({"model_state_dict": tensors | {"conv2.weight": quantised}}, file)
+    with pytest.raises(ndic.NDICError, match=rf"holds quantised weights \(conv2\.weight is of {dtype}\): load those"):
         ndic.load_checkpoint(file)
 
 

@@ -4,12 +4,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import lively, teaching
 from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn import utils
 from torch.nn.utils import parametrize, prune
 from torch.optim.swa_utils import AveragedModel
@@ -68,6 +70,16 @@ def compiled_part(model, layer):
     model.synthesis_x = compiled(model.synthesis_x)
 
 
+def compiled_method(model, layer):
+    model.reconstruct = torch.compile(model.reconstruct, backend="eager")
+
+
+def noted(model, layer):
+    """Attributes that change no image."""
+    model.epoch = 3
+    layer.note = "the first"
+
+
 CHANGES = {
     "pruned": pruned,
     "weight_norm": lambda model, layer: utils.weight_norm(layer),
@@ -80,6 +92,15 @@ CHANGES = {
     "hooked": lambda model, layer: layer.register_forward_hook(lambda *_: None),
     "frozen": lambda model, layer: model.requires_grad_(False),
     "compiled part": compiled_part,
+    "compiled layer": lambda model, layer: setattr(model.synthesis_x.stage1, "deconv", compiled(layer)),
+    "compiled in place": lambda model, layer: layer.compile(backend="eager"),
+    "compiled method": compiled_method,
+    "DataParallel part": lambda model, layer: setattr(model, "synthesis_x", nn.DataParallel(model.synthesis_x)),
+    "activation checkpoints": lambda model, layer: setattr(
+        model.synthesis_x.stage1, "deconv", checkpoint_wrapper(layer)
+    ),
+    "other forward": lambda model, layer: setattr(model, "forward", lambda *_: None),
+    "noted": noted,
 }
 
 
@@ -196,6 +217,117 @@ def test_what_cannot_be_saved(make, sentence, file):
     assert "\n" not in str(caught.value)
     assert file.read_bytes() == b"earlier"
     assert os.listdir(file.parent) == [file.name]
+
+
+class Doubled(nn.Module):
+    """Has its layer under the name by which wrappers are known."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, features):
+        return 2 * self.module(features)
+
+
+class DoubledConvolution(nn.ConvTranspose2d):
+    def forward(self, features):
+        return 2 * super().forward(features)
+
+
+def subclass():
+    plain = lively("ndic_bls17", num_filters=4)
+
+    class Own(type(plain)):
+        def reconstruct(self, *latent_and_y):
+            return super().reconstruct(*latent_and_y) / 2
+
+    model = Own(num_filters=4).eval()
+    model.load_state_dict(plain.state_dict())
+    return model
+
+
+def prepared_for_quantisation():
+    model = lively("ndic_bls17", num_filters=4).train()
+    model.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    return torch.ao.quantization.prepare_qat(model).eval()
+
+
+CAM, ROW = "cross_attention", "parallax_attention"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("bls17", "layers.append(nn.Sigmoid())", r"synthesis_x\.5, a torch\S+Sigmoid, was added"),
+        ("bls17", "layers.append(nn.BatchNorm2d(3, affine=False).eval())", r"synthesis_x\.5, a .* was added"),
+        ("bls17", "layers[-1] = Doubled(layers[-1])", r"synthesis_x\.deconv3 is a \S+Doubled, not a torch\S+Conv"),
+        ("bls17", "layers[-1] = DoubledConvolution(4, 3, 9, 4, 4, 3)", r"\S+deconv3 is a \S+DoubledConvolution, not"),
+        (
+            "bls17",
+            "layers[-1] = utils.parametrizations.weight_norm(DoubledConvolution(4, 3, 9, 4, 4, 3))",
+            r"\S+deconv3 is a \S+DoubledConvolution, not",
+        ),
+        (ROW, "model.retouch.layers.relu1 = nn.ReLU()", r"\S+relu1 is a torch\S+\.ReLU, not a torch\S+LeakyReLU"),
+        (
+            "bls17",
+            "layers[0].padding_mode = 'reflect'",
+            r"\S+deconv1\.padding_mode is 'reflect', not 'zeros'",
+        ),
+        (CAM, "model.cams[0].heads = 1", r"cams\.0\.heads is 1, not 2"),
+        ("bls17", "layers[1].inverse = False", r"synthesis_x\.igdn1\.inverse is False, not True"),
+        ("bls17", "utils.parametrizations.weight_norm(layers[0]).stride = 1", r"\S+deconv1\.stride is 1, not \(2, 2\)"),
+        ("bls17", "model.register_buffer('scale', torch.ones(1))", r"the buffer bls17\.scale was added"),
+        (
+            "bls17",
+            "prune.l1_unstructured(layers[0], 'weight', 0.5).register_buffer('scale', torch.ones(1))",
+            r"the buffer synthesis_x\.deconv1\.scale was added",
+        ),
+        ("bls17", "layers[1].forward = torch.abs", r"the method synthesis_x\.igdn1\.forward was replaced"),
+        ("bls17", "model.reconstruct = torch.abs", r"the method bls17\.reconstruct was replaced"),
+        (
+            "bls17",
+            "layers._modules['igdn1'] = layers._modules.pop('igdn1')",  # now the last
+            "synthesis_x has another order of layers",
+        ),
+    ],
+)
+def test_models_whose_parameters_are_right_but_not_their_layers(name, change, sentence, file):
+    model = lively(name, num_filters=4)
+    exec(change, globals(), {"model": model, "layers": model.synthesis_x})
+    with pytest.raises(ndic.NDICError, match=rf"this is not the {name} of its configuration, as {sentence}"):
+        ndic.save_checkpoint(model, file)
+    assert os.listdir(file.parent) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (subclass, r"ndic_bls17 is a \S+Own, not a ndic_core\S+NDICBls17"),
+        (prepared_for_quantisation, r"analysis_x\.conv1\.weight_fake_quant, a torch\S+, was added"),
+    ],
+)
+def test_models_of_other_classes(make, sentence, file):
+    with pytest.raises(ndic.NDICError, match=f"of its configuration, as {sentence}"):
+        ndic.save_checkpoint(make(), file)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"num_filters": np.int64(4)}, "int64 is not JSON"),
+        ({"note": object()}, "object is not JSON"),
+        ({"note": "x"}, "unknown key 'note'"),
+        ({"model": None}, "unknown model None"),
+    ],
+)
+def test_configurations_that_describe_no_model(config, reason, file):
+    model = lively("bls17", num_filters=4)
+    model.config |= config
+    with pytest.raises(ndic.NDICError, match=rf"model\.config describes no model \(.*{reason}.*\): restore it"):
+        ndic.save_checkpoint(model, file)
 
 
 @pytest.mark.filterwarnings("ignore:.*quantiz")
