@@ -20,7 +20,7 @@ from ndic_core.checkpoints.torch_files import read_state_dicts
 from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.errors import NDICError
 from ndic_core.io import expand_path, shipped_weights, write_whole
-from ndic_core.models.codec import Codec, evaluating, unwrap
+from ndic_core.models.codec import Codec, check_device, evaluating, unwrap
 from ndic_core.models.coding.container import unpack
 from ndic_core.models.coding.state import fingerprint
 from ndic_core.models.factory import build_model
@@ -88,6 +88,7 @@ def load_checkpoint(path: str | os.PathLike, image_size: tuple[int, int] | None 
         NDICError: the file is missing, damaged or of an unknown format, or needs an `image_size`.
     """
     path = _path(path, "load_checkpoint(path)")
+    check_device()
     try:
         if not path.is_file():
             raise NDICError(
