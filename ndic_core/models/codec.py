@@ -206,10 +206,10 @@ def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
     check_device()
     if any(weight.is_meta for weight in model.parameters()):
         raise NDICError(f"this {model.name} is on the meta device, where weights have no values: load weights first")
-    for weight in model.parameters():
+    for name, weight in model.named_parameters():
         if weight.dtype not in _FLOATS:
-            dtype = str(weight.dtype).removeprefix("torch.")
-            raise NDICError(f"this {model.name} has weights of type {dtype}, in which it cannot code: load it again")
+            reason = f"{name} is a Parameter of {weight.dtype}, not a dense tensor of floats"
+            raise NDICError(f"this {model.name} cannot compute: {reason}; load the weights again")
     return model
 
 
