@@ -88,10 +88,12 @@ def tensor_problem(image: object) -> str | None:
     """What an argument of `write_image` is instead of an image, and the remedy; None where it is one."""
     import torch
 
+    is_tensor = isinstance(image, torch.Tensor)
+    if is_tensor and (image.is_nested or image.layout is not torch.strided):
+        return "a tensor that is nested" if image.is_nested else f"a tensor of layout {image.layout}"
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
         return f"of type {type(image).__name__}"
     shape, dtype = tuple(image.shape), str(image.dtype).removeprefix("torch.")
-    is_tensor = isinstance(image, torch.Tensor)
     given = f"{'a tensor' if is_tensor else 'an array'} {shape} of {dtype}"
     remedy = "image" if is_tensor else "torch.from_numpy(image)"
     if len(shape) == 4:
@@ -108,6 +110,8 @@ def tensor_problem(image: object) -> str | None:
         remedy += " / 255"
     if remedy != "image":
         return f"{given}: save {remedy}"
+    if image.is_meta or dtype.startswith("float8"):
+        return f"{given} on the meta device, without values" if image.is_meta else f"{given}: save image.float()"
     if not bool(image.isfinite().all()):
         return f"a tensor {shape} with {int((~image.isfinite()).sum())} values that are NaN or infinite"
     low, high = image.min().item(), image.max().item()

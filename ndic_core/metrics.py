@@ -6,17 +6,20 @@ model's `x_hat` is not clipped: clamp it first to measure the image as displayed
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, reduce
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ndic_core.errors import NDICError
+from ndic_core.models.codec import check_tensor
 
 MS_SSIM_WINDOW = 7
 MS_SSIM_SIGMA = 1.5
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the five scales, from the finest
 MS_SSIM_SMALLEST = (MS_SSIM_WINDOW - 1) * 2**4 + 1  # at the fifth scale the window must still fit: 97 pixels
+_FURTHEST = 0.5  # values of x this far outside [0, 1] are of another range, not of rounding or resampling
 _FINEST = 2.0**-24  # the step of float32 just below 1, in which MS-SSIM is computed
 
 
@@ -30,7 +33,7 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
         (B,) in dB; infinite where an image is reproduced exactly.
 
     Raises:
-        NDICError: x and x_hat are not batches of one shape.
+        NDICError: x and x_hat are not batches of one shape, or (checked on the CPU) x has another range.
 
     Example:
         >>> psnr(torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 0.1))
@@ -53,7 +56,8 @@ def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
         (B,), at most 1 up to rounding; 1 is equality.
 
     Raises:
-        NDICError: x and x_hat are not batches of one shape, or a side is too short for five scales.
+        NDICError: x and x_hat are not batches of one shape, (checked on the CPU) x has another range, or a side is too
+            short for five scales.
 
     Example:
         >>> x = torch.rand(1, 3, 128, 256, generator=torch.Generator().manual_seed(0))
@@ -93,7 +97,7 @@ def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
     return (window / window.sum()).repeat(3, 1, 1, 1).to(device, dtype)
 
 
-def ms_ssim_db(value: Tensor) -> Tensor:
+def ms_ssim_db(value: Tensor | float) -> Tensor:
     """MS-SSIM in dB, `-10 log10(1 - value)`: near 1 equal steps are equal ratios of the error.
 
     MS-SSIM is computed in float32, whose step below 1 is 2**-24: so the result is at most 72.2 dB, and finite.
@@ -103,7 +107,13 @@ def ms_ssim_db(value: Tensor) -> Tensor:
 
     Returns:
         dB, same shape.
+
+    Raises:
+        NDICError: the value is neither a number nor a tensor.
     """
+    if not isinstance(value, (Tensor, Real)):
+        raise NDICError(f"MS-SSIM must be a number or a tensor; got {type(value).__name__}")
+    value = torch.as_tensor(value)
     return -10 * (1 - value).clamp(min=_FINEST).log10()
 
 
@@ -115,7 +125,13 @@ def bits(likelihoods: Tensor) -> Tensor:
 
     Returns:
         (B,) in bits.
+
+    Raises:
+        NDICError: they are not floats.
     """
+    if not isinstance(likelihoods, Tensor) or not likelihoods.is_floating_point():
+        given = likelihoods.dtype if isinstance(likelihoods, Tensor) else type(likelihoods).__name__
+        raise NDICError(f"likelihoods must be a float tensor with values in (0, 1]; got {given}")
     return -_at_least_float32(likelihoods).log2().flatten(1).sum(1)
 
 
@@ -129,20 +145,23 @@ def estimated_bpp(likelihoods: Mapping[str, Tensor], parts: Iterable[str], pixel
 
     Returns:
         (B,) in bits per pixel.
+
+    Raises:
+        NDICError: there is no pixel, or the likelihoods are not floats.
     """
+    _check_pixels(pixels)
     return sum(bits(likelihoods[part]) for part in parts) / pixels
 
 
 def measured_bpp(data: bytes, pixels: int) -> float:
-    """Measured rate: the bytes of a whole file, header included, in bits per pixel."""
+    """Measured rate: the bytes of a whole file, header included, in bits per pixel; `NDICError` without pixels."""
+    _check_pixels(pixels)
     return 8 * len(data) / pixels
 
 
 def quality(x: Tensor, x_hat: Tensor) -> dict:
     """psnr (dB), ms_ssim and ms_ssim_db (both None below 97 pixels) of one image (3, H, W) and its reconstruction."""
-    for image, name in ((x, "x"), (x_hat, "x_hat")):
-        if image.ndim != 3:
-            raise NDICError(f"{name} must be one image (3, H, W); this is a tensor with shape {tuple(image.shape)}")
+    _check_images(x, x_hat, "(3, H, W)")
     row = {"psnr": psnr(x[None], x_hat[None]).item(), "ms_ssim": None, "ms_ssim_db": None}
     if min(x.shape[-2:]) >= MS_SSIM_SMALLEST:
         similarity = ms_ssim(x[None], x_hat[None])
@@ -151,15 +170,28 @@ def quality(x: Tensor, x_hat: Tensor) -> dict:
 
 
 def _images(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+    _check_images(x, x_hat, "(B, 3, H, W)")
+    dtype = torch.float64 if torch.float64 in (x.dtype, x_hat.dtype) else torch.float32
+    return x.to(dtype), x_hat.to(dtype)
+
+
+def _check_images(x: Tensor, x_hat: Tensor, shape: str) -> None:
+    """Raise `NDICError` unless these can be compared; values of x are read on the CPU only, as a GPU is waited for."""
     for image, name in ((x, "x"), (x_hat, "x_hat")):
-        if image.ndim != 4 or not image.is_floating_point():
-            raise NDICError(
-                f"{name} must be a batch of images (B, 3, H, W) in floating point; this is a tensor of {image.dtype} "
-                f"with shape {tuple(image.shape)}"
-            )
+        check_tensor(image, name, shape)
     if x.shape != x_hat.shape:
         raise NDICError(f"x and x_hat must have one shape; x is {tuple(x.shape)}, x_hat is {tuple(x_hat.shape)}")
-    return _at_least_float32(x), _at_least_float32(x_hat)
+    if x.device != x_hat.device:
+        raise NDICError(f"x and x_hat must be on one device; x is on {x.device}, x_hat on {x_hat.device}")
+    if x.device.type == "cpu" and x.numel():
+        low, high = x.detach().aminmax()
+        if low < -_FURTHEST or high > 1 + _FURTHEST:
+            raise NDICError(f"x must have values in [0, 1], not {low:g} to {high:g}: divide 8-bit values by 255 first")
+
+
+def _check_pixels(pixels: int) -> None:
+    if not isinstance(pixels, Real) or not pixels >= 1:
+        raise NDICError(f"pixels is the height times the width of an image, 1 or more, not {pixels!r}")
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:

@@ -58,14 +58,48 @@ def test_db_stay_finite_in_a_table():
 @pytest.mark.parametrize(
     ("shape", "other", "dtype", "said"),
     [
-        ((3, 128, 128), (3, 128, 128), torch.float32, "batch of images"),
+        ((3, 128, 128), (3, 128, 128), torch.float32, r"of shape \(B, 3, H, W\) .* got \(3, 128, 128\)"),
         ((1, 3, 128, 128), (2, 3, 128, 128), torch.float32, "one shape"),
         ((1, 3, 128, 128), (1, 3, 128, 128), torch.uint8, "uint8"),
+        ((1, 1, 128, 128), (1, 1, 128, 128), torch.float32, r"got \(1, 1, 128, 128\)"),
+        ((1, 4, 128, 128), (1, 4, 128, 128), torch.float32, r"got \(1, 4, 128, 128\)"),
     ],
 )
 def test_other_tensors_are_refused(metric, shape, other, dtype, said):
     with pytest.raises(NDICError, match=said):
         metric(torch.zeros(shape, dtype=dtype), torch.zeros(other, dtype=dtype))
+
+
+@pytest.mark.parametrize("metric", [psnr, ms_ssim, lambda x, x_hat: quality(x[0], x_hat[0])])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x.numpy(), "got ndarray"),
+        (lambda x: x.tolist(), "got list"),
+        (lambda x: x.to_sparse(), "got a sparse_coo tensor"),
+        (lambda x: 255 * x, r"x must have values in \[0, 1\], not 0 to 255: divide 8-bit values by 255"),
+        (lambda x: 2 * x - 1, r"not -1 to 1: divide"),
+    ],
+)
+def test_arrays_and_other_ranges_are_refused(metric, change, said):
+    x = (torch.arange(3 * 128 * 128) % 2).float().reshape(1, 3, 128, 128)
+    with pytest.raises(NDICError, match=said):
+        metric(change(x), change(x))
+
+
+def test_float_and_double_are_compared_and_devices_are_not_mixed(noisy):
+    x, x_hat = noisy
+    for metric in (psnr, ms_ssim):
+        assert torch.equal(metric(x, x_hat.double()), metric(x.double(), x_hat.double()))
+        assert torch.equal(metric(x.double(), x_hat), metric(x.double(), x_hat.double()))
+        with pytest.raises(NDICError, match="one device; x is on cpu, x_hat on meta"):
+            metric(x, x_hat.to("meta"))
+
+
+def test_decoders_may_leave_the_range(noisy):
+    x, x_hat = noisy
+    assert psnr(x, x_hat + 3).max() < 0
+    assert psnr(x + 0.4, x).isfinite().all()  # as rounding and resampling do
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 3, 4), (1, 2_000_000)])  # many symbols keep their precision
@@ -79,6 +113,24 @@ def test_a_rate_counts_only_its_parts():
     likelihoods = {"x": torch.full((2, 8), 0.25), "z": torch.full((2, 4), 0.5), "w": torch.full((2, 99), 1e-9)}
     assert estimated_bpp(likelihoods, ("x", "z"), pixels=10).tolist() == [2.0, 2.0]
     assert measured_bpp(bytes(5), pixels=10) == 4
+    for pixels in (0, -1, None, math.nan):
+        with pytest.raises(NDICError, match="pixels is the height times the width"):
+            measured_bpp(bytes(5), pixels)
+        with pytest.raises(NDICError, match="pixels is the height times the width"):
+            estimated_bpp(likelihoods, ("x",), pixels)
+
+
+@pytest.mark.parametrize("wrong", [torch.tensor([1]), np.ones(3)])
+def test_likelihoods_are_floats(wrong):
+    with pytest.raises(NDICError, match="likelihoods must be a float tensor"):
+        bits(wrong)
+
+
+def test_db_of_a_number():
+    assert ms_ssim_db(0.9).item() == pytest.approx(10)
+    for wrong in ("0.9", None, [0.9]):
+        with pytest.raises(NDICError, match="a number or a tensor"):
+            ms_ssim_db(wrong)
 
 
 def test_ms_ssim_keeps_float32_under_autocast(noisy):
@@ -88,5 +140,5 @@ def test_ms_ssim_keeps_float32_under_autocast(noisy):
 
 
 def test_the_quality_of_an_image_asks_for_one_image():
-    with pytest.raises(NDICError, match=r"x must be one image \(3, H, W\); .* \(1, 3, 8, 8\)"):
+    with pytest.raises(NDICError, match=r"x must be a float tensor of shape \(3, H, W\) .* \(1, 3, 8, 8\)"):
         quality(torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8))

@@ -36,6 +36,10 @@ class Pairs(torch.utils.data.Dataset):
         cameras: n of "left", "right" or None (unknown), the camera of x; None if all are unknown.
         digests: n strings, equal for pairs of equal content; the names where None.
 
+    Raises:
+        NDICError: an array has another shape or type, `index` names an image that is not there, or a list another
+            length.
+
     Example:
         >>> images = np.zeros((2, 32, 64, 3), np.uint8)
         >>> pairs = Pairs(images, np.array([[0, 1], [1, 0]]), ["left", "right"])
@@ -53,6 +57,7 @@ class Pairs(torch.utils.data.Dataset):
         cameras: Sequence[str | None] | None = None,
         digests: Sequence[str] | None = None,
     ):
+        _check_arrays(images, index, disparity)
         self.images = images
         self.index = index
         self.names = list(names)
@@ -60,6 +65,9 @@ class Pairs(torch.utils.data.Dataset):
         self.disparity = disparity
         self.cameras = [None] * len(index) if cameras is None else list(cameras)
         self.digests = self.names if digests is None else list(digests)
+        for name in ("names", "scenes", "cameras", "digests"):
+            if len(given := getattr(self, name)) != len(index):
+                raise NDICError(f"{name} must have one entry for each of {len(index)} pairs, not {len(given)}")
         self.parts: dict[str, Sequence[int]] = {}  # named groups of pairs with a validation loss of their own
         self.files: list[tuple[Path, Path]] | None = None  # x and y of each pair where they come from image files
         self.crop: tuple[int, int] | None = None  # of the files, before `size`; None is the largest of its aspect
@@ -134,6 +142,30 @@ class Pairs(torch.utils.data.Dataset):
     def same_scene(self, i: int, j: int) -> bool:
         """Whether pairs i and j show one scene or share an image."""
         return self.scenes[i] == self.scenes[j] or bool(set(self.index[i]) & set(self.index[j]))
+
+
+def _check_arrays(images: np.ndarray, index: np.ndarray, disparity: np.ndarray | None) -> None:
+    """Raise `NDICError` unless these are such arrays as `Pairs` has."""
+    is_images = _is_array(images, "u") and images.itemsize == 1 and images.ndim == 4 and images.shape[3] == 3
+    if not is_images:
+        remedy = ": floats in [0, 1] times 255, rounded and as uint8" if _is_array(images, "f") else ""
+        raise NDICError(f"images must be a uint8 array (count, H, W, 3); got {_in_words(images)}{remedy}")
+    if not _is_array(index, "iu") or index.ndim != 2 or index.shape[1] != 2:
+        raise NDICError(f"index must be an array (n, 2) of integers; got {_in_words(index)}")
+    if index.size and not 0 <= index.min() <= index.max() < len(images):
+        found = f"{index.min()} to {index.max()}"
+        raise NDICError(f"index must name images by numbers from 0 to {len(images) - 1}; it has {found}")
+    shape = (len(index), *images.shape[1:3])
+    if disparity is not None and (not _is_array(disparity, "f") or disparity.shape != shape):
+        raise NDICError(f"disparity must be a float array {shape}; got {_in_words(disparity)}")
+
+
+def _is_array(given: object, kinds: str) -> bool:
+    return isinstance(given, np.ndarray) and given.dtype.kind in kinds
+
+
+def _in_words(given: object) -> str:
+    return f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
 
 
 def load_pairs(

@@ -1,6 +1,7 @@
 """Bjøntegaard delta rate (BD-rate): the average rate difference of two codecs at equal quality."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -68,8 +69,9 @@ def rates_in_common(
     """
     from scipy.interpolate import PchipInterpolator
 
-    if not 0 <= part[0] <= part[1] <= 1:
-        raise NDICError(f"part must be within 0 and 1, not {part}")
+    numbers = isinstance(part, Sequence) and len(part) == 2 and all(isinstance(end, Real) for end in part)
+    if not numbers or not 0 <= part[0] <= part[1] <= 1:
+        raise NDICError(f"part must be within 0 and 1, a start and an end, not {part!r}")
     curves = _overlapping(anchor, test, metric)
     low, high = max(db[0] for _, db in curves), min(db[-1] for _, db in curves)
     places = part[0] + (part[1] - part[0]) * (np.arange(400) + 0.5) / 400

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError
-from ndic_core.models.codec import Codec, check_tensor, evaluating, unwrap
+from ndic_core.models.codec import Codec, check_image, evaluating, unwrap
 from ndic_core.models.coding.tiling import Tiling
 
 STEP = {"x": DOWNSAMPLING, "z": 4 * DOWNSAMPLING}  # pixels of the image along each side of a position
@@ -38,8 +38,8 @@ def bit_maps(model: Codec, x: Tensor, lmbda: float | None = None) -> dict[str, T
         >>> {name: tuple(bits.shape) for name, bits in maps.items()}
         {'x': (8, 8, 16), 'z': (8, 2, 4)}
     """
-    check_tensor(x, "x", "(3, H, W)")
     model = unwrap(model)
+    check_image(x, "x")
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
     tiling = model.tiling(*x.shape[-2:])

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
+from numbers import Real
 from typing import BinaryIO
 
 from PIL import Image, __version__, features
@@ -23,6 +24,7 @@ from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import averages
 from ndic_core.evaluation.roundtrip import measure
 from ndic_core.io import decode_image, image_to_tensor
+from ndic_core.models.codec import check_image
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,10 @@ def encode(name: str, x: Tensor, quality: float) -> bytes:
         NDICError: unknown codec, quality out of range, not such an image, or this Pillow lacks the codec.
     """
     codec = _codec(name)
-    if not codec.lowest <= quality <= codec.highest:
-        raise NDICError(f"{name} requires a quality from {codec.lowest} to {codec.highest}, not {quality}")
-    if x.ndim != 3 or x.shape[0] != 3 or x.numel() == 0 or not x.is_floating_point():
-        raise NDICError(f"{name} codes one image (3, H, W) in [0, 1]; this is {x.dtype} with shape {tuple(x.shape)}")
-    pixels = (x.detach().cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    if not isinstance(quality, Real) or not codec.lowest <= quality <= codec.highest:
+        raise NDICError(f"{name} requires a quality from {codec.lowest} to {codec.highest}, not {quality!r}")
+    check_image(x, "x")
+    pixels = (x.detach().cpu() * 255).round().byte().permute(1, 2, 0).numpy()
     buffer = BytesIO()
     try:
         if codec.feature is None:
@@ -143,8 +144,10 @@ def decode(data: bytes) -> Tensor:
     Raises:
         NDICError: not an intact RGB image of one of `CODECS`, or more than 2**24 pixels.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise NDICError(f"a file's content must be bytes as encode returns them; got {type(data).__name__}")
     kind = f"a file of {', '.join(CODECS)}"
-    return image_to_tensor(decode_image(data, name="this image", modes=["RGB"], read_header=_opened, kind=kind))
+    return image_to_tensor(decode_image(bytes(data), name="this image", modes=["RGB"], read_header=_opened, kind=kind))
 
 
 def curve(

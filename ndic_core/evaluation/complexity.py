@@ -105,10 +105,10 @@ def seconds(
         integers, checks) is the row `REST`.
 
     Raises:
-        NDICError: `repeat` is below 1; see also `encode` and `decode`.
+        NDICError: `repeat` is not a whole number of 1 or more; see also `encode` and `decode`.
     """
-    if repeat < 1:
-        raise NDICError(f"repeat must be 1 or more, not {repeat}")
+    if not isinstance(repeat, Integral) or repeat < 1:
+        raise NDICError(f"repeat must be 1 or more, not {repeat!r}")
     model = unwrap(model)
     stream = encode(model, x, lmbda)
     rows = []

@@ -5,13 +5,17 @@ y (grey). The difference is the gain from y.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from ndic_core.data.pairs import Pairs
+from ndic_core.errors import NDICError
 from ndic_core.evaluation.roundtrip import roundtrips
 from ndic_core.evaluation.tables import MEASURED, PSNR_CAP, write_table
 from ndic_core.models.codec import Codec, unwrap
@@ -44,9 +48,13 @@ def evaluate(
         name.
 
     Raises:
-        NDICError: the model doesn't offer `lmbda`.
+        NDICError: the model doesn't offer `lmbda`; `side_info` has another name or none; or nothing can be decoded:
+            there are no pairs, or only a mismatched y is wanted and all of them show one scene.
     """
     model = unwrap(model)
+    is_list = isinstance(side_info, Sequence) and not isinstance(side_info, str)
+    if not is_list or not side_info or any(kind not in SIDE_INFO for kind in side_info):
+        raise NDICError(f"side_info is a list of one or more of {', '.join(SIDE_INFO)}; got {side_info!r}")
     rows, kinds = [], side_info if model.info.side_info else SIDE_INFO[:1]
     for i in tqdm(range(len(pairs)), model.name, unit="image", disable=None if progress else True, leave=False):
         x, y = pairs[i]
@@ -55,6 +63,8 @@ def evaluate(
             rows.append(dict(image=i, name=pairs.names[i]) | row)
             if row["side_info"] == "matching_y" and on_image is not None:
                 on_image(i, x, y, x_hat, rows[-1])
+    if not rows:
+        raise NDICError(f"there is nothing to decode with {', '.join(kinds)}: give pairs, of more than one scene")
     return rows
 
 
@@ -70,21 +80,30 @@ def averages(rows: Iterable[dict], by: Sequence[str] = ("model", "lmbda", "side_
         are averaged as decibels, as published. None where an image has no value. An image counts `tables.PSNR_CAP` dB
         of PSNR at most: images above it, also exact ones (infinite PSNR), are named in psnr_capped, a key of such
         points only.
+
+    Raises:
+        NDICError: a row lacks a key of `by`, or a value that other rows of its point have, or has text instead of one.
     """
+    if isinstance(by, str):
+        raise NDICError(f"by is a list of keys; got {by!r}: give [{by!r}]")
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
+        if missing := [key for key in by if key not in row]:
+            raise NDICError(f"a row has no {missing[0]}: give rows of evaluate, or other keys as by")
         groups.setdefault(tuple(row[key] for key in by), []).append(row)
     points = []
     for values, group in groups.items():
         point = dict(zip(by, values, strict=True)) | dict(images=len(group))
-        if capped := [str(row.get("name", "unnamed")) for row in group if row.get("psnr", 0.0) > PSNR_CAP]:
-            point["psnr_capped"] = "; ".join(dict.fromkeys(capped))
-        for name in MEASURED:
-            if name in group[0]:
-                values = [row[name] for row in group]
-                if name == "psnr":
-                    values = [min(value, PSNR_CAP) for value in values]
-                point[name] = None if None in values else sum(values) / len(values)
+        for name in (name for name in MEASURED if any(name in row for row in group)):
+            values = [row.get(name, "no value") for row in group]
+            if wrong := [value for value in values if not isinstance(value, (Real, NoneType))]:
+                raise NDICError(f"{name} must be a number in every row; one has {wrong[0]!r}")
+            if name == "psnr":
+                high = [value is not None and value > PSNR_CAP for value in values]
+                if capped := [str(row.get("name", "unnamed")) for row in compress(group, high)]:
+                    point["psnr_capped"] = "; ".join(dict.fromkeys(capped))
+                values = [PSNR_CAP if is_high else value for value, is_high in zip(values, high, strict=True)]
+            point[name] = None if None in values else sum(values) / len(values)
         points.append(point)
     return points
 
@@ -98,11 +117,17 @@ def curve(model: Codec, pairs: Pairs, points: int = 6, progress: bool = True, **
 
 
 def lambdas(model: Codec, points: int) -> list[float]:
-    """`points` lambdas from a model's lowest to its highest in equal ratios; the only one of weights of one rate."""
+    """`points` lambdas from a model's lowest to its highest in equal ratios; the only one of weights of one rate.
+
+    Raises:
+        NDICError: `points` is not a whole number of 2 or more.
+    """
     model = unwrap(model)
     low, high = model.lambdas
     if model.gain is None:
         return [low]
+    if not isinstance(points, Integral) or points < 2:
+        raise NDICError(f"points is the number of lambdas of a curve, 2 or more, not {points!r}")
     return [low * (high / low) ** (i / (points - 1)) for i in range(points)]
 
 

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ndic_core.errors import NDICError
+from ndic_core.models.codec import check_image
+
 _PIXELS = 8192  # of the reduced images: fine detail is lost at low rates
 _BLOCK = 8  # side of a block of the reduced image, pixels
 _TEXTURE = 1e-4  # variance of a block that is compared
@@ -27,11 +30,18 @@ def seems_unrelated(x_hat: Tensor, y: Tensor) -> bool:
         True for most images of another scene, and for views that cannot be compared along the row (turned, much later,
         not rectified). False also where nothing can be said: small images, too little texture.
 
+    Raises:
+        NDICError: they are not two images of one size.
+
     Example:
         >>> x = torch.rand(3, 64, 128)
         >>> seems_unrelated(x, x.roll(8, 2)), seems_unrelated(x, x.flip(1))
         (False, True)
     """
+    for image, name in ((x_hat, "x_hat"), (y, "y")):
+        check_image(image, name)
+    if x_hat.shape != y.shape:
+        raise NDICError(f"x_hat and y must have one shape; x_hat is {tuple(x_hat.shape)}, y is {tuple(y.shape)}")
     x_hat, y = _details(x_hat), _details(y)
     if min(x_hat.shape[-2:]) < _BLOCK:
         return False

@@ -26,7 +26,7 @@ def rate_savings(anchor: Mapping, test: Iterable[Mapping]) -> float:
         NDICError: a point has no MS-SSIM.
     """
     test = list(test)
-    if any(point["ms_ssim_db"] is None for point in (anchor, *test)):
+    if any(point.get("ms_ssim_db") is None for point in (anchor, *test)):
         raise NDICError("rate savings are at equal MS-SSIM, which needs sides above 96 pixels: use larger images")
     rates, qualities = [], []
     for point in sorted(test, key=lambda point: (point["bpp"], -point["ms_ssim_db"])):

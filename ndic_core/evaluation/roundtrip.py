@@ -4,13 +4,14 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
+from numbers import Real
 
 from torch import Tensor
 
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.bit_maps import bit_maps
 from ndic_core.metrics import MS_SSIM_SMALLEST, measured_bpp, quality
-from ndic_core.models.codec import Codec, unwrap
+from ndic_core.models.codec import Codec, check_image, unwrap
 from ndic_core.models.coding.compress import decode, encode
 from ndic_core.models.coding.state import LEVELS
 
@@ -59,8 +60,12 @@ def roundtrips(model: Codec, x: Tensor, ys: Mapping[Hashable, Tensor | None], lm
     Returns:
         The rows of `measure` with model (its name), lmbda (of the rate level that the file names), side_info (the name
         of y) and bpp_estimated (from likelihoods).
+
+    Raises:
+        NDICError: see `encode` and `decode`.
     """
     model = unwrap(model)
+    check_image(x, "x")
     model.gains(lmbda, 1)  # refuses a lambda that is not offered
     level = model.level(lmbda)
     model.coding(level)  # tables are computed once for given weights: not part of an image's time
@@ -96,6 +101,9 @@ def roundtrip_at(model: Codec, x: Tensor, y: Tensor | None, key: str, target: fl
         NDICError: another key, weights of one rate, a target out of reach, or MS-SSIM below 97 pixels.
     """
     model = unwrap(model)
+    check_image(x, "x")
+    if not isinstance(target, Real):
+        raise NDICError(f"the target must be a number, not {target!r}")
     if key not in ("bytes", "bpp", "psnr", "ms_ssim_db"):
         raise NDICError(f"the value to reach is bytes, bpp, psnr or ms_ssim_db, not {key!r}")
     if model.gain is None:

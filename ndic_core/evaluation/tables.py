@@ -40,8 +40,13 @@ def format_table(rows: Sequence[Mapping], columns: Iterable[str] = ()) -> str:
         rows: mappings, such as those of `roundtrip` or `averages`. A missing value or None leaves an empty cell.
         columns: keys of the columns. By default model, side information, lambda, rate and quality: those of them that
             a row has.
+
+    Raises:
+        NDICError: there is no column.
     """
     keys = list(columns) or [key for key in _DEFAULT if any(row.get(key) is not None for row in rows)]
+    if not keys:
+        raise NDICError("a table needs a column: give rows of roundtrip or averages, or name columns")
     headings, formats = zip(*(COLUMNS.get(key, (key.replace("_", " "), "")) for key in keys), strict=True)
     values = [[row.get(key) for key in keys] for row in rows]
     columns = []

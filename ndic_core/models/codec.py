@@ -19,6 +19,7 @@ _MODES = threading.Lock()
 _EVALUATED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}  # blocks of `evaluating`, modules to restore
 
 Lambda = float | tuple[float, float]  # of single-rate weights, or the lowest and highest of variable-rate ones
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # those in which layers compute
 
 
 class Codec(VariableRate, nn.Module):
@@ -147,15 +148,37 @@ class Codec(VariableRate, nn.Module):
 
 
 def check_tensor(image: Tensor, name: str, shape: str) -> None:
-    """Raise `NDICError` unless `image` is a float tensor of a shape such as "(3, H, W)"."""
+    """Raise `NDICError` unless `image` is a float tensor of a shape such as "(3, H, W)"; values are not read."""
     dimensions = shape.count(",") + 1
     if not isinstance(image, Tensor):
         given = type(image).__name__
-    elif image.ndim == dimensions and image.shape[-3] == 3 and image.is_floating_point():
-        return
+    elif image.is_nested or image.layout is not torch.strided:
+        given = f"a {'nested' if image.is_nested else str(image.layout).removeprefix('torch.')} tensor"
+    elif image.ndim == dimensions and image.shape[-3] == 3 and image.dtype in _FLOATS:
+        if 0 not in image.shape[-2:]:
+            return
+        raise NDICError(f"{name} is an empty image, {image.shape[-2]} × {image.shape[-1]} (height × width)")
     else:
         given = f"{tuple(image.shape)}, {image.dtype}"
     raise NDICError(f"{name} must be a float tensor of shape {shape} with values in [0, 1]; got {given}")
+
+
+def check_image(image: Tensor, name: str) -> None:
+    """Raise `NDICError` unless `image` is one image (3, H, W) with values in [0, 1], which are read."""
+    check_tensor(image, name, "(3, H, W)")
+    if image.is_meta:
+        raise NDICError(f"{name} is on the meta device, where tensors have no values")
+    low, high = image.aminmax()
+    if not (low >= 0 and high <= 1):  # NaN fails the comparison too
+        raise NDICError(
+            f"{name} must have values in [0, 1]; divide 8-bit values by 255 first (these are from {low:g} to {high:g})"
+        )
+
+
+def check_device() -> None:
+    """Raise `NDICError` within `torch.device("meta")`, where new tensors have no values."""
+    if torch.get_default_device().type == "meta":
+        raise NDICError('new tensors are on the meta device, where they have no values: leave torch.device("meta")')
 
 
 def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
@@ -166,7 +189,7 @@ def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
         with_values: refuse one on the meta device.
 
     Raises:
-        NDICError: there is none, or its weights have no values.
+        NDICError: there is none, or its weights have no values or are not floats.
     """
     given = type(model).__name__
     while not isinstance(model, Codec):
@@ -182,8 +205,15 @@ def unwrap(model: nn.Module, with_values: bool = True) -> Codec:
                 remedy = ": pass the codec that it contains"
             raise NDICError(f"model must be one that build_model or load_checkpoint returns; got {given}{remedy}")
         model = inner
-    if with_values and any(p.is_meta for p in model.parameters()):
+    if not with_values:
+        return model
+    check_device()
+    if any(weight.is_meta for weight in model.parameters()):
         raise NDICError(f"this {model.name} is on the meta device, where weights have no values: load weights first")
+    for name, weight in model.named_parameters():
+        if weight.dtype not in _FLOATS:
+            reason = f"{name} is a Parameter of {weight.dtype}, not a dense tensor of floats"
+            raise NDICError(f"this {model.name} cannot compute: {reason}; load the weights again")
     return model
 
 

@@ -68,12 +68,13 @@ class VariableRate:
             batch: number of images.
 
         Raises:
-            NDICError: `lmbda` is outside the range of these weights.
+            NDICError: `lmbda` is outside the range of these weights, or neither a number nor such a tensor.
         """
         low, high = self.lambdas
         if lmbda is not None:
-            number = float(lmbda) if isinstance(lmbda, Real) else math.nan  # NumPy's numbers are real too
-            wanted = torch.as_tensor(lmbda if isinstance(lmbda, Tensor) else number, dtype=torch.float64)
+            if problem := _type_problem(lmbda, batch):
+                raise NDICError(f"these weights have {in_words(low, high)}; lmbda = {problem}")
+            wanted = torch.as_tensor(lmbda if isinstance(lmbda, Tensor) else float(lmbda), dtype=torch.float64)
             # Rounding to float32 may move the ends of the range.
             if not bool(((wanted > low * (1 - 1e-6)) & (wanted < high * (1 + 1e-6))).all()):
                 # `str`: a format turns NumPy's 5e-05 into 4.999999873689376e-05
@@ -91,13 +92,25 @@ class VariableRate:
         if self.gain is None:
             return None
         low, high = self.lambdas
-        position = 0.5 if lmbda is None else math.log(lmbda / low) / math.log(high / low)
+        position = 0.5 if lmbda is None else math.log(float(lmbda) / low) / math.log(high / low)
         return round(LEVELS * min(max(position, 0), 1))
 
     def lmbda_at(self, level: int | None) -> float:
         """The lambda of a rate level; the only lambda of single-rate weights."""
         low, high = self.lambdas
         return low if level is None else low * (high / low) ** (level / LEVELS)
+
+
+def _type_problem(lmbda: object, batch: int) -> str | None:
+    """Why an argument is neither a number nor a tensor of numbers, one for each image; None where it is."""
+    if isinstance(lmbda, Tensor):
+        if tuple(lmbda.shape) in ((), (1,), (batch,)) and not lmbda.is_complex() and not lmbda.is_meta:
+            return None
+        given = f"a tensor {tuple(lmbda.shape)} of {lmbda.dtype} on {lmbda.device}"
+        return f"{given} is not offered: it must be a number{f', or ({batch},) of them' if batch > 1 else ''}"
+    if isinstance(lmbda, Real):  # NumPy's numbers are real too
+        return None
+    return f"{lmbda!s} is not offered: it must be a number, not {type(lmbda).__name__}"
 
 
 def scaled(latent: Tensor, gain: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
-from ndic_core.data.pairs import load_pairs
+from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.street import Street
 
 
@@ -28,6 +28,34 @@ def save(path: Path, size=(100, 200), mode: str = "RGB", seed: int = 0) -> Path:
     dtype = np.uint16 if mode == "I;16" else np.uint8
     Image.fromarray(rng.integers(0, 256, shape).astype(dtype)).save(path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (dict(images=np.ones((4, 8, 9, 3))), r"got float64 \(4, 8, 9, 3\): floats in \[0, 1\] times 255"),
+        (dict(images=np.ones((4, 8, 9, 3), np.uint16)), "got uint16"),
+        (dict(images=np.ones((4, 8, 9, 3), np.int8)), "got int8"),
+        (dict(images=np.ones((4, 3, 8, 9), np.uint8)), r"uint8 array \(count, H, W, 3\); got uint8 \(4, 3, 8, 9\)"),
+        (dict(images=np.ones((4, 8, 9, 4), np.uint8)), r"\(4, 8, 9, 4\)"),
+        (dict(images=torch.ones(4, 8, 9, 3, dtype=torch.uint8)), "got Tensor"),
+        (dict(index=np.array([[0, 4], [1, 2]])), "from 0 to 3; it has 0 to 4"),
+        (dict(index=np.array([[0, -1], [1, 2]])), "from 0 to 3; it has -1 to 2"),
+        (dict(index=np.array([[0, 1.0], [1, 2]])), r"integers; got float64 \(2, 2\)"),
+        (dict(index=[[0, 1], [2, 3]]), "integers; got list"),
+        (dict(index=np.array([0, 1])), r"integers; got int64 \(2,\)"),
+        (dict(names=["a"]), "names must have one entry for each of 2 pairs, not 1"),
+        (dict(scenes=["a"]), "scenes must have"),
+        (dict(cameras=["left"] * 3), "cameras must have"),
+        (dict(digests=[]), "digests must have"),
+        (dict(disparity=np.ones((2, 9, 8), np.float32)), r"float array \(2, 8, 9\); got float32 \(2, 9, 8\)"),
+    ],
+)
+def test_other_arrays_are_refused(changed, said):
+    given = dict(images=np.zeros((4, 8, 9, 3), np.uint8), index=np.array([[0, 1], [2, 3]]), names=["a", "b"])
+    assert len(Pairs(**given)) == 2
+    with pytest.raises(ndic.NDICError, match=said):
+        Pairs(**(given | changed))
 
 
 def test_crop_and_resize_are_the_published_ones(tmp_path):

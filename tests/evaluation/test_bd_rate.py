@@ -83,5 +83,6 @@ def test_rates_in_common_go_through_the_points():
         assert values == pytest.approx(expected)
     low = rates_in_common(CURVE, half, part=(0.0, 0.25))[0]
     assert (low.min(), low.max()) == pytest.approx((25.0, 27.1), abs=0.01)
-    with pytest.raises(NDICError, match="part must be within 0 and 1"):
-        rates_in_common(CURVE, CURVE, part=(0.5, 0.4))
+    for part in ((0.5, 0.4), "ab", 0.5, (0.5,), None):
+        with pytest.raises(NDICError, match="part must be within 0 and 1"):
+            rates_in_common(CURVE, CURVE, part=part)

@@ -63,6 +63,11 @@ def test_bad_arguments_are_named():
         bit_maps(model, torch.rand(3, 32, 32), lmbda=1.0)
     with pytest.raises(NDICError, match="x must be a float tensor"):
         bit_maps(model, torch.rand(1, 3, 32, 32))
+    for wrong in (torch.full((3, 32, 32), 255.0), torch.full((3, 32, 32), torch.inf)):
+        with pytest.raises(NDICError, match=r"x must have values in \[0, 1\]"):
+            bit_maps(model, wrong)
+    with pytest.raises(NDICError, match="x is an empty image, 0 × 5"):
+        bit_maps(model, torch.rand(3, 0, 5))
     with pytest.raises(NDICError, match="sum over channels"):
         over_image(torch.rand(8, 2, 2), 16, 32, 32)
     with pytest.raises(NDICError, match="does not cover an image of 40 × 32"):

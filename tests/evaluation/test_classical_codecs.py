@@ -106,12 +106,25 @@ def test_other_files_are_refused():
 
 
 def test_qualities_out_of_range_and_other_tensors_are_refused(name, pair):
-    for quality in (-1, float("nan")):
+    for quality in (-1, float("nan"), "30", None):
         with pytest.raises(NDICError, match=f"{name} requires a quality from"):
             encode(name, pair[0], quality)
-    for x in (torch.zeros(1, 3, 8, 8), torch.zeros(3, 0, 8)):
-        with pytest.raises(NDICError, match="codes one image"):
+    for x in (torch.zeros(1, 3, 8, 8), pair[0].numpy(), (255 * pair[0]).byte()):
+        with pytest.raises(NDICError, match=r"x must be a float tensor of shape \(3, H, W\)"):
             encode(name, x, 30)
+    with pytest.raises(NDICError, match="x is an empty image, 0 × 8"):
+        encode(name, torch.zeros(3, 0, 8), 30)
+    for x in (255 * pair[0], -pair[0], pair[0] * torch.nan):
+        with pytest.raises(NDICError, match=r"x must have values in \[0, 1\]"):
+            encode(name, x, 30)
+
+
+def test_any_bytes_are_decoded_and_nothing_else(pair):
+    data = encode("JPEG", pair[0], 30)
+    for same in (bytearray(data), memoryview(data)):
+        assert torch.equal(decode(same), decode(data))
+    with pytest.raises(NDICError, match="must be bytes as encode returns them; got str"):
+        decode("a.jpg")
 
 
 def test_what_cannot_be_coded_is_refused():

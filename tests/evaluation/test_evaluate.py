@@ -56,6 +56,43 @@ def test_models_without_side_information_decode_once(pairs):
     assert [row["side_info"] for row in rows] == ["matching_y", "matching_y"]
 
 
+@pytest.mark.parametrize("name", ["bls17", "ndic_bls17"])
+@pytest.mark.parametrize("kinds", ["no_y", "matching_y", ["mismatch"], [1], [["no_y"]], [], None, {"no_y"}])
+def test_other_side_information_is_refused(name, kinds, pairs):
+    model = ndic.build_model(name, num_filters=2)
+    with pytest.raises(NDICError, match="side_info is a list of one or more of matching_y, mismatched_y, no_y; got"):
+        evaluate(model, pairs, side_info=kinds, progress=False)
+
+
+def test_nothing_to_decode_is_refused(pairs):
+    model = lively("ndic_bls17")
+    with pytest.raises(NDICError, match="nothing to decode with mismatched_y: give pairs, of more than one scene"):
+        evaluate(model, pairs.first(1), side_info=["mismatched_y"], progress=False)
+    with pytest.raises(NDICError, match="nothing to decode with matching_y, mismatched_y, no_y"):
+        evaluate(model, pairs.first(0), progress=False)
+
+
+@pytest.mark.parametrize("points", [1, 0, -1, "3", 2.5, None])
+def test_a_curve_needs_two_points(points, pairs):
+    with pytest.raises(NDICError, match="number of lambdas of a curve, 2 or more, not"):
+        curve(lively("bls17", lmbda=(0.001, 0.1)), pairs, points, progress=False)
+
+
+def test_averages_need_numbers():
+    row = dict(model="bls17", lmbda=0.1, side_info="no_y", bpp=0.5, psnr=30.0)
+    (point,) = averages([row, row | dict(psnr=None)])
+    assert (point["bpp"], point["psnr"]) == (0.5, None)
+    for other, sentence in ((row | dict(psnr="30.0"), "psnr must be .* one has '30.0'"), ({}, "a row has no model")):
+        with pytest.raises(NDICError, match=sentence):
+            averages([row, other])
+    without = {key: value for key, value in row.items() if key != "bpp"}
+    for rows in ([row, without], [without, row]):
+        with pytest.raises(NDICError, match="bpp must be a number in every row; one has 'no value'"):
+            averages(rows)
+    with pytest.raises(NDICError, match=r"by is a list of keys; got 'model': give \['model'\]"):
+        averages([row], by="model")
+
+
 @pytest.mark.parametrize("name", ["bmshj18", "cross_attention"])
 def test_images_of_any_size(name):
     rng = np.random.default_rng(0)

@@ -68,6 +68,17 @@ def test_nothing_is_said_of_small_images(size):
     assert not seems_unrelated(x, y)
 
 
+def test_other_arguments_are_refused(streets):
+    x, y = streets[0].x, streets[0].y
+    for of, side, sentence in (
+        (x, y[:, :64], r"one shape; x_hat is \(3, 128, 256\), y is \(3, 64, 256\)"),
+        (x.numpy(), y, "x_hat must be a float tensor .* got ndarray"),
+        (x, 255 * y, "y must have values in"),
+    ):
+        with pytest.raises(ndic.NDICError, match=sentence):
+            seems_unrelated(of, side)
+
+
 def test_nothing_is_said_without_texture(streets):
     flat = torch.full_like(streets[0].x, 0.5)
     assert not seems_unrelated(flat, streets[0].y)

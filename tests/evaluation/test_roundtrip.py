@@ -79,3 +79,13 @@ def test_what_cannot_be_searched_for_is_refused(model, pair):
         roundtrip_at(small, torch.rand(3, 64, 128), None, "ms_ssim_db", 5.0)
     with pytest.raises(NDICError, match="weights of bls17 have one rate"):
         roundtrip_at(lively("bls17"), *pair, "bytes", 500)
+    with pytest.raises(NDICError, match="the target must be a number, not '500'"):
+        roundtrip_at(small, pair[0], None, "bytes", "500")
+
+
+@pytest.mark.parametrize("change", [lambda x: x.numpy(), lambda x: None, lambda x: x[None], lambda x: 255 * x])
+def test_other_images_are_refused(change, pair):
+    small = lively("bls17", lmbda=(1e-5, 1e-3))
+    for measured in (roundtrip, lambda model, x: roundtrip_at(model, x, None, "ms_ssim_db", 5.0)):
+        with pytest.raises(NDICError, match=r"x must (be a float tensor|have values)"):
+            measured(small, change(pair[0]))

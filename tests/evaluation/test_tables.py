@@ -25,6 +25,12 @@ def test_columns_can_be_chosen_and_unknown_ones_keep_their_name():
     assert format_table(rows, ("bytes", "side_info", "at_epoch")).splitlines() == expected
 
 
+@pytest.mark.parametrize("rows", [[], [{}], [{"epoch": 3}]])
+def test_a_table_without_columns_is_refused(rows):
+    with pytest.raises(NDICError, match="a table needs a column"):
+        format_table(rows)
+
+
 @pytest.mark.parametrize(
     ("rows", "read"),
     [

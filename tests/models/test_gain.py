@@ -91,6 +91,37 @@ def test_numpys_numbers_are_rates(kind, pair):
         ndic.encode(model, pair[0], kind(0.07))
 
 
+@pytest.mark.parametrize("rates", [LAMBDAS, 0.01])
+@pytest.mark.parametrize(
+    ("lmbda", "said"),
+    [
+        ("0.01", "lmbda = 0.01 is not offered: it must be a number, not str"),
+        ([0.01], "must be a number, not list"),
+        (np.array(0.01), "must be a number, not ndarray"),
+        (0.01 + 0j, "must be a number, not complex"),
+        (torch.tensor([0.01, 0.01]), r"a tensor \(2,\) of torch.float32 on cpu is not offered: it must be a number$"),
+        (torch.tensor([]), r"a tensor \(0,\)"),
+        (torch.tensor([[0.01]]), r"a tensor \(1, 1\)"),
+        (torch.tensor(0.01 + 0j), "of torch.complex64"),
+        (torch.tensor(0.01, device="meta"), "on meta"),
+    ],
+)
+def test_a_rate_is_a_number(rates, lmbda, said):
+    model = lively("bls17", lmbda=rates)
+    with pytest.raises(ndic.NDICError, match=said):
+        ndic.encode(model, torch.rand(3, 16, 16), lmbda)
+
+
+def test_a_tensor_of_rates_has_one_for_each_image():
+    model = variable("bls17")
+    x = torch.rand(3, 3, 16, 16)
+    for lmbda in (torch.tensor(0.01), torch.tensor([0.01])):
+        assert ndic.encode(model, x[0], lmbda) == ndic.encode(model, x[0], 0.01)
+        assert torch.equal(model(x, lmbda=lmbda)["x_hat"], model(x, lmbda=lmbda.item())["x_hat"])
+    with pytest.raises(ndic.NDICError, match=r"it must be a number, or \(3,\) of them"):
+        model(x, lmbda=torch.tensor([0.01, 0.02]))
+
+
 def test_a_model_of_one_rate_has_no_gain_and_refuses_other_lambdas(pair):
     model = lively("bls17", lmbda=0.01)
     assert model.gain is None

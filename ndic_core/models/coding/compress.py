@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ndic_core.catalogue import DOWNSAMPLING
 from ndic_core.errors import NDICError, out_of_memory
-from ndic_core.models.codec import Codec, check_tensor, evaluating, unwrap
+from ndic_core.models.codec import Codec, check_image, evaluating, unwrap
 from ndic_core.models.coding.container import Header, check_size, pack, unpack
 from ndic_core.models.coding.memory import check_memory
 from ndic_core.models.coding.rans import SymbolDecoder, SymbolEncoder, fewest_bytes
@@ -45,7 +45,7 @@ def encode(model: Codec, x: Tensor, lmbda: float | None = None, progress: bool =
         torch.Size([3, 50, 70])
     """
     model = unwrap(model)
-    _check_image(x, "x")
+    check_image(x, "x")
     model.gains(lmbda, 1)  # raises for a lambda outside the range
     level = model.level(lmbda)
     height, width = x.shape[-2:]
@@ -95,7 +95,7 @@ def decode(model: Codec, stream: bytes, y: Tensor | None = None, progress: bool 
     if y is None and not model.y_optional:
         raise NDICError(f"{model.name} decodes with a side image: pass y, the correlated image at the receiver")
     if y is not None and model.info.side_info:
-        _check_image(y, "y")
+        check_image(y, "y")
         if y.shape[-2:] != (header.height, header.width):
             raise NDICError(
                 f"the side image y must have the size of the image sent, {header.height} × {header.width} "
@@ -133,15 +133,6 @@ def padded_layout(model: Codec, height: int, width: int) -> Tiling:
     padded = tiling.rows * tiling.tile[0], tiling.columns * tiling.tile[1]
     check_size(*padded, f"an image of {height} × {width}, padded for {model.name},")
     return tiling
-
-
-def _check_image(image: Tensor, name: str) -> None:
-    check_tensor(image, name, "(3, H, W)")
-    if 0 in image.shape:
-        raise NDICError(f"{name} is an empty image, {image.shape[1]} × {image.shape[2]} (height × width)")
-    low, high = image.aminmax()
-    if not (low >= 0 and high <= 1):  # NaN fails the comparison too
-        raise NDICError(f"{name} must have values in [0, 1]; divide 8-bit values by 255 first")
 
 
 @contextmanager
