@@ -1,6 +1,7 @@
 """The error that this package raises on bad input, and pydantic's findings as one sentence."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,49 @@ def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> 
     texts = [str(item).replace("\n", "\\n") for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return separator.join(texts[:limit]) + more
+
+
+def whole_number(given: object, name: str, low: int = 1, high: int | None = None) -> int:
+    """An argument that is a whole number (also one of NumPy or PyTorch) in a range.
+
+    Args:
+        given: what the user gave.
+        name: of the argument, for the message.
+        low, high: the smallest and the largest accepted number; any from `low` on where `high` is None.
+
+    Raises:
+        NDICError: it is no such number.
+
+    Example:
+        >>> whole_number(3, "columns")
+        3
+    """
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        accepted = f"of {low} or more" if high is None else f"from {low} to {high}"
+        raise NDICError(f"{name}={given!r} must be a whole number {accepted}")
+    return number
+
+
+def height_and_width(given: object, name: str, low: int = 1) -> tuple[int, int]:
+    """An argument with two whole numbers of `low` or more.
+
+    Raises:
+        NDICError: it is no such pair.
+
+    Example:
+        >>> height_and_width([32, 64], "size")
+        (32, 64)
+    """
+    try:
+        height, width = given
+        return whole_number(height, name, low), whole_number(width, name, low)
+    except (TypeError, ValueError, NDICError) as error:
+        expected = f"(height, width), whole numbers of {low} or more"
+        raise NDICError(f"{name}={given!r} must be {expected}") from error
 
 
 def explain(error: "ValidationError", schema: "type[BaseModel]") -> str:
