@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ndic_core.data.cache import cached_arrays, content_digests, short_digest
-from ndic_core.errors import NDICError, height_and_width, listing
+from ndic_core.errors import NDICError, brief, height_and_width, listing
 from ndic_core.io import decode_image, expand_path, image_size, quiet
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
@@ -231,7 +231,7 @@ def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) ->
 def _x_and_y(pair: Sequence[str | Path]) -> tuple[Path, Path]:
     """The two paths of a pair; those that were found in a folder are kept as they are."""
     if not isinstance(pair, list | tuple) or len(pair) != 2:
-        raise NDICError(f"a pair is two paths, (x, y), not {pair!r}")
+        raise NDICError(f"a pair is two paths, (x, y), not {brief(pair)}")
     x, y = (path if isinstance(path, Path) else expand_path(path) for path in pair)
     return x, y
 

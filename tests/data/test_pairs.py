@@ -213,7 +213,7 @@ def test_a_pair_in_two_splits_is_refused(swapped, blocks, tmp_path):
     """Also in folders of its own, under another name, in the other order; one image in two splits is accepted."""
     folders = {"train": "", "val": "", "test": ""} if blocks else {split: split for split in ("train", "val", "test")}
     sides = ("left", "right")
-    for number, (split, folder) in enumerate(folders.items()):
+    for number, folder in enumerate(folders.values()):
         for seed, side in enumerate(sides):
             save(tmp_path / folder / side / f"{number}.png", seed=seed if side == "left" else 10 + number)
     own = teaching(tmp_path, tmp_path / "out")
