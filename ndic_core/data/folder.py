@@ -167,7 +167,7 @@ def refuse_shared_pairs(root: Path | tuple[Path, Path], split: str, found: Itera
     known = dict(zip(contents(ours), ours, strict=True))
     others = zip(contents([pair for pair, _ in theirs]), theirs, strict=True)
     if same := [f"{known[c][0]} ({split}) and {x} ({other})" for c, ((x, _), other) in others if c in known]:
-        raise NDICError(f"two splits have the same pair: {listing(same)}; keep each pair in one split")
+        raise NDICError(f"two splits have the same pair: {listing(same, '; ')}; keep each pair in one split")
 
 
 def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple[Path, Path]]:
