@@ -1,6 +1,7 @@
-"""The error that this package raises on bad input, and pydantic's findings as one sentence."""
+"""The error that this package raises on bad input, checks of arguments, and pydantic's findings as one sentence."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,74 @@ def listing(items: Iterable[object], separator: str = ", ", limit: int = 10) -> 
     texts = [str(item).replace("\n", "\\n") for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return separator.join(texts[:limit]) + more
+
+
+def brief(given: object) -> str:
+    """A value as a message shows it: one line of 80 characters at most.
+
+    Example:
+        >>> len(brief("a" * 999))
+        80
+    """
+    line = " ".join(repr(given).split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+def whole_number(given: object, name: str, low: int | None = 1, high: int | None = None) -> int:
+    """An argument that is a whole number (also one of NumPy or PyTorch) in a range.
+
+    Args:
+        given: what the user gave.
+        name: of the argument, for the message.
+        low, high: the smallest and the largest accepted number, if any; `high` is used with `low`.
+
+    Raises:
+        NDICError: it is no such number.
+
+    Example:
+        >>> whole_number(3, "columns")
+        3
+    """
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = None
+    if number is None or (low is not None and number < low) or (high is not None and number > high):
+        accepted = f" from {low} to {high}" if high is not None else f" of {low} or more" if low is not None else ""
+        raise NDICError(f"{name}={brief(given)} must be a whole number{accepted}")
+    return number
+
+
+def height_and_width(given: object, name: str, low: int = 1) -> tuple[int, int]:
+    """An argument with two whole numbers of `low` or more.
+
+    Raises:
+        NDICError: it is no such pair.
+
+    Example:
+        >>> height_and_width([32, 64], "size")
+        (32, 64)
+    """
+    try:
+        height, width = given
+        return whole_number(height, name, low), whole_number(width, name, low)
+    except (TypeError, ValueError, NDICError) as error:
+        expected = f"(height, width), whole numbers of {low} or more"
+        raise NDICError(f"{name}={brief(given)} must be {expected}") from error
+
+
+def choice(given: str, name: str, options: Iterable[str]) -> str:
+    """An argument that is one of a few words; raises `NDICError` if it is another."""
+    if given not in (options := list(options)):
+        raise NDICError(f"{name} is {brief(given)}: choose from {', '.join(options)}")
+    return given
+
+
+def some(given: Iterable, what: str = "row") -> list:
+    """An argument with one item at least, as a list; raises `NDICError` if it has none."""
+    if not (found := list(given)):
+        raise NDICError(f"there is no {what}: give one at least")
+    return found
 
 
 def explain(error: "ValidationError", schema: "type[BaseModel]") -> str:

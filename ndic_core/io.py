@@ -224,6 +224,8 @@ def open_image(
     name = name or str(source)
     image = None
     try:
+        if not isinstance(source, bytes) and Path(source).is_fifo():  # would wait for someone to write into it
+            raise NDICError(f"{name} is a pipe, not a file: save the image in a file first")
         with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             start = stream.read(12)
             stream.seek(0)

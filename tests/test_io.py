@@ -450,3 +450,11 @@ def test_text_of_another_encoding_is_refused_in_one_line(content, message, tmp_p
         read_text(tmp_path / "a.csv")
     assert "a.csv" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    """Reading would wait for a writer."""
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_image, image_size):
+        with pytest.raises(NDICError, match=r"a\.png is a pipe, not a file: save the image in a file first"):
+            read(tmp_path / "a.png")

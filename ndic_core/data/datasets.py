@@ -10,7 +10,7 @@ from ndic_core.data.pairs import Pairs, load_pairs
 from ndic_core.data.real_pairs import native_pairs, real_pairs, validation_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import load_street
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, whole_number
 from ndic_core.io import expand_path
 
 
@@ -56,7 +56,9 @@ def load_split(config: Config, split: str, progress: bool = True) -> Pairs | Mix
     elif name == "Cityscape":  # the whole image, as published: its aspect is 1:2
         pairs = load_pairs(cityscape.pairs(root, split), size, progress=progress)
     else:
-        pairs = load_pairs(folder.pairs(root, split), size, progress=progress)
+        paths = folder.pairs(root, split)
+        folder.refuse_shared_pairs(root, split, paths)
+        pairs = load_pairs(paths, size, progress=progress)
         pairs.cameras = ["left"] * len(pairs)
     folder.refuse_copies(pairs)
     return pairs
@@ -75,10 +77,10 @@ def find_pairs(root: Path, size: tuple[int, int] = (128, 256), most: int = 8) ->
         most: maximum number of pairs, evenly spread over all; 1 or more.
 
     Raises:
-        NDICError: there is no data set, or images are missing or cannot be used (all are named).
+        NDICError: there is no data set, images are missing or cannot be used (all are named), or `size` or `most` is
+            out of its range.
     """
-    if most < 1:
-        raise NDICError(f"most={most} must be at least 1")
+    most = whole_number(most, "most")
     root = expand_path(root)
     if not root.is_dir():
         raise NDICError(f"there is no folder {root}: check its name")

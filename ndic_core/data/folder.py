@@ -5,12 +5,14 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ndic_core.data.cache import content_digests
 from ndic_core.errors import NDICError, listing
 from ndic_core.io import is_utf8
 
@@ -136,6 +138,37 @@ def refuse_copies(pairs: "Pairs") -> None:
     if copies:
         named = listing(copies.values())
         raise NDICError(f"x and y have the same pixels: {named}; y must be another view: replace or remove these pairs")
+
+
+def refuse_shared_pairs(root: Path | tuple[Path, Path], split: str, found: Iterable[tuple[Path, Path]]) -> None:
+    """Raise `NDICError` where pairs of a split are in another split too: a test would measure what was trained on.
+
+    Files are compared by their bytes, and read only where both files of a pair have the sizes of another pair's.
+
+    Args:
+        root: as for `pairs`.
+        split: of `found`.
+        found: what `pairs` returns.
+    """
+
+    def sizes(pair: tuple[Path, Path]) -> tuple[int, ...]:
+        return tuple(sorted(path.stat().st_size for path in pair))
+
+    def contents(chosen: list[tuple[Path, Path]]) -> list[tuple[str, ...]]:
+        digests = content_digests([path for pair in chosen for path in pair])
+        return [tuple(sorted(both)) for both in zip(digests[::2], digests[1::2], strict=True)]
+
+    here, there = [(sizes(pair), pair) for pair in found], []
+    for other in SPLITS:
+        with suppress(NDICError):  # a split that is missing or faulty is refused when it is loaded
+            there += [(sizes(pair), pair, other) for pair in (pairs(root, other) if other != split else ())]
+    alike = {size for size, _ in here} & {size for size, *_ in there}
+    ours = [pair for size, pair in here if size in alike]
+    theirs = [(pair, other) for size, pair, other in there if size in alike]
+    known = dict(zip(contents(ours), ours, strict=True))
+    others = zip(contents([pair for pair, _ in theirs]), theirs, strict=True)
+    if same := [f"{known[c][0]} ({split}) and {x} ({other})" for c, ((x, _), other) in others if c in known]:
+        raise NDICError(f"two splits have the same pair: {listing(same, '; ')}; keep each pair in one split")
 
 
 def _block(found: list[tuple[Path, Path]], split: str, where: str) -> list[tuple[Path, Path]]:

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ndic_core.data.cache import cached_arrays, content_digests, short_digest
-from ndic_core.errors import NDICError, listing
-from ndic_core.io import decode_image, image_size, quiet
+from ndic_core.errors import NDICError, brief, height_and_width, listing
+from ndic_core.io import decode_image, expand_path, image_size, quiet
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
 LEFT, RIGHT = (  # folder names by camera: KITTI 2015, KITTI 2012, Cityscapes, own images
@@ -169,7 +169,7 @@ def _in_words(given: object) -> str:
 
 
 def load_pairs(
-    paths: Sequence[tuple[Path, Path]],
+    paths: Sequence[tuple[str | Path, str | Path]],
     size: tuple[int, int],
     crop: tuple[int, int] | None = None,
     scene_of: Callable[[Path], str] = str,
@@ -178,7 +178,7 @@ def load_pairs(
     """Pairs from image files: centre crop, resize, cached on disk.
 
     Args:
-        paths: x and y of each pair.
+        paths: x and y of each pair; in strings `~` and environment variables are replaced.
         size: height and width to resize to.
         crop: height and width of the centre crop that is resized; None takes the largest one of the aspect of `size`.
         scene_of: the scene of an image file; the file itself where left out.
@@ -189,7 +189,8 @@ def load_pairs(
 
     Raises:
         NDICError: images are missing, damaged, grey, of more than 8 bits per channel, smaller than the crop, or of
-            another size than their partner: all of them are counted, the first ten are named.
+            another size than their partner: all of them are counted, the first ten are named. Or there are no pairs,
+            or `size` or `crop` is no height and width.
 
     Example:
         >>> import tempfile
@@ -199,6 +200,10 @@ def load_pairs(
         >>> pairs[0][0][:, 5, 5]
         tensor([1., 0., 0.])
     """
+    size, crop = height_and_width(size, "size"), crop if crop is None else height_and_width(crop, "crop")
+    paths = [_x_and_y(pair) for pair in paths]
+    if not paths:
+        raise NDICError("there are no pairs to load: give the paths of x and y of one pair at least")
     files = list(dict.fromkeys(path for pair in paths for path in pair))
     _refuse(f"{file}: {reason}" for file in files if (reason := _unreadable(file)))
 
@@ -224,7 +229,7 @@ def load_pairs(
     (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
     number = {file: i for i, file in enumerate(files)}
     index = np.array([[number[x], number[y]] for x, y in paths]).reshape(-1, 2)
-    root = os.path.commonpath([file.parent for file in files])
+    root = os.path.commonpath([file.parent.absolute() for file in files])
     names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
     scenes, cameras = [scene_of(x) for x, _ in paths], [_camera(x) for x, _ in paths]
@@ -255,9 +260,19 @@ def _prepare(file: Path, size: tuple[int, int], crop: tuple[int, int] | None) ->
     return np.asarray(image.resize(size[::-1], RESAMPLING))
 
 
+def _x_and_y(pair: Sequence[str | Path]) -> tuple[Path, Path]:
+    """The two paths of a pair; those that were found in a folder are kept as they are."""
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise NDICError(f"a pair is two paths, (x, y), not {brief(pair)}")
+    x, y = (path if isinstance(path, Path) else expand_path(path) for path in pair)
+    return x, y
+
+
 def _unreadable(file: Path) -> str | None:
     """Why a file cannot be read, if so."""
     if not file.is_file():
+        if file.exists():
+            return "a folder" if file.is_dir() else "not a regular file"
         return "a broken link" if file.is_symlink() else "no such file"
     return None if os.access(file, os.R_OK) else "no permission to read it"
 

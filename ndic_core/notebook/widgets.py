@@ -9,6 +9,7 @@ test) shows a line of text instead.
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import wraps
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import matplotlib.pyplot as plt
 from ipywidgets import DOMWidget, FloatRangeSlider, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
-from traitlets import Bool, Bytes, Int, Tuple, Unicode, link
+from traitlets import Bool, Bytes, Int, TraitError, Tuple, Unicode, link
 
-from ndic_core.errors import NDICError
-from ndic_core.plots.style import pixels
+from ndic_core.errors import NDICError, brief, height_and_width
+from ndic_core.plots.style import inside, pixels
 
 _BESIDE = {"flex_flow": "row wrap", "width": "100%"}  # of an image and a column of controls; below it where narrow
 
@@ -57,11 +58,19 @@ class Explorer(interactive):
 
     def widgets_from_abbreviations(self, seq):
         """The controls, with their labels."""
-        widgets = super().widgets_from_abbreviations(seq)
+        widgets = [control for one in seq for control in self._control(one)]
         self._names = [widget.description for widget in widgets if isinstance(widget, DOMWidget)]
         for widget in widgets:
             widget.description = self._labels.get(widget._kwarg, widget.description)
         return widgets
+
+    def _control(self, one: tuple) -> list[DOMWidget]:
+        """The control of (argument, abbreviation, default); none where it is `fixed`."""
+        try:
+            return super().widgets_from_abbreviations([one])
+        except (ValueError, TypeError, TraitError) as error:
+            accepted = "(low, high, step) with low below high, a list, True or False, or a widget"
+            raise NDICError(f"{one[0]}={brief(one[1])} is no control: give {accepted}") from error
 
     def update(self, *_):
         """Draw the figure, and mark the explorer as busy meanwhile."""
@@ -115,9 +124,18 @@ def explore(draw: Callable[..., Figure], labels: Mapping[str, str] | None = None
     Args:
         draw: accepts the controls' values by name.
         labels: of controls, by the names of `draw`'s arguments, with units; by default the control's own label or the
-            name.
+            name. Other names are ignored: several explorers may share their labels.
         controls: by the names of `draw`'s arguments.
+
+    Raises:
+        NDICError: `draw` lacks an argument, one of its arguments has neither a control nor a default, or what is given
+            makes no control.
     """
+    try:
+        signature(draw).bind(**controls)
+    except TypeError as error:
+        remedy = "give one for each argument without a default, under its name"
+        raise NDICError(f"the controls are not those of this figure ({error}): {remedy}") from error
 
     @wraps(draw)
     def shown(**values) -> Figure:
@@ -161,7 +179,8 @@ class ClickImage(HBox, ValueWidget):
         row: the slider of the row; `column` that of the column.
 
     Raises:
-        NDICError: it is no such image (see `plots.style.image`), or the initial pixel is outside it.
+        NDICError: it is no such image (see `plots.style.image`), the initial pixel is outside it, or a number is not
+            whole.
     """
 
     value = Tuple(Int(), Int())
@@ -177,10 +196,9 @@ class ClickImage(HBox, ValueWidget):
     ):
         array = pixels(image)
         height, width = array.shape[:2]
-        row = height // 2 if row is None else row
-        column = width // 2 if column is None else column
-        if not (0 <= row < height and 0 <= column < width):
-            raise NDICError(f"({row}, {column}) is outside an image of {height} rows and {width} columns")
+        start = (height // 2 if row is None else row, width // 2 if column is None else column)
+        row, column = inside((height, width), *start)
+        cell = height_and_width(cell, "cell", 0)
         png = BytesIO()
         imsave(png, array, format="png")
 

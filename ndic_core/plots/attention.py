@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ndic_core.data.disparity import patch_shares
+from ndic_core.errors import some, whole_number
 from ndic_core.evaluation.patch_matching import MatchingScore
 from ndic_core.plots import style
 
@@ -61,13 +62,17 @@ def patch_attention(
     Returns:
         A figure: x with the query patch; y with the patch of the largest weight, and the true match of the whole patch,
         moved by the median of its visible pixels; the weights and the true shares over y's patches.
+
+    Raises:
+        NDICError: images and maps have different sizes, or there is no such pixel or head.
     """
     x, y = style.images(x=x, y=y)
-    weights, disparity = map(style.values, (weights, disparity))
-    occluded = None if occluded is None else style.values(occluded).bool()
-    drop = None if drop is None else style.values(drop)
+    weights = style.values(weights)
+    disparity, occluded, drop = style.maps(x, disparity=disparity, occluded=occluded, drop=drop)
+    occluded = None if occluded is None else occluded.bool()
     height, width = x.shape[-2:]
-    row, column = place
+    row, column = style.inside(x.shape[1:], *place)
+    head = None if head is None else whole_number(head, "head", 0, weights.shape[1] - 1)
     grid = weights.shape[-1]
     tall, wide = height // grid, width // grid
     i, j = row // tall, column // wide
@@ -112,7 +117,9 @@ def search_curves(results: Mapping[str, Mapping[int, MatchingScore]], patch: int
     """
     figure, (accuracy, errors) = style.subplots((9.0, 3.7), columns=2)
     for (name, found), (colour, marker) in zip(
-        results.items(), cycle(((style.BLUE, "o"), (style.VERMILION, "s"), (style.GREEN, "^"))), strict=False
+        some(results.items(), "module"),
+        cycle(((style.BLUE, "o"), (style.VERMILION, "s"), (style.GREEN, "^"))),
+        strict=False,
     ):
         shifts, look = list(found), dict(color=colour, marker=marker, markersize=4)
         accuracy.plot(shifts, [100 * one.accuracy for one in found.values()], label=name, **look)
@@ -143,7 +150,11 @@ def aligned_features(t: Tensor, u: Tensor, aligned: Tensor, channels: Sequence[i
     Returns:
         A figure, a row for each channel, with the borders of 4 × 4 patches. Each map has its own grey scale, from its
         2nd to its 98th percentile.
+
+    Raises:
+        NDICError: there is no such channel.
     """
+    channels = [whole_number(channel, "channel", 0, len(t) - 1) for channel in some(channels, "channel")]
     figure, axes = style.subplots((9.0, 1.55 * len(channels) + 0.4), len(channels), 3, squeeze=False)
     for row, channel in zip(axes, channels, strict=True):
         for axis, features in zip(row, (t, u, aligned), strict=True):

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, some, whole_number
 from ndic_core.models.coding.container import fields
 from ndic_core.plots import style
 
@@ -87,7 +87,8 @@ def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
     Args:
         maps: by their titles, (2r + 1, 2r + 1) each: correlation coefficients by offset; the centre is (0, 0).
     """
-    figure, axes = style.subplots((9.0, 9.0 / len(maps) + 0.3), columns=len(maps), squeeze=False)
+    count = len(some(maps, "map"))
+    figure, axes = style.subplots((9.0, 9.0 / count + 0.3), columns=count, squeeze=False)
     for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
         values = style.values(values)
         reach = values.shape[0] // 2
@@ -112,7 +113,7 @@ def file_parts(rows: Sequence[Mapping]) -> Figure:
             last measured.
     """
     figure, (absolute, relative) = style.subplots((9.0, 3.4), columns=2)
-    positions = range(len(rows))
+    positions = range(len(some(rows)))
     scales = ((absolute, [1] * len(rows)), (relative, [100 / row["file"] for row in rows]))
     for axis, factors in scales:
         bottom = [0.0] * len(rows)
@@ -138,8 +139,10 @@ def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:
         lines: 3 or more; a longer file is shown by its first and last lines, so many in total.
 
     Raises:
-        NDICError: the bytes are not an `.ndic` file (see `models.coding.container.unpack`).
+        NDICError: the bytes are not an `.ndic` file (see `models.coding.container.unpack`), or columns or lines are out
+            of range.
     """
+    columns, lines = whole_number(columns, "columns"), whole_number(lines, "lines", 3)
     parts = fields(stream)
     payload = next(part for part in parts if part.name == "payload")
     colours = [_FIELDS[part.name] for part in parts for _ in part.content]
@@ -184,7 +187,7 @@ def damage_by_place(rows: Sequence[Mapping], psnr: float) -> Figure:
         A figure of two panels over the position. Rejected files are crosses on the lower edge.
     """
     figure, (left, right) = style.subplots((9.0, 3.2), columns=2, dpi=90)
-    wrong = [(row["byte"], 100 * row["wrong"]) for row in rows if row["wrong"] is not None]
+    wrong = [(row["byte"], 100 * row["wrong"]) for row in some(rows) if row["wrong"] is not None]
     quality = [(row["byte"], row["psnr"]) for row in rows if row["psnr"] is not None]
     rejected = [row["byte"] for row in rows if row["wrong"] is None]
     left.plot([byte for byte, _ in wrong], [share for _, share in wrong], ".", color=style.BLUE, markersize=4)

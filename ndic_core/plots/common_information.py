@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, some, whole_number
 from ndic_core.plots import style
 
 _CONDITIONS = {
@@ -34,7 +34,7 @@ def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str]) -> Figure:
     figure, axes = style.image_grid(len(titles) + 1, 4, 9.0, 2.25 * height / width + 0.35)
     style.show_image(axes[0], y, "y", fontsize=9)
     for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
-        _show_centred(axis, w[channel], title, fontsize=9)
+        _show_centred(axis, w[whole_number(channel, "channel", 0, len(w) - 1)], title, fontsize=9)
     return figure
 
 
@@ -104,8 +104,9 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
         0: elsewhere its prior is not trained.
 
     Raises:
-        NDICError: there are rows of another model.
+        NDICError: there is no row, or there are rows of another model.
     """
+    rows = some(rows)
     if any(row.get("model", "ndic_bls17") != "ndic_bls17" for row in rows):
         raise NDICError("alpha and beta are loss weights of ndic_bls17: leave out the rows of other models")
     pairs = sorted({(row["alpha"], row["beta"]) for row in rows})

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ndic_core.errors import NDICError, choice, listing, some
 from ndic_core.evaluation.bd_rate import rates_in_common
 from ndic_core.plots import style
 
@@ -37,7 +38,8 @@ def rate_gap(
     whole = rates_in_common(anchor, test, metric)
     figure, (curves, gaps) = style.subplots((9.0, 3.6), columns=2, sharey=True, width_ratios=(3, 2))
     for points, wide in ((anchor, 3.4), (test, 1.7)):  # the wider one below: it stays visible where both coincide
-        rates, qualities = zip(*sorted((row["bpp"], row[metric]) for row in points), strict=True)
+        both = sorted((style.number_of(row, "bpp"), style.number_of(row, metric)) for row in points)
+        rates, qualities = zip(*both, strict=True)
         name = points[0]["model"]
         curves.plot(rates, qualities, linewidth=wide, label=name, **style.curve_style(name))
     for bits, colour, words in (
@@ -65,7 +67,7 @@ def rate_gap(
     curves.set_xticks([0.05, 0.1, 0.2, 0.3, 0.5, 1, 2])
     curves.set_xticks([], minor=True)
     curves.xaxis.set_major_formatter("{x:g}")
-    every = [row["bpp"] for row in [*anchor, *test]]
+    every = [style.number_of(row, "bpp") for row in [*anchor, *test]]
     curves.set_xlim(0.9 * min(every), max(every) / 0.9)
     curves.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="upper left")
     return figure
@@ -78,13 +80,22 @@ def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, t
         differences: by name, a number for each image.
         intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
         x: label of the axis, with the unit.
+
+    Raises:
+        NDICError: there is no number to draw, or an interval is missing.
     """
+    differences = {
+        name: style.values(some(given, "number"), torch.float64) for name, given in some(differences.items())
+    }
+    if lacking := [name for name in differences if name not in intervals]:
+        raise NDICError(f"there is no interval of {listing(lacking)}: give one for each mean")
     figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
+        low, high = style.values(intervals[name], torch.float64).tolist()
         dots, mean = ("an image", "mean and its interval") if i == 0 else (None, None)
         axis.plot(values, [i] * len(values), "o", color=style.SKY, alpha=0.7, label=dots)
-        axis.plot(intervals[name], [i, i], color=style.VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
-        axis.plot(np.mean(values), i, "D", color=style.VERMILION, markeredgecolor="white", zorder=4, label=mean)
+        axis.plot([low, high], [i, i], color=style.VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
+        axis.plot(values.mean(), i, "D", color=style.VERMILION, markeredgecolor="white", zorder=4, label=mean)
     axis.axvline(0, color=style.BLACK, linewidth=0.8)
     axis.set_yticks(range(len(differences)), list(differences))
     axis.set_ylim(len(differences) - 0.5, -0.5)
@@ -103,7 +114,7 @@ def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
         NDICError: a codec has no style.
     """
     figure, axis = style.subplots((7.6, 3.4))
-    for name, by_size in costs.items():
+    for name, by_size in some(costs.items(), "codec"):
         pixels, size = np.array(sorted(by_size.items())).T
         axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **style.curve_style(name))
     axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="bits per pixel (measured)")
@@ -119,11 +130,15 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         rows: mappings with `model`, `ms_ssim_db`, `side_info` ("matching_y", "mismatched_y" or "no_y"), and
             `time_offset` in seconds where it is "matching_y". Several of one kind are averaged.
         title: what was measured.
+
+    Raises:
+        NDICError: there is no row, or one lacks such an entry.
     """
     groups = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        key = row["time_offset"] if row["side_info"] == "matching_y" else row["side_info"]
-        groups[row["model"]][key].append(style.quality(row, "ms_ssim_db"))
+    for row in some(rows):
+        key = choice(row.get("side_info"), "side_info", style.SIDE_INFO)
+        key = style.number_of(row, "time_offset") if key == "matching_y" else key
+        groups[row.get("model")][key].append(style.quality(row, "ms_ssim_db"))
     figure, axis = style.subplots((9.0, 3.8))
     for model, values in groups.items():
         means = {key: np.mean(some) for key, some in values.items()}
@@ -133,7 +148,9 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         for kind in ("no_y", "mismatched_y"):
             if kind in means:
                 line, words = style.SIDE_INFO[kind]
-                axis.axhline(means[kind], color=style.MODEL_STYLE[model][0], linestyle=line, label=f"{model}, {words}")
+                axis.axhline(
+                    means[kind], color=style.curve_style(model)["color"], linestyle=line, label=f"{model}, {words}"
+                )
     style.label(axis, title, "seconds from x to y", style.QUALITY["ms_ssim_db"], grid=True)
     style.legend_beside(axis, handlelength=2.6)
     return figure
@@ -149,8 +166,12 @@ def lagrangian(
         lmbda: weight of the distortion, above 0.
         image: (3, H, W) in [0, 1], shown beside it, under `title`.
         metric: of the distortion: "MS-SSIM", for 1 − MS-SSIM, or "MSE".
+
+    Raises:
+        NDICError: there is no point, or another metric.
     """
-    rate, distortion = (style.values([p[key] for p in points], torch.float64).numpy() for key in ("bpp", "distortion"))
+    points, metric = some(points, "point"), choice(metric, "metric", ("MS-SSIM", "MSE"))
+    rate, distortion = (np.array([style.number_of(p, key) for p in points]) for key in ("bpp", "distortion"))
     weight = 255**2 * lmbda
     total = rate + weight * distortion
     best = total.argmin()

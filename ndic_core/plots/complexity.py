@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from ndic_core.errors import some
 from ndic_core.evaluation.complexity import PARTS, REST, SIDES
 from ndic_core.plots import style
 
@@ -25,7 +26,7 @@ def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scal
         unit: label of the axis.
         scale: from the rows' numbers to the unit.
     """
-    names = list(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
+    names = some(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
     size = (9.0, 1.3 + 0.44 * len(names))
     figure, axes = style.subplots(size, columns=len(panels), dpi=90, sharey=True, squeeze=False)
     handles = {}

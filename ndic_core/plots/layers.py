@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, whole_number
 from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.plots import style
 
@@ -109,8 +109,12 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
     Returns:
         A figure of two panels, the same on a linear and a logarithmic axis. The title has the bits per image
         (estimated) and the entropy of the histogram.
+
+    Raises:
+        NDICError: there is no such channel.
     """
-    latents = style.values(h_hat)[:, channel].flatten()
+    h_hat = style.values(h_hat)
+    latents = h_hat[:, whole_number(channel, "channel", 0, h_hat.shape[1] - 1)].flatten()
     gain = None if gain is None else style.values(gain)
     low, high = (int(end) for end in (latents.min() - 2, latents.max() + 2))
     integers = torch.arange(low, high + 1)
@@ -148,7 +152,7 @@ def rounding_and_noise(prior: FactorizedPrior, channel: int, gain: Tensor | None
 
     def bits(values: Tensor) -> Tensor:
         found = style.values(prior.probabilities(values.flatten(), gain))
-        return -found[channel].log2().reshape(values.shape)
+        return -found[whole_number(channel, "channel", 0, len(found) - 1)].log2().reshape(values.shape)
 
     panels = {
         "bits, $-\\log_2 p$": (bits(h.round()), bits(h + sample), bits(h[:, None] + noise).mean(1)),

@@ -11,6 +11,7 @@ from torch import Tensor
 from ndic_core.catalogue import STRIDES
 from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import StreetPair
+from ndic_core.errors import NDICError, some
 from ndic_core.evaluation.matching_accuracy import Alignment, best_match
 from ndic_core.plots import style
 
@@ -27,11 +28,21 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
 
     Returns:
         A figure; the weight is summed over the map's rows.
+
+    Raises:
+        NDICError: there is no such pixel, or the weights have another stride.
     """
-    i, j = row // stride, column // stride
     x, y = style.images(x=pair.x, y=pair.y)
+    row, column = style.inside(x.shape[1:], row, column)
     disparity, occluded = map(style.values, (pair.disparity, pair.occluded))
-    window = style.values(weights)[0, :, i, j].mean(0)
+    weights = style.values(weights)
+    features = tuple(weights.shape[2:4])
+    if not all(0 <= stride * side - full < 16 for side, full in zip(features, x.shape[1:], strict=True)):  # padded
+        raise NDICError(
+            f"stride={stride}: features of {features} are not those of this image; give their layer's stride"
+        )
+    i, j = row // stride, column // stride
+    window = weights[0, :, i, j].mean(0)
     (above, best_row), (reach, best) = (
         (side // 2, stride * (place.item() - side // 2))
         for side, place in zip(window.shape, torch.unravel_index(window.argmax(), window.shape), strict=True)
@@ -85,7 +96,8 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
         A figure, a row for each layer, in pixels of its features; the true disparity is white where hidden from y.
     """
     disparity, hidden = style.values(pair.disparity), style.values(pair.occluded).bool()
-    figure, axes = style.subplots((10.0, 1.35 * len(maps) + 0.6), len(maps), 4, squeeze=False)
+    layers = len(some(maps, "attention map"))
+    figure, axes = style.subplots((10.0, 1.35 * layers + 0.6), layers, 4, squeeze=False)
     titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
     for row, weights, stride in zip(axes, maps, STRIDES, strict=True):
         truth, occluded = true_offsets(disparity, hidden, stride)
@@ -114,7 +126,7 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         area under the ROC curve of the no-match token.
     """
     figure, (hits, occlusion) = style.subplots((9.0, 3.4), columns=2)
-    bar = 0.8 / len(results)
+    bar = 0.8 / len(some(results, "model"))
     for n, (name, layers) in enumerate(results.items()):
         centres = [i + (n - (len(results) - 1) / 2) * bar for i in range(len(layers))]
         model, _, further = name.partition(",")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, choice, whole_number
 from ndic_core.evaluation.published_points import POINTS
 from ndic_core.metrics import quality
 from ndic_core.plots import style
@@ -18,7 +18,7 @@ from ndic_core.plots import style
 _DPI = 120  # of figures with small type
 _LARGEST_ERROR = 64  # upper end of the error's colour scale, in 8-bit steps
 _FILLS = ("full", "none", "left", "top", "right", "bottom")  # of markers, for the curves of one model
-_RATE_TICKS = [digit * 10.0**power for power in range(-5, 3) for digit in (1, 2, 5)]
+_RATE_TICKS = [digit * 10.0**power for power in range(-9, 6) for digit in (1, 2, 5)]
 
 
 def contact_sheet(
@@ -37,13 +37,16 @@ def contact_sheet(
         width: of the figure, in inches.
 
     Raises:
-        NDICError: there is no image, an argument is none (see `style.image`), or a title is missing.
+        NDICError: there is no image, an argument is none (see `style.image`), or a title or a colour is missing.
     """
+    columns = whole_number(columns, "columns")
     images = [style.image(image, f"image {i}") for i, image in enumerate(images)]
     if not images or len(titles) != len(images):
         raise NDICError(
             f"a contact sheet has a title for each image: give as many, not {len(titles)} for {len(images)}"
         )
+    if colours is not None and len(colours) != len(images):
+        raise NDICError(f"each title has a colour: give as many, not {len(colours)} for {len(images)}")
     height, image_width = images[0].shape[-2:]
     figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
     for axis, image, title, colour in zip(axes, images, titles, colours or ["black"] * len(images), strict=False):
@@ -65,8 +68,9 @@ def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float) -> Figu
         the measured rate, PSNR in dB and, where the image is large enough, MS-SSIM.
 
     Raises:
-        NDICError: an argument is no image, see `style.image`, or they have different sizes.
+        NDICError: an argument is no image, see `style.image`, they have different sizes, or `bpp` is no number.
     """
+    bpp = style.one_number(bpp, "bpp")
     x, y, x_hat = style.images(x=x, y=y, x_hat=x_hat)
     x, x_hat = x.clamp(0, 1), x_hat.clamp(0, 1)
     found = quality(x, x_hat)
@@ -90,9 +94,12 @@ def inspection(x: Tensor, sent: Mapping, bits: Tensor) -> Figure:
         x: (3, H, W) in [0, 1].
         sent: the result of `evaluation.roundtrip.roundtrip`.
         bits: (H, W), estimated bits per pixel, from `evaluation.bit_maps.over_image`.
+
+    Raises:
+        NDICError: images and bit map have different sizes, or `sent` has no image.
     """
-    x, x_hat = style.images(x=x, x_hat=sent["x_hat"])
-    bits = style.values(bits)
+    x, x_hat = style.images(x=x, x_hat=_decoded(sent))
+    (bits,) = style.maps(x, bits=bits)
     figure, axes = style.subplots((7.6, 7.6 * x.shape[-2] / x.shape[-1] + 1.6), 2, 2)
     rate = f"{sent['bytes']} bytes, {sent['bpp']:.3f} bpp (measured)"
     numbers = f"{rate}, PSNR {sent['psnr']:.2f} dB{_similarity(sent)}"
@@ -115,8 +122,14 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     Args:
         first, second: results of `evaluation.roundtrip.roundtrip` of one image.
         edge: position of the edge, from 0 (only the second) to 1 (only the first).
+
+    Raises:
+        NDICError: the images have different sizes, a model has no style, or the edge is elsewhere.
     """
-    left, right = style.images(first=first["x_hat"], second=second["x_hat"])
+    edge = style.one_number(edge, "edge")
+    if not 0 <= edge <= 1:
+        raise NDICError(f"edge is {edge:g}: give a position from 0 to 1")
+    left, right = style.images(first=_decoded(first), second=_decoded(second))
     height, width = left.shape[-2:]
     column = round(edge * width)
     mixed = torch.cat([left[..., :column], right[..., column:]], -1)
@@ -126,7 +139,7 @@ def swipe(first: Mapping, second: Mapping, edge: float = 0.5) -> Figure:
     axis.axvline(column - 0.5, color="black", linewidth=0.9)
     axis.set_xlim(-0.5, width - 0.5)
     for sent, side, arrow in ((first, "left", "◀ {}"), (second, "right", "{} ▶")):
-        colour, _ = style.MODEL_STYLE[sent["model"]]
+        colour = style.curve_style(sent["model"])["color"]
         similarity = "" if sent["ms_ssim_db"] is None else f", MS-SSIM {sent['ms_ssim_db']:.2f} dB"
         numbers = f"{sent['bytes']} bytes, PSNR {sent['psnr']:.2f} dB{similarity}"
         words = f"{arrow.format(sent['model'])}\n{numbers}"
@@ -157,8 +170,11 @@ def rate_distortion(
         title: what was measured, such as the data set.
 
     Raises:
-        NDICError: there is no row, a model has no style, or a row has no value of the metric (MS-SSIM below 97 pixels).
+        NDICError: there is no row, a model has no style, a row has no rate above 0 or no value of the metric (MS-SSIM
+            below 97 pixels), or an argument is another word.
     """
+    choice(metric, "metric", style.QUALITY)
+    choice(rate, "rate", ("measured", "estimated"))
     figure, axis = style.subplots((9.0, 4.8))
     _draw_curves(axis, rows, metric, rate)
     for name, (colour, marker) in style.PUBLISHED_STYLE.items() if published else ():
@@ -186,8 +202,11 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
 
     Returns:
         A figure with a ring at this point. An image 256 pixels wide is shown with 2 × 2 dots for each pixel.
+
+    Raises:
+        NDICError: see `rate_distortion`; or the images have different sizes.
     """
-    x, x_hat = style.images(x=x, x_hat=sent["x_hat"])
+    x, x_hat = style.images(x=x, x_hat=_decoded(sent))
     metric, words = ("psnr", "PSNR") if sent["ms_ssim_db"] is None else ("ms_ssim_db", "MS-SSIM")
     wide = 512 / _DPI  # inches
     tall = wide * x.shape[-2] / x.shape[-1]
@@ -215,15 +234,21 @@ def tradeoff(x: Tensor, sent: Mapping, curves: Iterable[Mapping]) -> Figure:
     axis = axes["curves"]
     _draw_curves(axis, curves, metric, "measured")
     look = dict(markersize=14, markerfacecolor="none", markeredgewidth=2.2, zorder=5)
-    axis.plot(
-        sent["bpp"], style.quality(sent, metric), "o", label="_here", color=style.MODEL_STYLE[sent["model"]][0], **look
-    )
+    look["color"] = style.curve_style(sent["model"])["color"]
+    axis.plot(style.number_of(sent, "bpp"), style.quality(sent, metric), "o", label="_here", **look)
     _rate_axis(axis)
     title = f"ring: {words} {sent[metric]:.2f} dB at {sent['bpp']:.3f} bits per pixel"
     style.label(axis, title, "measured rate of this image (bits per pixel)", f"{words} (dB)", fontsize=9, grid=True)
     axis.tick_params(labelsize=9)
     axis.legend(fontsize=8, handlelength=2.4)
     return figure
+
+
+def _decoded(sent: Mapping) -> Tensor:
+    """The reconstruction of a round trip."""
+    if "x_hat" not in sent:
+        raise NDICError("there is no x_hat, the decoded image: give the result of roundtrip, not a row of evaluate")
+    return sent["x_hat"]
 
 
 def _similarity(row: Mapping) -> str:
@@ -234,10 +259,11 @@ def _draw_curves(axis: Axes, rows: Iterable[Mapping], metric: str, rate: str) ->
     """A curve, by rising rate, for each codec, its weights and side information, in the order of the styles."""
     points, kinds = defaultdict(list), defaultdict(list)
     for row in rows:
-        name = row["model"]
+        name = row.get("model")
         uses_y = name in CATALOGUE and CATALOGUE[name].side_info
         side_info, weights = (uses_y and row.get("side_info")) or "matching_y", row.get("weights") or ""
-        points[name, weights, side_info].append((row["bpp"], style.quality(row, metric)))
+        choice(side_info, "side_info", style.SIDE_INFO)
+        points[name, weights, side_info].append((style.number_of(row, "bpp"), style.quality(row, metric)))
         if weights not in kinds[name]:
             kinds[name].append(weights)
     if not points:

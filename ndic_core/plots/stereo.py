@@ -29,16 +29,20 @@ def stereo_pair(x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None =
         disparity: (H, W), pixels.
         hidden: (H, W) bool, left white in the disparity; nothing where None.
         how: kind of disparity, for the title: "true", "matched", ...
+
+    Raises:
+        NDICError: images and maps have different sizes.
     """
+    x, y = style.images(x=x, y=y)
+    shown, hidden = style.maps(x, disparity=disparity, hidden=hidden)
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
     style.show_image(axes["x"], x, "x, the left view")
     style.show_image(axes["y"], y, "y, the right view")
     style.show_image(axes["both"], anaglyph(x, y), "anaglyph: red of x, green and blue of y")
-    shown = style.values(disparity)
     title = f"disparity, {how}"
     if hidden is not None:
-        shown, title = shown.masked_fill(style.values(hidden).bool(), torch.nan), f"{title}; white: hidden from y"
+        shown, title = shown.masked_fill(hidden.bool(), torch.nan), f"{title}; white: hidden from y"
     colours = dict(cmap="viridis", vmin=min(0.0, shown.nan_to_num().min()), vmax=40)
     image = style.show_map(axes["disparity"], shown, title, frame=True, **colours)
     figure.colorbar(image, ax=axes["disparity"], label="pixels", extend="max", shrink=0.9)
@@ -51,9 +55,12 @@ def prediction(x: Tensor, y: Tensor, predicted: Tensor, hidden: Tensor | None = 
     Args:
         x, y, predicted: (3, H, W) in [0, 1]; the last is x as predicted from y.
         hidden: (H, W) bool, positions that are not visible in y, outlined in the last error; nothing where None.
+
+    Raises:
+        NDICError: images and mask have different sizes.
     """
     x, y, predicted = style.images(x=x, y=y, predicted=predicted)
-    hidden = None if hidden is None else style.values(hidden)
+    (hidden,) = style.maps(x, hidden=hidden)
     figure = Figure(figsize=(7.6, 4.1), layout="constrained")
     axes = figure.subplot_mosaic([["y", "predicted"], ["apart", "left"]])
     style.show_image(axes["y"], y, "y")

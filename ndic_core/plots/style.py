@@ -1,5 +1,6 @@
 """Colours, markers, line styles and drawing helpers that all figures share."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -11,7 +12,7 @@ from matplotlib.image import AxesImage
 from torch import Tensor
 
 from ndic_core.catalogue import CATALOGUE
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, brief, choice, some, whole_number
 from ndic_core.evaluation.tables import PSNR_CAP
 
 # Okabe–Ito: distinguishable with all common kinds of colour blindness.
@@ -36,6 +37,8 @@ CODEC_STYLE = {
 SIDE_INFO = {"matching_y": ("-", "matching y"), "mismatched_y": ("--", "mismatched y"), "no_y": (":", "no y")}
 QUALITY = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM, $-10\\,\\log_{10}(1-v)$ (dB)"}
 
+_COMPLEX = "complex ones: give the real part or the magnitude"
+_NO_NUMBERS = {"U": "text", "S": "text", "c": _COMPLEX}  # by NumPy's kind
 _LARGEST = 10.0  # unclipped reconstructions stay below it: beyond are values up to 255
 
 RC_PARAMS = {  # of the notebooks
@@ -74,17 +77,20 @@ def values(given, dtype: torch.dtype = torch.float32) -> Tensor:
     type, device and history, arrays, and lists of numbers or of tensors with one number each.
 
     Raises:
-        NDICError: these are no numbers.
+        NDICError: these are no numbers, or complex ones.
     """
+    message = "a figure draws numbers (a tensor, an array or a list), not "
     if not isinstance(given, Tensor):
         if isinstance(given, (list, tuple)):
             given = [item.detach().cpu().double().numpy() if isinstance(item, Tensor) else item for item in given]
         try:
+            if words := _NO_NUMBERS.get(np.asarray(given).dtype.kind):  # NumPy would convert them
+                raise NDICError(message + words)
             given = torch.from_numpy(np.array(given, dtype=np.float64))  # a copy: from_numpy takes no mirrored views
         except (TypeError, ValueError) as error:
-            raise NDICError(
-                f"a figure draws numbers (a tensor, an array or a list), not {type(given).__name__}"
-            ) from error
+            raise NDICError(message + type(given).__name__) from error
+    if given.is_complex():
+        raise NDICError(message + _COMPLEX)
     return given.detach().cpu().to(dtype)
 
 
@@ -137,21 +143,71 @@ def images(**given) -> list[Tensor | None]:
     return list(found.values())
 
 
+def maps(image: Tensor, **given) -> list[Tensor | None]:
+    """Maps (H, W) over one image, by the names of the arguments, see `values`; None stays None.
+
+    Raises:
+        NDICError: a map has another size than the image (3, H, W).
+    """
+    found = {name: None if one is None else values(one) for name, one in given.items()}
+    size = tuple(image.shape[1:])
+    for name, one in found.items():
+        if one is not None and one.shape != size:
+            raise NDICError(f"{name} must have the size of its image, {size}, not {tuple(one.shape)}")
+    return list(found.values())
+
+
+def inside(size: Sequence[int], row: int, column: int) -> tuple[int, int]:
+    """Row and column of a pixel of an image of this height and width; raises `NDICError` if there is no such pixel."""
+    height, width = size
+    row, column = whole_number(row, "row", None), whole_number(column, "column", None)
+    if not (0 <= row < height and 0 <= column < width):
+        raise NDICError(f"({row}, {column}) is outside an image of {height} rows and {width} columns")
+    return row, column
+
+
 def pixels(given) -> np.ndarray:
     """An image, see `image`, clipped to [0, 1], as matplotlib expects it: (H, W, 3)."""
     return image(given).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def one_number(given, name: str) -> float:
+    """A number as `values` accepts it.
+
+    Raises:
+        NDICError: it is None, a text, NaN, or several numbers.
+    """
+    text = isinstance(given, str)
+    found = values([] if given is None or text else given, torch.float64)
+    if found.numel() != 1 or found.isnan():
+        raise NDICError(f"{name} is {brief(given)}: give one number" + ", such as read_table returns it" * text)
+    return found.item()
+
+
+def number_of(row: Mapping, key: str) -> float:
+    """One number of a point, such as its `bpp`, which is above 0.
+
+    Raises:
+        NDICError: the row has none.
+    """
+    name = f"a row of {row['model']}" if "model" in row else "a row"
+    if row.get(key) is None:
+        reason = "; MS-SSIM needs sides above 96 pixels: use psnr" if key == "ms_ssim_db" else ": measure it first"
+        raise NDICError(f"{name} has no {key}{reason}")
+    found = one_number(row[key], f"{key} of {name}")
+    if key == "bpp" and not 0 < found < math.inf:
+        raise NDICError(f"bpp of {name} is {found:g}: a rate is above 0 and finite")
+    return found
 
 
 def quality(row: Mapping, metric: str) -> float:
     """The quality of a point, "psnr" or "ms_ssim_db"; a PSNR is capped, so that it can be drawn.
 
     Raises:
-        NDICError: it has none, such as MS-SSIM below 97 pixels.
+        NDICError: it has none, such as MS-SSIM below 97 pixels, or there is no such metric.
     """
-    if row.get(metric) is None:
-        reason = "; MS-SSIM needs sides above 96 pixels: use psnr" if metric == "ms_ssim_db" else ": measure it first"
-        raise NDICError(f"a row of {row['model']} has no {metric}{reason}")
-    return min(row[metric], PSNR_CAP) if metric == "psnr" else row[metric]
+    found = number_of(row, choice(metric, "metric", QUALITY))
+    return min(found, PSNR_CAP) if metric == "psnr" else found
 
 
 def number(value: float, spec: str) -> str:
@@ -215,7 +271,12 @@ def label(
 
 
 def plot_running_mean(axis: Axes, values: Sequence[float], window: int, **look) -> None:
-    """Draw the mean of `window` successive values over the centre of the window."""
+    """Draw the mean of `window` successive values over the centre of the window.
+
+    Raises:
+        NDICError: there are fewer values, or none.
+    """
+    window = whole_number(window, "window", 1, len(some(values, "step")))
     mean = np.convolve(values, np.full(window, 1 / window), "valid")
     axis.plot(np.arange(len(mean)) + (window - 1) / 2, mean, **look)
 

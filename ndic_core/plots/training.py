@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.errors import NDICError, some
 from ndic_core.plots import style
 
 _PRECISIONS = {"float32": (style.VERMILION, "s"), "bf16": (style.BLUE, "o")}
@@ -66,7 +66,12 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
         distortions: D of each step, in the units of the loss.
         lmbda: weight of the distortion.
         window: steps of the running mean, from 1 to the number of steps.
+
+    Raises:
+        NDICError: there is no step, the lists have different lengths, or the window is out of range.
     """
+    if len(rates) != len(distortions):
+        raise NDICError(f"a step has a rate and a distortion: give as many, not {len(rates)} and {len(distortions)}")
     figure, axes = style.subplots((9.5, 3.2), columns=2)
     terms = (
         ("R: bits per pixel, estimated", style.BLUE, style.values(rates, torch.float64).numpy()),
@@ -243,6 +248,6 @@ def _megabytes(row: Mapping) -> float | None:
 
 
 def _check_one_model(rows: Sequence[Mapping]) -> None:
-    models = list(dict.fromkeys(row["model"] for row in rows))
+    models = list(dict.fromkeys(row["model"] for row in some(rows)))
     if len(models) > 1:
         raise NDICError(f"these are rows of {', '.join(models)}: draw one model at a time")

@@ -95,3 +95,26 @@ def test_copies_in_kitti(tmp_path):
     config = load_config("teaching", dataset_name="KITTI_Stereo", dataset_path=str(tmp_path), resize=[32, 64])
     with pytest.raises(NDICError, match=r"same pixels: image_2/000000_10\.png with image_3/000000_10\.png; y must"):
         load_split(config, "test", progress=False)
+
+
+@pytest.mark.parametrize(
+    "size", [(0, 0), (-1, 5), (32,), 32, "32x64", "64", (32.0, 64.0), (32, 64, 3), None, (32, None), [[32], [64]]]
+)
+def test_what_is_no_size_is_named(tmp_path, size):
+    for side in ("left", "right"):
+        paint(tmp_path / side / "1.png", 10, (40, 80))
+    with pytest.raises(NDICError, match=r"^size=.* must be \(height, width\), whole numbers of 1 or more$"):
+        find_pairs(tmp_path, size)
+
+
+@pytest.mark.parametrize("kind", [np.int64, torch.tensor, lambda side: torch.tensor([side])[0]])
+def test_sizes_may_be_numbers_of_numpy_and_pytorch(tmp_path, kind):
+    for level, side in ((10, "left"), (200, "right")):
+        paint(tmp_path / side / "1.png", level, (40, 80))
+    assert find_pairs(tmp_path, [kind(32), kind(64)], most=kind(1)).size == (32, 64)
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, "3", None])
+def test_what_is_no_number_of_pairs_is_named(tmp_path, most):
+    with pytest.raises(NDICError, match=f"^most={most!r} must be a whole number of 1 or more$"):
+        find_pairs(tmp_path, most=most)

@@ -1,5 +1,6 @@
 """Pairs from image files, and the data sets that are loaded by name."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -198,3 +199,67 @@ def test_the_street_as_a_data_set(tmp_path, own_folder):
     assert (splits[0][1][1] - pair.y).abs().max() < 0.5 / 255 + 1e-6
     with pytest.raises(ndic.NDICError, match=r"street: unknown parameter 'rain'; choose from baseline, noise, .*seed"):
         load_split(teaching(own_folder, tmp_path, dataset_name="Street", street={"rain": 1}), "val")
+
+
+def test_paths_may_be_strings_and_relative(tmp_path, monkeypatch):
+    save(tmp_path / "data/left/1.png", seed=1)
+    right = save(tmp_path / "data/right/1.png", seed=2)
+    expected = load_pairs([(tmp_path / "data/left/1.png", right)], (32, 64))
+    monkeypatch.chdir(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SIDE", "left")
+    for x in ("left/1.png", "~/data/left/1.png", "$SIDE/1.png", Path("left/1.png")):
+        pairs = load_pairs([[x, right]], (32, 64))
+        assert torch.equal(pairs[0][0], expected[0][0])
+        assert pairs.names == expected.names == ["left/1.png with right/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "size", "crop", "message"),
+    [
+        (None, (32, 64), None, "there are no pairs to load"),
+        (("a", "b", "c"), (32, 64), None, r"a pair is two paths, \(x, y\), not \('a', 'b', 'c'\)"),
+        ("ab", (32, 64), None, "a pair is two paths, .*, not 'ab'"),
+        (("a", 5), (32, 64), None, "a path must be a string or a Path; got int"),
+        (("folder", "pipe"), (32, 64), None, "folder: a folder; pipe: not a regular file$"),
+        (("a", "b"), (32, 64), (0, 0), r"^crop=\(0, 0\) must be \(height, width\), whole numbers of 1 or more"),
+        (("a", "b"), (32, 64), "370", "^crop='370' must be"),
+        (("a", "b"), 32, None, "^size=32 must be"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(pair, size, crop, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo("pipe")
+    with pytest.raises(ndic.NDICError, match=message):
+        load_pairs([pair] if pair else [], size, crop)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_pair_in_two_splits_is_refused(swapped, blocks, tmp_path):
+    """Also in folders of its own, under another name, in the other order; one image in two splits is accepted."""
+    folders = {"train": "", "val": "", "test": ""} if blocks else {split: split for split in ("train", "val", "test")}
+    sides = ("left", "right")
+    for number, folder in enumerate(folders.values()):
+        for seed, side in enumerate(sides):
+            save(tmp_path / folder / side / f"{number}.png", seed=seed if side == "left" else 10 + number)
+    own = teaching(tmp_path, tmp_path / "out")
+    assert [len(load_split(own, split)) for split in folders] == [1, 1, 1]
+    source, target = tmp_path / folders["train"], tmp_path / folders["test"]
+    for side, other in zip(sides, reversed(sides) if swapped else sides, strict=True):
+        (target / side / "2.png").write_bytes((source / other / "0.png").read_bytes())
+    assert len(load_split(own, "val")) == 1
+    for split, number, other in (("train", 0, "2.png (test)"), ("test", 2, "0.png (train)")):
+        with pytest.raises(ndic.NDICError) as error:
+            load_split(own, split)
+        first = tmp_path / folders[split] / "left" / f"{number}.png"
+        assert str(error.value).startswith(f"two splits have the same pair: {first} ({split}) and ")
+        assert str(error.value).endswith(f"{other}; keep each pair in one split")
+
+
+def test_a_faulty_other_split_does_not_matter(tmp_path):
+    for seed, side in enumerate(("left", "right")):
+        save(tmp_path / "test" / side / "1.png", seed=seed)
+    save(tmp_path / "train/left/1.png")
+    assert len(load_split(teaching(tmp_path, tmp_path / "out"), "test")) == 1

@@ -184,3 +184,41 @@ def test_the_package_needs_no_widgets():
     hide = "import sys; sys.modules |= dict.fromkeys(['anywidget', 'ipywidgets', 'IPython'])"
     use = "import ndic_core; ndic_core.MODELS; import ndic_core.plots.panels"
     subprocess.run([sys.executable, "-c", f"{hide}\n{use}"], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [dict(row=3.5, column=4.0), dict(row="3"), dict(column=[1]), dict(cell=8), dict(cell=(-1, 4))]
+)
+def test_numbers_of_an_image_to_click_on_are_whole(arguments):
+    with pytest.raises(NDICError, match=r"^(row|column|cell)=.* must be .*whole number"):
+        ClickImage(torch.rand(3, 4, 6), **arguments)
+
+
+@pytest.mark.parametrize("kind", [np.int64, torch.tensor])
+def test_numbers_of_an_image_may_be_those_of_numpy_and_pytorch(kind):
+    place = ClickImage(torch.rand(3, 4, 6), kind(1), kind(2), cell=[kind(2), kind(3)])
+    assert (place.value, place.children[0].cell) == ((1, 2), (2, 3))
+
+
+@pytest.mark.parametrize("control", [(3, 1), (1, 3, 0), (1, "b"), (1, 2, 3, 4), object(), None])
+def test_what_makes_no_control_is_named(control):
+    with pytest.raises(NDICError, match=r"^n=.* is no control: give \(low, high, step\)"):
+        explore(lambda n=2: Figure(), n=control)
+
+
+@pytest.mark.parametrize(
+    ("draw", "controls", "reason"),
+    [
+        (lambda n: Figure(), dict(), "missing a required argument: 'n'"),
+        (lambda n: Figure(), dict(n=(1, 3), m=(1, 3)), "unexpected keyword argument 'm'"),
+        (Figure(), dict(n=(1, 3)), "not a callable object"),
+    ],
+)
+def test_controls_have_the_names_of_the_arguments(draw, controls, reason):
+    with pytest.raises(NDICError, match=f"controls are not those of this figure .*{reason}"):
+        explore(draw, **controls)
+
+
+def test_a_function_may_accept_any_control_and_explorers_may_share_labels():
+    explorer = explore(lambda **values: Figure(), {"n": "number", "m": "of another explorer"}, n=(1, 3))
+    assert [control.description for control in explorer.children[:-1]] == ["number"]

@@ -18,6 +18,7 @@ from ndic_core.plots import (
     bits,
     common_information,
     comparison,
+    complexity,
     correlation,
     layers,
     matching,
@@ -167,3 +168,136 @@ def test_figures_belong_to_no_window():
         code = file.read_text()
         assert "import matplotlib.pyplot" not in code
         assert "import pyplot" not in code
+
+
+X, OTHER_SIZE = SCENE.x, torch.rand(16, 64)
+TIMES = dict(model="bls17", ms_ssim_db=9.0, side_info="matching_y")
+SIDED = ROWS[0] | dict(model="ndic_bls17")
+CHANNEL_99 = r"channel=99 must be a whole number from 0 to"
+NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
+    "columns 0": (lambda: panels.contact_sheet([X], ["a"], columns=0), "columns=0 must be a whole number of 1 or more"),
+    "columns of a tensor": (
+        lambda: panels.contact_sheet([X], ["a"], columns=X),
+        r"^columns=tensor\(\[\[\[[^\n]{60,80}\.\.\. must be a whole number of 1 or more$",
+    ),
+    "columns 1.5": (lambda: panels.contact_sheet([X], ["a"], columns=1.5), "columns=1.5 must be a whole number"),
+    "one colour": (lambda: panels.contact_sheet([X, X], ["a", "b"], colours=["red"]), "not 1 for 2"),
+    "complex image": (lambda: panels.contact_sheet([X + 0j], ["a"]), "not complex ones: give the real part"),
+    "complex array": (lambda: panels.contact_sheet([X.numpy() + 0j], ["a"]), "not complex ones: give the real part"),
+    "bpp None": (lambda: panels.side_by_side(X, X, X, None), "bpp is None: give one number"),
+    "evaluate's row 1": (lambda: panels.inspection(X, ROWS[0], X[0]), "no x_hat.*the result of roundtrip"),
+    "evaluate's row 2": (lambda: panels.tradeoff(X, ROWS[0], ROWS), "no x_hat.*the result of roundtrip"),
+    "evaluate's row 3": (lambda: panels.swipe(sent(X), ROWS[0]), "no x_hat.*the result of roundtrip"),
+    "unknown model 1": (lambda: panels.tradeoff(X, sent(X, "z"), ROWS), "'z' has no style"),
+    "unknown model 2": (lambda: panels.swipe(sent(X, "z"), sent(X)), "'z' has no style"),
+    "rows without model": (lambda: panels.rate_distortion([dict(bpp=0.1, psnr=30.0)]), "None has no style"),
+    "map 1": (
+        lambda: panels.inspection(X, sent(X), OTHER_SIZE),
+        r"bits must have the size of its image, \(32, 64\), not",
+    ),
+    "map 2": (lambda: stereo.stereo_pair(X, X, OTHER_SIZE), "disparity must have the size"),
+    "map 3": (lambda: stereo.stereo_pair(X, X, SCENE.disparity, OTHER_SIZE), "hidden must have the size"),
+    "map 4": (lambda: stereo.prediction(X, X, X, OTHER_SIZE), "hidden must have the size"),
+    "map 5": (lambda: attention.patch_attention(X, X, PATCHES, OTHER_SIZE), "disparity must have the size"),
+    "edge 2": (lambda: panels.swipe(sent(X), sent(X), 2), "edge is 2: give a position from 0 to 1"),
+    "edge NaN": (lambda: panels.swipe(sent(X), sent(X), np.nan), "edge is nan: give one number"),
+    "row -1": (
+        lambda: matching.row_attention(SCENE, WINDOWS[0], 8, -1, 2),
+        r"\(-1, 2\) is outside an image of 32 rows",
+    ),
+    "column 64": (lambda: matching.row_attention(SCENE, WINDOWS[0], 8, 1, 64), r"\(1, 64\) is outside"),
+    "row 1.5": (lambda: matching.row_attention(SCENE, WINDOWS[0], 8, 1.5, 2), "row=1.5 must be a whole number$"),
+    "another stride": (lambda: matching.row_attention(SCENE, WINDOWS[1], 8, 1, 2), r"stride=8: features of \(8, 16\)"),
+    "place": (lambda: attention.patch_attention(X, X, PATCHES, SCENE.disparity, place=(0, -1)), "outside an image"),
+    "head": (lambda: attention.patch_attention(X, X, PATCHES, SCENE.disparity, head=2), "head=2 must .* from 0 to 1"),
+    "channel 1": (lambda: layers.latent_density(PRIOR, torch.zeros(1, 4, 2, 2), 99), CHANNEL_99),
+    "channel 2": (lambda: layers.rounding_and_noise(PRIOR, 99), CHANNEL_99),
+    "channel 3": (lambda: attention.aligned_features(X, X, X, [99]), CHANNEL_99),
+    "channel 4": (lambda: common_information.w_channels(X, X, {99: "a"}), CHANNEL_99),
+    "no offset": (lambda: comparison.quality_over_offset([TIMES]), "a row of bls17 has no time_offset"),
+    "no kind": (lambda: comparison.quality_over_offset([TIMES | dict(side_info=None)]), "side_info is None: choose"),
+    "no interval": (lambda: comparison.spread({"a": [1.0]}, {}, "x"), "no interval of a: give one for each"),
+    "distortion None": (
+        lambda: comparison.lagrangian([dict(bpp=1.0, distortion=None)], 0.1),
+        "a row has no distortion",
+    ),
+    "metric": (lambda: comparison.lagrangian(POINT, 0.1, metric="ms-ssim"), "metric is 'ms-ssim': choose from MS-SSIM"),
+    "lists of two lengths": (lambda: training.loss_terms([1, 2, 3], [1, 2], 0.1, 1), "give as many, not 3 and 2"),
+    "window 0": (lambda: training.loss_terms([1, 2], [1, 2], 0.1, 0), "window=0 must be a whole number from 1 to 2"),
+    "window 3": (lambda: training.loss_terms([1, 2], [1, 2], 0.1, 3), "window=3 must be a whole number from 1 to 2"),
+    "hexadecimal columns": (lambda: bits.file_bytes(b"", columns=0), "columns=0 must be a whole number"),
+}
+EMPTY = {
+    "spread": lambda: comparison.spread({}, {}, "x"),
+    "spread of nothing": lambda: comparison.spread({"a": []}, {"a": (0, 1)}, "x"),
+    "lagrangian": lambda: comparison.lagrangian([], 0.1),
+    "quality_over_offset": lambda: comparison.quality_over_offset([]),
+    "header_costs": lambda: comparison.header_costs({}),
+    "loss_terms": lambda: training.loss_terms([], [], 0.1),
+    "throughput_curves": lambda: training.throughput_curves([]),
+    "loss_weights": lambda: common_information.loss_weights([]),
+    "training_terms": lambda: common_information.training_terms({"a": []}),
+    "neighbour_correlations": lambda: bits.neighbour_correlations({}),
+    "file_parts": lambda: bits.file_parts([]),
+    "damage_by_place": lambda: bits.damage_by_place([], 30.0),
+    "alignment_scores": lambda: matching.alignment_scores({}),
+    "attention_disparity": lambda: matching.attention_disparity(SCENE, []),
+    "search_curves": lambda: attention.search_curves({}, 16, (0, 1)),
+    "aligned_features": lambda: attention.aligned_features(X, X, X, []),
+    "cost_bars": lambda: complexity.cost_bars({}, "gmac", "GMAC"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_DRAWN)
+def test_what_cannot_be_drawn_is_named(name):
+    draw, sentence = NOT_DRAWN[name]
+    with pytest.raises(NDICError, match=sentence):
+        draw()
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_nothing_to_draw_is_refused(name):
+    with pytest.raises(NDICError, match=r"^there is no .*: give one at least$"):
+        EMPTY[name]()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (dict(bpp=None), "a row of ndic_bls17 has no bpp: measure it first"),
+        (dict(bpp=np.nan), "bpp of a row of ndic_bls17 is nan: give one number"),
+        (dict(bpp=0), "bpp of a row of ndic_bls17 is 0: a rate is above 0 and finite"),
+        (dict(bpp=np.inf), "bpp of a row of ndic_bls17 is inf: a rate"),
+        (dict(bpp="0.1"), "bpp of a row of ndic_bls17 is '0.1': give one number, such as read_table returns it"),
+        (dict(bpp=[0.1, 0.2]), r"bpp of a row of ndic_bls17 is \[0\.1, 0\.2\]: give one number"),
+        (dict(psnr=torch.tensor(torch.nan)), r"psnr of a row of ndic_bls17 is tensor\(nan\): give one number"),
+        (dict(psnr="30"), "psnr of a row of ndic_bls17 is '30'"),
+        (dict(side_info="none"), "side_info is 'none': choose from matching_y, mismatched_y, no_y"),
+    ],
+)
+def test_points_that_a_curve_cannot_have(change, sentence):
+    with pytest.raises(NDICError, match=f"^{sentence}"):
+        panels.rate_distortion([SIDED, SIDED | change])
+
+
+@pytest.mark.parametrize(
+    ("argument", "given"), [("rate", "bytes"), ("rate", None), ("metric", "bpp"), ("metric", "PSNR")]
+)
+def test_options_with_another_word_are_refused(argument, given):
+    with pytest.raises(NDICError, match=f"^{argument} is {given!r}: choose from "):
+        panels.rate_distortion(ROWS, **{argument: given})
+
+
+@pytest.mark.parametrize("convert", [trained, lambda tensor: tensor.numpy(), lambda tensor: tensor.tolist()])
+def test_numbers_of_rows_may_be_tensors_and_arrays(convert):
+    rows = [dict(model="bls17", bpp=convert(torch.tensor(r)), psnr=convert(torch.tensor(30.0))) for r in (0.25, 0.5)]
+    assert panels.rate_distortion(rows).axes[0].get_lines()[0].get_xdata().tolist() == [0.25, 0.5]
+    numbers = convert(torch.tensor([1.0, 2.0]))
+    dots, interval, mean = comparison.spread({"a": numbers}, {"a": numbers}, "x").axes[0].get_lines()[:3]
+    assert [list(line.get_xdata()) for line in (dots, interval, mean)] == [[1, 2], [1, 2], [1.5]]
+
+
+def test_very_small_and_large_rates_have_an_axis():
+    figure = panels.rate_distortion([dict(model="bls17", bpp=bpp, psnr=30.0) for bpp in (1e-7, 2e3)])
+    low, high = figure.axes[0].get_xlim()
+    assert low < 1e-7 < 2e3 < high

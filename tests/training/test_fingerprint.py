@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import quiet, same_weights, stopping_after, teaching
-from PIL import Image
+from PIL import Image, ImageOps
 
 import ndic_core as ndic
 from ndic_core.data.datasets import load_split
@@ -59,7 +59,8 @@ def remove(folder: Path, *names: str) -> None:
 def add(folder: Path, *names: str) -> None:
     for side in ("left", "right"):
         for i, name in enumerate(names):
-            shutil.copyfile(folder / side / f"{i:02d}.png", folder / side / name)
+            with Image.open(folder / side / f"{i:02d}.png") as image:  # mirrored: no pair is in two splits
+                ImageOps.mirror(image).save(folder / side / name)
 
 
 CHANGES = {  # what was done to a copy of the data, and what is reported: 20 pairs are 16, 2 and 2
