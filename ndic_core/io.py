@@ -142,6 +142,8 @@ def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], 
         path = Path(path).resolve()  # a link is followed, not replaced
         if path.exists() and not path.is_file():
             raise NDICError(f"{path} cannot be written: it is not an ordinary file")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise NDICError(f"{path} cannot be written: it is write-protected; choose another name")
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")  # a name may have 255 bytes
         try:

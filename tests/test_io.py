@@ -458,3 +458,11 @@ def test_a_pipe_is_no_image(tmp_path):
     for read in (read_image, image_size):
         with pytest.raises(NDICError, match=r"a\.png is a pipe, not a file: save the image in a file first"):
             read(tmp_path / "a.png")
+
+
+def test_a_write_protected_file_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "a.ndic").write_bytes(b"kept")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write everything
+    with pytest.raises(NDICError, match=r"a\.ndic cannot be written: it is write-protected; choose another name"):
+        write_whole(tmp_path / "a.ndic", b"new")
+    assert (tmp_path / "a.ndic").read_bytes() == b"kept"
