@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.evaluate import averages, evaluate
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 from ndic_core.models.codec import Codec
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.factory import build_model

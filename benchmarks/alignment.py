@@ -12,7 +12,7 @@ from ndic_core.data.disparity import true_offsets
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation.matching_accuracy import measure_alignment
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ndic_core.catalogue import STRIDES
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 from ndic_core.models.cross_attention import CrossAttentionModule
 from ndic_core.models.parallax_attention import ParallaxAttention
 

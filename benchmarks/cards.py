@@ -14,7 +14,7 @@ from ndic_core.checkpoints.checkpoint import load_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.evaluate import SIDE_INFO
 from ndic_core.evaluation.tables import read_table
-from ndic_core.io import weights_file
+from ndic_core.files import weights_file
 
 TRAININGS = BENCHMARKS / "results" / "trainings.csv"  # written by ship.py: a row per stage of each file of weights
 RECIPES = {

@@ -27,7 +27,7 @@ from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.common_information import from_parts, loss_terms, noise_capacity, sent_latent
 from ndic_core.evaluation.evaluate import averages, evaluate
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path, make_folder
+from ndic_core.files import expand_path, make_folder
 from ndic_core.metrics import psnr
 from ndic_core.models.codec import Codec
 from ndic_core.training.train import train

@@ -25,7 +25,7 @@ from runs import RESULTS, option_parser, validated
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path, make_folder, write_whole
+from ndic_core.files import expand_path, make_folder, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state

@@ -27,7 +27,7 @@ from runs import option_parser
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, make_folder
+from ndic_core.files import expand_path, make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import MAY_BE_MISSING, MOMENTS, move_state

@@ -38,7 +38,7 @@ from runs import option_parser
 from ndic_core.catalogue import MODELS
 from ndic_core.config import load_config
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, make_folder, write_whole
+from ndic_core.files import expand_path, make_folder, write_whole
 from ndic_core.training.devices import device_name
 
 BENCHMARKS = Path(__file__).parent

@@ -26,7 +26,7 @@ from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.data.street import pairs as street_pairs
-from ndic_core.io import make_folder, write_whole
+from ndic_core.files import make_folder, write_whole
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import MAY_BE_MISSING, TrainingState, move_state

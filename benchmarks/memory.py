@@ -22,7 +22,7 @@ from runs import RESULTS, option_parser
 
 from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 TABLE = RESULTS / "memory.csv"
 SIZES = ((1088, 1920), (3000, 4000))

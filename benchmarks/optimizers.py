@@ -22,7 +22,7 @@ from runs import RESULTS, add_data_options, finished, option_parser, resume, val
 
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
-from ndic_core.io import weights_file
+from ndic_core.files import weights_file
 from ndic_core.training.recipe import load_recipe
 from ndic_core.training.train import train
 

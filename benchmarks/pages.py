@@ -25,7 +25,7 @@ from results import BENCHMARKS, REPORTS, RESULTS, reported, summary, tables
 from ndic_core.catalogue import CATALOGUE, MODELS
 from ndic_core.config import Config
 from ndic_core.config_file import read_yaml
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 from ndic_core.models.factory import build_model
 
 ROOT = BENCHMARKS.parent

@@ -21,7 +21,7 @@ from runs import option_parser
 from ndic_core.config_file import parse_changes
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import format_table
-from ndic_core.io import expand_path, make_folder
+from ndic_core.files import expand_path, make_folder
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, read_state

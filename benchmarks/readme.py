@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ndic_core.evaluation.tables import read_table
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 
 
 def known(table: Path) -> list[dict]:

@@ -35,7 +35,7 @@ from ndic_core.evaluation.bd_rate import BDRateError, bd_rate
 from ndic_core.evaluation.evaluate import SIDE_INFO, curve
 from ndic_core.evaluation.published_points import POINTS as PUBLISHED
 from ndic_core.evaluation.tables import read_table, write_table
-from ndic_core.io import expand_path, shipped_weights, write_whole
+from ndic_core.files import expand_path, shipped_weights, write_whole
 from ndic_core.plots.panels import rate_distortion
 
 BENCHMARKS = Path(__file__).parent

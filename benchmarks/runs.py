@@ -11,7 +11,7 @@ from readme import known
 from ndic_core.config import Config
 from ndic_core.data.datasets import load_split
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path, make_folder
+from ndic_core.files import expand_path, make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.training.devices import uses_bf16
 from ndic_core.training.recipe import load_recipe

@@ -18,7 +18,7 @@ from ndic_core.catalogue import METRICS, MODELS
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint, stored_fingerprint
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path, weights_file
+from ndic_core.files import expand_path, weights_file
 from ndic_core.training.output_paths import Outputs
 from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import read_state

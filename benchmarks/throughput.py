@@ -20,7 +20,7 @@ from runs import option_parser, street_config
 from ndic_core.catalogue import MODELS
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 from ndic_core.training.throughput import throughput, throughput_table
 
 

@@ -28,7 +28,7 @@ from ndic_core.catalogue import MODELS
 from ndic_core.config import Config, load_config
 from ndic_core.data.street import Street
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 from ndic_core.metrics import ms_ssim, psnr
 from ndic_core.models import aligned, baselines, codec, ndic
 from ndic_core.models._compressai import GDN as PlainGDN

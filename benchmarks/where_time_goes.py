@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ndic_core.catalogue import MODELS
 from ndic_core.config import Config
 from ndic_core.evaluation.tables import write_table
-from ndic_core.io import expand_path, make_folder, write_whole
+from ndic_core.files import expand_path, make_folder, write_whole
 from ndic_core.training.devices import launch
 from ndic_core.training.setup import Setup, set_up
 from ndic_core.training.train import train_step

@@ -10,7 +10,7 @@ import typer
 from tqdm import tqdm
 
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 RESERVE = 64 * 2**20  # bytes to leave free for list files and other programs
 

@@ -37,7 +37,8 @@ from data_prep.common import new_app, path, run, stoppable
 from data_prep.kitti import which_year
 from ndic_core.data.folder import visible_files
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import decode_image, make_folder, read_text, write_whole
+from ndic_core.files import make_folder, read_text, write_whole
+from ndic_core.io import decode_image
 
 HEIGHT = 192  # rows of the scaled images
 QUALITY, NATIVE_QUALITY = 94, 93  # of WebP: scaled images, images at their original size

@@ -19,7 +19,7 @@ from data_prep.check import kitti_report, print_report, without_remedy
 from data_prep.common import new_app, path, run, stoppable
 from ndic_core.data import kitti
 from ndic_core.errors import NDICError
-from ndic_core.io import read_bytes, read_text, write_whole
+from ndic_core.files import read_bytes, read_text, write_whole
 
 URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti"
 RECORD = ".lists.sha256"  # hashes of our own list files, so that a user's lists are never replaced

@@ -37,7 +37,8 @@ from ndic_core.cli_options import (
     shipped_rates,
 )
 from ndic_core.errors import NDICError
-from ndic_core.io import image_format, read_bytes, shipped_weights
+from ndic_core.files import read_bytes, shipped_weights
+from ndic_core.io import image_format
 from ndic_core.io import image_size as size_of_image
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def encode(
     note_loading(weights or name)
     from ndic_core import encode as encode_image
     from ndic_core.checkpoints.checkpoint import load_pretrained
-    from ndic_core.io import read_image, write_whole
+    from ndic_core.files import write_whole
+    from ndic_core.io import read_image
 
     x = read_image(image)
     codec = _load_model(name, partial(load_pretrained, name, trained_for), weights, image_size, untrained, device)

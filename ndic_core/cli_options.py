@@ -11,7 +11,7 @@ import typer
 from ndic_core.catalogue import METRICS, MODELS, model_info
 from ndic_core.checkpoints.header import shipped_model
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 RECOMMENDED = "parallax_attention"
 PRESETS = sorted(file.stem for file in (Path(__file__).parent / "configs").glob("*.yaml"))

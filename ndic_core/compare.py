@@ -23,7 +23,7 @@ from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.bd_rate import bd_rate
 from ndic_core.evaluation.evaluate import curve
 from ndic_core.evaluation.tables import capped_note, results_table, write_table
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 from ndic_core.metrics import MS_SSIM_SMALLEST
 from ndic_core.models.codec import Codec
 from ndic_core.plots.panels import rate_distortion

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError, model_vali
 from ndic_core.catalogue import CATALOGUE, METRICS, MODELS, ModelOptions, model_info, option
 from ndic_core.config_file import read_yaml
 from ndic_core.errors import NDICError, explain
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 DATASETS = ("KITTI_Stereo", "KITTI_General", "Cityscape", "Street", "Mixed", "Folder")
 

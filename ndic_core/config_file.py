@@ -9,7 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML, YAMLError
 
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, read_text
+from ndic_core.files import expand_path, read_text
 
 
 def presets() -> dict[str, Path]:

@@ -12,7 +12,7 @@ from ndic_core.data.photographs import embedded_pair
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.roundtrip import roundtrip
 from ndic_core.evaluation.tables import MEASURED, format_table
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 from ndic_core.plots.panels import contact_sheet
 from ndic_core.plots.style import MODEL_STYLE
 

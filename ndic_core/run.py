@@ -19,7 +19,8 @@ from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError, listing
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.evaluation.tables import results_table
-from ndic_core.io import make_folder, shipped_weights, write_image, write_whole
+from ndic_core.files import make_folder, shipped_weights, write_whole
+from ndic_core.io import write_image
 from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
 from ndic_core.training.fingerprint import Fingerprint

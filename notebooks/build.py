@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = sorted([*HERE.glob("[0-9_]*.ipynb"), *(HERE / "solutions").glob("[0-9]*.ipynb")])

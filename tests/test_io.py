@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from ndic_core import NDICError, io
-from ndic_core.io import decode_image, expand_path, image_size, read_image, read_text, write_image, write_whole
+from ndic_core.files import expand_path, read_text, write_whole
+from ndic_core.io import decode_image, image_size, read_image, write_image
 
 
 def test_png_round_trip_is_exact(tmp_path):

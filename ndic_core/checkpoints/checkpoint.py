@@ -20,7 +20,7 @@ from ndic_core.checkpoints.architecture import build, described, difference
 from ndic_core.checkpoints.torch_files import read_state_dicts, the_weights
 from ndic_core.checkpoints.warm_start import start_from
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, shipped_weights, write_whole
+from ndic_core.files import expand_path, shipped_weights, write_whole
 from ndic_core.models.codec import Codec, evaluating, unwrap
 from ndic_core.models.coding.container import unpack
 from ndic_core.models.coding.state import fingerprint

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ndic_core.catalogue import CATALOGUE, ModelInfo
-from ndic_core.io import weights_file
+from ndic_core.files import weights_file
 
 _LARGEST = 2**20  # bytes of a header; ours have some thousand
 

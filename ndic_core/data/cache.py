@@ -22,7 +22,7 @@ from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 from ndic_core.errors import NDICError
-from ndic_core.io import expand_path, make_folder, read_bytes, write_whole
+from ndic_core.files import expand_path, make_folder, read_bytes, write_whole
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ from ndic_core.data.real_pairs import native_pairs, real_pairs, validation_pairs
 from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import load_street
 from ndic_core.errors import NDICError, whole_number
-from ndic_core.io import expand_path
+from ndic_core.files import expand_path
 
 
 def load_split(config: Config, split: str, progress: bool = True) -> Pairs | MixedPairs:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ndic_core.data.cache import content_digests
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import is_utf8
+from ndic_core.files import is_utf8
 
 if TYPE_CHECKING:
     from ndic_core.data.pairs import Pairs

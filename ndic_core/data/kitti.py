@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ndic_core.data.folder import by_folder, check_split, for_each, refuse_one_file, visible_files
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import read_text
+from ndic_core.files import read_text
 
 CROP = (370, 740)  # height and width of the centre crop
 

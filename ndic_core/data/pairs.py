@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ndic_core.data.cache import cached_arrays, content_digests, short_digest
 from ndic_core.errors import NDICError, brief, height_and_width, listing
-from ndic_core.io import decode_image, expand_path, image_size, quiet
+from ndic_core.files import expand_path
+from ndic_core.io import decode_image, image_size, quiet
 
 RESAMPLING = Image.Resampling.BILINEAR  # antialiased: what the published code's torchvision does by default
 LEFT, RIGHT = (  # folder names by camera: KITTI 2015, KITTI 2012, Cityscapes, own images

@@ -15,7 +15,7 @@ from ndic_core.data.folder import matched, name_of, refuse_copies
 from ndic_core.data.mixed import random_crop
 from ndic_core.data.pairs import Pairs, load_pairs, stored_size
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import read_text
+from ndic_core.files import read_text
 
 STORED_SCALE = 1.5  # a real image is stored at this multiple of the training height, with room for crops
 STORED_ASPECT = 3.3  # its width over its height: KITTI's

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ndic_core.errors import NDICError, listing
-from ndic_core.io import read_text, write_whole
+from ndic_core.files import read_text, write_whole
 
 # Heading and format of each known column; any other key is printed under its own name.
 COLUMNS = {

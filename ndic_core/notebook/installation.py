@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from ndic_core.catalogue import MODELS
-from ndic_core.io import shipped_weights
+from ndic_core.files import shipped_weights
 
 _REQUIRED_FOR = {
     "torch": "all models",

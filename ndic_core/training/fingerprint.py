@@ -10,7 +10,7 @@ from ndic_core.config import Config
 from ndic_core.data.cache import short_digest
 from ndic_core.data.mixed import MixedPairs
 from ndic_core.data.pairs import Pairs
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from ndic_core.config import Config, load_config
 from ndic_core.errors import NDICError
-from ndic_core.io import is_utf8, make_folder, write_whole
+from ndic_core.files import is_utf8, make_folder, write_whole
 from ndic_core.training.fingerprint import Fingerprint
 
 # Keys that may change between two runs of one experiment: duration, output, and what happens after training.

@@ -12,7 +12,7 @@ import torch
 
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 from ndic_core.training.output_paths import differences, identity
 
 _MAY_MOVE = ("train_batch_size", "lr", "precision", "warmup_steps", "ema_decay")

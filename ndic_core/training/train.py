@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ndic_core.checkpoints.checkpoint import load_weights, save_checkpoint
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
-from ndic_core.io import make_folder
+from ndic_core.files import make_folder
 from ndic_core.models.codec import Codec
 from ndic_core.training.devices import device_name, largest, launch
 from ndic_core.training.loader import Batch, step_seed

@@ -13,7 +13,7 @@ from ndic_core.data.street import Street
 from ndic_core.data.street.pairs import FIRST_INDEX
 from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.tables import read_table
-from ndic_core.io import shipped_weights
+from ndic_core.files import shipped_weights
 from ndic_core.metrics import ms_ssim, ms_ssim_db, psnr
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

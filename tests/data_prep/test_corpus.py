@@ -13,7 +13,7 @@ from zips import kitti_images, make_zip, tree
 from data_prep import corpus
 from ndic_core import NDICError
 from ndic_core.data.real_pairs import held_out
-from ndic_core.io import write_whole
+from ndic_core.files import write_whole
 
 SIZE = (20, 40)  # width and height of the archives' images here
 SCALED = (96, 192)

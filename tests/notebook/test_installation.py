@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from ndic_core import MODELS
-from ndic_core.io import shipped_weights
+from ndic_core.files import shipped_weights
 from ndic_core.notebook import installation
 from ndic_core.notebook.installation import installed_parts
 

@@ -37,7 +37,7 @@ def test_a_full_disk_keeps_the_earlier_state(own_folder, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return real(source, target)
 
-    monkeypatch.setattr("ndic_core.io.os.replace", full)
+    monkeypatch.setattr("ndic_core.files.os.replace", full)
     with pytest.raises(ndic.NDICError, match=r"state\.pt cannot be written: No space left on device"):
         quiet(teaching(own_folder, tmp_path, epochs=4))
     monkeypatch.undo()
