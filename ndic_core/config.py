@@ -292,6 +292,8 @@ def check(content: dict, where: str | os.PathLike, /, **changes) -> Config:
     if model in MODELS and model != content.get("model", Config.model_fields["model"].default):
         foreign = foreign_keys(model)  # of the former model
         content = {key: value for key, value in content.items() if key not in foreign}
+    if changes.get("dataset_name", "Mixed") != "Mixed":
+        content = {key: value for key, value in content.items() if key != "exclude"}  # of the former data set
     try:
         return Config.model_validate(content | changes)
     except ValidationError as error:

@@ -135,3 +135,11 @@ def test_paths_are_expanded(tmp_path, monkeypatch):
     )
     assert config.dataset_path == [str(tmp_path / "left"), str(tmp_path / "right")]
     assert config.save_output_path == str(tmp_path / "out")
+
+
+def test_exclude_is_refused_where_it_has_no_effect(tmp_path):
+    (tmp_path / "a.yaml").write_text("dataset_name: Mixed\ntest: False\nexclude: ['007']\n")
+    assert ndic.load_config(tmp_path / "a.yaml").exclude == ["007"]
+    assert ndic.load_config(tmp_path / "a.yaml", dataset_name="Street").exclude == []
+    with pytest.raises(ndic.NDICError, match="exclude: it is for dataset_name: Mixed; remove these files from Folder"):
+        ndic.load_config("config", dataset_name="Folder", exclude=["007"])
