@@ -56,10 +56,11 @@ def run(config: Config, report: Callable[[str], None] = print) -> None:
             raise NDICError("interrupted: the same command resumes" if config.save_weights else "interrupted")
         if trained.steps < FEW_STEPS and not config.load_weight:
             shipped = shipped_weights(config.model, config.distortion_loss)
+            example = f", for example ndic_core/weights/{shipped.name} of the package" if shipped else ""
             report(
                 f"{trained.steps:,} steps are few for fresh weights, images are poor at first: train longer (epochs, "
                 f"max_minutes), or start another experiment_name from trained weights (load_weight: True and "
-                f"weight_path{f', for example {shipped}' if shipped else ''})"
+                f"weight_path{example})"
             )
         model = trained.model
     if config.test:

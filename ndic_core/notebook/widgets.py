@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anywidget
 import matplotlib.pyplot as plt
+import numpy as np
 from ipywidgets import DOMWidget, FloatRangeSlider, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
@@ -194,7 +195,7 @@ class ClickImage(HBox, ValueWidget):
         description: str = "image",
         cell: tuple[int, int] = (0, 0),
     ):
-        array = pixels(image)
+        array = pixels(np.array(image, dtype=float) if isinstance(image, list) else image)
         height, width = array.shape[:2]
         start = (height // 2 if row is None else row, width // 2 if column is None else column)
         row, column = inside((height, width), *start)

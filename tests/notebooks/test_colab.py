@@ -63,9 +63,9 @@ def test_only_colab_installs_and_only_once(set_up, colab, installed, commands):
 
 def test_colab_enables_custom_widgets():
     # anywidget does so once per process.
-    colab = "import numpy, sys, types; output = sys.modules['google.colab.output'] = types.ModuleType('output')"
+    colab = "import sys, types; output = sys.modules['google.colab.output'] = types.ModuleType('output')"
     enable = "output.enable_custom_widget_manager = lambda: print('enabled')"
-    shown = "from ndic_core.notebook.widgets import ClickImage; ClickImage(numpy.full((3, 1, 1), 0.5))"
+    shown = "from ndic_core.notebook.widgets import ClickImage; ClickImage([[[0.5]]] * 3)"
     result = subprocess.run(
         [sys.executable, "-c", f"{colab}\n{enable}\n{shown}"], capture_output=True, text=True, check=True
     )
