@@ -1,6 +1,5 @@
 """What the command line refuses or notes about files, before any slow work."""
 
-import os
 import sys
 from collections.abc import Iterator
 from math import ceil
@@ -12,6 +11,7 @@ import typer
 from ndic_core.catalogue import CATALOGUE, METRICS, in_words
 from ndic_core.checkpoints.header import shipped_model, stored_model
 from ndic_core.errors import NDICError
+from ndic_core.files import check_writable
 from ndic_core.io import image_size
 from ndic_core.models.coding.container import Header, unpack
 
@@ -39,12 +39,7 @@ def check_paths(out: Path, *inputs: Path | None) -> None:
             raise NDICError(f"there is no file {path}: check its name")
         if out.exists() and out.samefile(path):
             raise NDICError(f"{out} would overwrite an input: choose another name for the result")
-    if not out.parent.is_dir():
-        raise NDICError(f"{out} cannot be written: there is no folder {out.parent}; create it first")
-    if out.exists() and not out.is_file():
-        raise NDICError(f"{out} cannot be written: it is not an ordinary file")
-    if not os.access(out.parent, os.W_OK):
-        raise NDICError(f"{out} cannot be written: the folder {out.parent} is write-protected; choose another")
+    check_writable(out)
 
 
 def check_weights(

@@ -4,7 +4,6 @@ What can be refused is refused before the first image is coded; the table is wri
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.bd_rate import bd_rate
 from ndic_core.evaluation.evaluate import curve
 from ndic_core.evaluation.tables import capped_note, results_table, write_table
-from ndic_core.files import write_whole
+from ndic_core.files import check_writable, write_whole
 from ndic_core.metrics import MS_SSIM_SMALLEST
 from ndic_core.models.codec import Codec
 from ndic_core.plots.panels import rate_distortion
@@ -105,23 +104,6 @@ def draw_curves(
     return rows
 
 
-def check_writable(path: Path) -> None:
-    """Raise `NDICError` unless `write_whole` could write a file of this path now."""
-    try:
-        target = path.resolve()
-        if target.is_dir():
-            raise NDICError(f"{path} cannot be written: it is a folder; choose another name")
-        if target.exists() and not target.is_file():
-            raise NDICError(f"{path} cannot be written: it is not an ordinary file; choose another name")
-        if not target.parent.is_dir():
-            raise NDICError(f"{path} cannot be written: there is no folder {target.parent}; create it first")
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
-            pass
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle; ValueError: NUL
-        reason = getattr(error, "strerror", None) or error
-        raise NDICError(f"{path} cannot be written: {reason}; choose another name or folder") from error
-
-
 def classical_curves(pairs: Pairs) -> list[dict]:
     """The classical codecs on the x of all pairs; each image counts once."""
     images, names = _distinct(pairs)
@@ -163,7 +145,7 @@ class _Curve:
         what: for messages.
         model: loaded, on the CPU.
         tag: the metric that the weights are trained for as far as it is known; the file's name for variable-rate ones.
-        label: what tells this curve from others of the same model; "" where there is no other.
+        label: distinguishes this curve from others of the same model; "" where there is no other.
     """
 
     what: str

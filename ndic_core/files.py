@@ -140,6 +140,25 @@ def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], 
         raise NDICError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise `NDICError` unless `write_whole` could write a file of this path now."""
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise NDICError(f"{path} cannot be written: it is a folder; choose another name")
+        if target.exists() and not target.is_file():
+            raise NDICError(f"{path} cannot be written: it is not an ordinary file; choose another name")
+        if not target.parent.is_dir():
+            raise NDICError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise NDICError(f"{path} cannot be written: it is write-protected; choose another name")
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+            pass
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle; ValueError: NUL
+        reason = getattr(error, "strerror", None) or error
+        raise NDICError(f"{path} cannot be written: {reason}; choose another name or folder") from error
+
+
 def make_folder(path: str | os.PathLike) -> None:
     """Create a folder and its parents unless they exist; raises `NDICError` if it cannot be written to."""
     try:

@@ -160,7 +160,7 @@ def test_errors_of_the_work(arguments, sentence, files, ndic_command, tmp_path):
         ("encode x.png a.ndic --weights w.safetensors --lmbda 1", "have one rate, lambda = 3e-05; 1 is not offered\n"),
         ("encode x.png a.ndic --weights w.safetensors --model bls17", "weights of ndic_bls17, not bls17: omit --model"),
         ("encode x.ndic a.ndic", "is not an image"),
-        ("encode x.png folder.ndic", "folder.ndic cannot be written: it is not an ordinary file"),
+        ("encode x.png folder.ndic", "folder.ndic cannot be written: it is a folder; choose another name"),
         ("decode x.ndic o.png --side-info small.png", "small.png is 20 × 20 pixels; as side information"),
         ("decode x.ndic o.png --side-info x.ndic", "x.ndic is not an image"),
         ("decode x.ndic o.png", "made by ndic_bls17, which needs side information: add --side"),

@@ -85,7 +85,7 @@ def test_jpeg_2000_decorrelates_colours(real_images):
 
 def test_damaged_files_are_refused(name, pair):
     data = encode(name, pair[0], 30)
-    for broken in (b"no picture", data[: len(data) // 2], data[:-40]):
+    for broken in (b"no image", data[: len(data) // 2], data[:-40]):
         with pytest.raises(NDICError, match=r"truncated or damaged|not a file of"):
             decode(broken)
 

@@ -11,12 +11,13 @@ from conftest import lively, teaching
 
 import ndic_core as ndic
 from ndic_core import compare
-from ndic_core.compare import bd_rates, check_writable, draw_curves
+from ndic_core.compare import bd_rates, draw_curves
 from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
 from ndic_core.evaluation import classical_codecs as classical
 from ndic_core.evaluation.evaluate import averages
 from ndic_core.evaluation.tables import read_table, results_table
+from ndic_core.files import check_writable
 from ndic_core.plots.panels import rate_distortion
 
 
