@@ -148,8 +148,9 @@ def check_writable(path: Path) -> None:
             raise NDICError(f"{path} cannot be written: it is a folder; choose another name")
         if target.exists() and not target.is_file():
             raise NDICError(f"{path} cannot be written: it is not an ordinary file; choose another name")
-        if not target.parent.is_dir():
-            raise NDICError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
+        folder = target.parent if path.is_symlink() else path.parent
+        if not folder.is_dir():
+            raise NDICError(f"{path} cannot be written: there is no folder {folder}; create it first")
         if target.exists() and not os.access(target, os.W_OK):
             raise NDICError(f"{path} cannot be written: it is write-protected; choose another name")
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):

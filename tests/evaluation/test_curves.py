@@ -10,7 +10,7 @@ import torch
 from conftest import lively, teaching
 
 import ndic_core as ndic
-from ndic_core import compare
+from ndic_core import compare, files
 from ndic_core.compare import bd_rates, draw_curves
 from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError
@@ -84,7 +84,7 @@ def test_a_folder_without_permission(monkeypatch, tmp_path):
 
     check_writable(tmp_path / "c.csv")
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(compare.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", refuse)
     with pytest.raises(NDICError, match="cannot be written: Permission denied; choose another name or folder"):
         check_writable(tmp_path / "c.csv")
 
