@@ -11,10 +11,10 @@ y. The training is short: the table shows which variant learns faster, not the f
 
 import argparse
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
-from readme import known, markdown
+from readme import known, markdown, mean_cell
 from runs import RESULTS, Variant, add_data_options, finished, option_parser, resume
 from torch import Tensor, nn
 
@@ -129,14 +129,14 @@ def table(rows: Sequence[Mapping]) -> str:
         for part in PARTS:
             curves = [[_points(rows, name, seed, part) for name in (OURS.label, label)] for seed in seeds]
             rates = [bd_rate(*both) for both in curves if all(both)]
-            cells.append("0" if label == OURS.label else _mean(rates, "{:+.1f}", " %"))
+            cells.append("0" if label == OURS.label else mean_cell(rates, "{:+.1f}", " %"))
         for kind in ("mismatched_y", "no_y"):
             lost = [
                 fmean(other["psnr"] - true["psnr"] for other, true in zip(*both, strict=True))
                 for seed in seeds
                 if all(both := [_points(rows, label, seed, "whole", side) for side in (kind, "matching_y")])
             ]
-            cells.append(_mean(lost, "{:+.2f}", " dB"))
+            cells.append(mean_cell(lost, "{:+.2f}", " dB"))
         lines.append([*cells, str(len(seeds))])
     return markdown(head, lines)
 
@@ -145,13 +145,6 @@ def _points(rows: Sequence[Mapping], label: str, seed: int, part: str, side_info
     """One curve, sorted by lambda."""
     wanted = dict(variant=label, seed=seed, part=part, side_info=side_info)
     return sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["lmbda"])
-
-
-def _mean(values: Sequence[float], form: str, unit: str) -> str:
-    if not values:
-        return ""
-    spread = f" ± {form.format(stdev(values)).lstrip('+')}" if len(values) > 1 else ""
-    return f"{form.format(fmean(values))}{spread}{unit}"
 
 
 def main() -> None:

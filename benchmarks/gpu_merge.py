@@ -20,6 +20,8 @@ import torch
 from filelock import FileLock, Timeout
 from pretrain import progress_of
 from readme import known, markdown
+from replication_gpu import TABLE as REPLICATION
+from replication_report import table_of_group
 from runs import RESULTS, option_parser, validated
 
 from ndic_core.checkpoints.checkpoint import load_checkpoint, save_checkpoint
@@ -31,7 +33,14 @@ from ndic_core.training.recipe import Stage, load_recipe
 from ndic_core.training.state import TrainingState, move_state, read_state
 
 BEGIN, END = "<!-- gpu: written by benchmarks/gpu_merge.py -->", "<!-- end of gpu -->"
-TABLES = ("gpu_attention.csv", "gpu_loops.csv", "gpu_throughput.csv", "gpu_compiled.csv", "where_time_goes_cuda.csv")
+TABLES = (
+    "gpu_attention.csv",
+    "gpu_loops.csv",
+    "gpu_throughput.csv",
+    "gpu_compiled.csv",
+    "where_time_goes_cuda.csv",
+    REPLICATION.name,
+)
 FIGURE = "where_time_goes_cuda.png"
 TRAININGS = "gpu_trainings.csv"
 
@@ -117,6 +126,10 @@ def tables(results: Path) -> str:
         columns = {"": "model", "filters": "num_filters", "batch": "batch", "in": "precision", "compiled": "compile"}
         columns |= {"images/s": "images_per_second", "ms a step": "step_ms", "peak MB": "peak_mb"}
         parts.append(_table(rows, columns, **{"images/s": "{:.0f}", "ms a step": "{:.0f}", "peak MB": "{:.0f}"}))
+    if rows := known(results / REPLICATION.name):
+        facts = f"{rows[0]['epochs']} epochs each, {rows[0]['device']}"
+        parts.append(f"**Replication** at the published size, in MS-SSIM ({facts}):\n")
+        parts.append(table_of_group(rows, "ms_ssim_db") + "\n")
     if rows := known(results / TRAININGS):
         parts.append("**Trainings of the recipe**, side by side:\n")
         columns = {"": "training", "on": "device", "at once": "at_once", "images": "images", "seconds": "seconds"}

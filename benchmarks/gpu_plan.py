@@ -13,6 +13,10 @@ The steps in order, each with its own time limit; a failed step is reported and 
     where        profile of a training step
     training     the rest of the time: stages of the recipe, several side by side
 
+One step runs by itself, with `--only replication`, and takes all of the time:
+
+    replication  `ndic_bls17` and `cross_attention` at the published size, equally trained and measured
+
 The trainings with the least progress come first, with large batches and the learning rates that `optimizers.py` found
 for these. Rendering the street and compiling run beside the other steps.
 
@@ -31,6 +35,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import replication_gpu
 import torch
 from gpu_trainings import BATCH, THREADS, Trainings, render, start, stop, wait
 from runs import option_parser
@@ -43,18 +48,29 @@ from ndic_core.training.devices import device_name
 
 BENCHMARKS = Path(__file__).parent
 HOME_SECONDS = 15.0  # for writing everything at the end
+PAIR_SHARE = 0.7  # of the time of `replication`: its trainings; then it measures
 
 # Seconds on a GPU and in a rehearsal: limits of the steps, and the time to leave for the training.
 LIMITS = {
     "cuda": dict(tests=75, attention=15, loops=40, throughput=45, compiled=45, where=45),
     "cpu": dict(tests=60, attention=20, loops=25, throughput=15, compiled=45, where=15),
 }
+ALONE = "replication"  # the step that takes all of the time
+STEPS = [*LIMITS["cpu"], ALONE, "training"]
+SMALL = dict(
+    num_filters=8, embed_dim=16, heads=2, street_pairs=[16, 1, 1], exclude=[]
+)  # of `replication` in a rehearsal
 STREETS = {"cuda": (4 * 64, 4 * BATCH, 3 * BATCH), "cpu": ()}  # pairs that `throughput` and `where` measure on
 LEAVE = {"cuda": 200.0, "cpu": 62.0}
 
 
-def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """Arguments of Python for each measuring step, and the files that it writes into `out`."""
+def measurements(device: str, pack: Path, out: Path, minutes: float) -> dict[str, tuple[list[str], list[str]]]:
+    """Arguments of Python for each measuring step, and the files that it writes into `out`.
+
+    Args:
+        pack: the folder of the pack.
+        minutes: for the trainings of `replication`.
+    """
     gpu = device == "cuda"
     tests = [str(BENCHMARKS.parent / "tests" / "training" / "test_gpu.py"), "-o", "addopts=", "-p", "no:cacheprovider"]
     tests += ["-v", "-o", "filterwarnings=default"]  # other versions of packages may have other warnings
@@ -74,10 +90,13 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
         loops, sizes = [*few, "--pairs", "8", "--seconds", "0.5"], [*few, "--seconds", "0.2", "--precision", "float32"]
         compiled, where = [*sizes, "--compile"], few
 
-    def script(name: str, arguments: list[str], file: str = "") -> list[str]:
+    def script(name: str, arguments: list[str], file: str = "", option: str = "--out") -> list[str]:
         path = str(BENCHMARKS / f"{name}.py")
-        return [path, "--device", device, *THREADS[device], "--out", str(out / file), *arguments]
+        return [path, "--device", device, *THREADS[device], option, str(out / file), *arguments]
 
+    pair = ["--data", str(pack / "data" / "real"), "--minutes", f"{minutes:.2f}"]
+    if not gpu:
+        pair += ["--pairs", "2", *(f"--set={key}={json.dumps(value)}" for key, value in SMALL.items())]
     figure = f"where_time_goes_{device}"
     return {
         "tests": (["-m", "pytest", *tests], []),
@@ -86,6 +105,7 @@ def measurements(device: str, out: Path) -> dict[str, tuple[list[str], list[str]
         "throughput": (script("throughput", sizes, "gpu_throughput.csv"), ["gpu_throughput.csv"]),
         "compiled": (script("throughput", compiled, "gpu_compiled.csv"), ["gpu_compiled.csv"]),
         "where": (script("where_time_goes", where), [f"{figure}.csv", f"{figure}.png"]),
+        ALONE: (script("replication_gpu", pair, replication_gpu.TABLE.name, "--table"), [replication_gpu.TABLE.name]),
     }
 
 
@@ -135,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--recipe", default="pretrain", help="a preset, or a YAML file")
     parser.add_argument("--at-once", type=int, help="trainings side by side; by default half the CPU cores")
-    parser.add_argument("--only", nargs="+", choices=[*LIMITS["cpu"], "training"], help="these steps and no others")
+    parser.add_argument("--only", nargs="+", choices=STEPS, help="these steps and no others")
     args = parser.parse_args(arguments)
     end = time.monotonic() + 60 * args.minutes
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -163,7 +183,7 @@ def work_through(
     logs, measured, trainings = work / "logs", work / "measured", None
     for path in (logs, measured):
         make_folder(path)
-    chosen = args.only or [*LIMITS["cpu"], "training"]
+    chosen = args.only or [step for step in STEPS if step != ALONE]
     if "training" in chosen:
         try:
             changes = {} if args.device == "cuda" else {"street_pairs": [16, 1, 1]}
@@ -172,18 +192,23 @@ def work_through(
             report.note("training", ended=str(error))
     configs = [load_config("config", dataset_name="Street", street_pairs=[n, 1, 1]) for n in STREETS[args.device]]
     configs += trainings.data() if trainings else []
+    if ALONE in chosen:
+        changes = SMALL if args.device == "cpu" else {}
+        real = args.pack / "data" / "real"
+        configs.append(replication_gpu.configuration("mse", "ndic_bls17", real, args.device, changes))
     with (logs / "street.log").open("wb") as log:
         background["street"] = render(configs, log)
-    steps = {step: how for step, how in measurements(args.device, measured).items() if step in chosen}
+    steps = measurements(args.device, args.pack, measured, PAIR_SHARE * args.minutes)
+    steps = {step: how for step, how in steps.items() if step in chosen}
     if "compiled" in steps and args.device == "cuda":  # fill the compiler's cache beside the other steps
         command = [*steps["compiled"][0], "--seconds", "0", "--out", str(work / "not_timed.csv")]
         with (logs / "compile.log").open("wb") as log:
             background["compiled"] = start(command, log, nice=True)
     for step, (command, files) in steps.items():
         left = end - time.monotonic() - HOME_SECONDS - (LEAVE[args.device] if trainings else 0)
-        deadline = time.monotonic() + max(1.0, min(LIMITS[args.device][step], left))
-        if step in background:
-            wait(background[step], deadline)
+        deadline = time.monotonic() + max(1.0, min(LIMITS[args.device].get(step, left), left))
+        if rendering := background.get("street" if step == ALONE else step):
+            wait(rendering, deadline)
         facts = run(command, logs / f"{step}.log", max(0.1, deadline - time.monotonic()))
         written = [file for file in files if (measured / file).exists()]
         report.note(step, **facts, files=", ".join(written) or "none")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 
 from ndic_core.evaluation.tables import read_table
 from ndic_core.files import write_whole
@@ -17,6 +18,19 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def mean_cell(values: Sequence[float], form: str, unit: str) -> str:
+    """The mean of some values and, of several, their standard deviation; "" of none.
+
+    Example:
+        >>> mean_cell([1.0, 3.0], "{:+.1f}", " %")
+        '+2.0 ± 1.4 %'
+    """
+    if not values:
+        return ""
+    spread = f" ± {form.format(stdev(values)).lstrip('+')}" if len(values) > 1 else ""
+    return f"{form.format(fmean(values))}{spread}{unit}"
 
 
 def marked(readme: Path, begin: str, end: str) -> re.Pattern:

@@ -95,7 +95,7 @@ REPORTS = {
 }
 
 
-def data_sets(root: Path) -> dict[str, Pairs]:
+def data_sets(root: Path, size: tuple[int, int] = SIZE) -> dict[str, Pairs]:
     """All that is measured on, by name."""
     test = matched(root / "kitti2015_test" / "image_2", root / "kitti2015_test" / "image_3")
     both = [order for left, right in test for order in ((left, right), (right, left))]
@@ -103,9 +103,9 @@ def data_sets(root: Path) -> dict[str, Pairs]:
     later = [(moments[t], moments[t + gap]) for gap in APART for t in range(len(moments) - gap)]
     apart = [order for now, then in later for order in ((now[0], then[1]), (now[1], then[0]))]
     return {
-        KITTI: load_pairs(both, SIZE, CROP, scene_of=lambda picture: picture.stem),
-        SEQUENCE: load_pairs(apart, SIZE, CROP, scene_of=lambda picture: "one drive"),
-        STREET: load_street(Street(size=SIZE), "test", 32),
+        KITTI: load_pairs(both, size, CROP, scene_of=lambda picture: picture.stem),
+        SEQUENCE: load_pairs(apart, size, CROP, scene_of=lambda picture: "one drive"),
+        STREET: load_street(Street(size=size), "test", 32),
     }
 
 

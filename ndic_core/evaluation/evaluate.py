@@ -157,13 +157,19 @@ def write_published_table(rows: Iterable[dict], path: Path) -> None:
     write_table(list(lines.values()), path)
 
 
+def other_scene(pairs: Pairs, i: int) -> int | None:
+    """The number of a pair that shows another scene than pair i, None where there is none.
+
+    The search begins half of all pairs away: neighbours may show the same scene.
+    """
+    numbers = ((i + len(pairs) // 2 + step) % len(pairs) for step in range(len(pairs)))
+    return next((j for j in numbers if not pairs.same_scene(i, j)), None)
+
+
 def _side_images(model: Codec, pairs: Pairs, i: int, kinds: Iterable[str]) -> dict[str, Tensor | None]:
     """The side images that pair i is decoded with; mismatched_y is left out where no pair shows another scene."""
     _, y = pairs[i]
     ys = {"matching_y": y, "no_y": None if model.y_optional else torch.full_like(y, 0.5)}
-    for step in range(len(pairs)):  # from far away: neighbours may show the same scene
-        j = (i + len(pairs) // 2 + step) % len(pairs)
-        if not pairs.same_scene(i, j):
-            ys["mismatched_y"] = pairs[j][1]
-            break
+    if (j := other_scene(pairs, i)) is not None:
+        ys["mismatched_y"] = pairs[j][1]
     return {kind: ys[kind] for kind in kinds if kind in ys}

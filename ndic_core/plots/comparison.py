@@ -73,13 +73,20 @@ def rate_gap(
     return figure
 
 
-def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float]], x: str) -> Figure:
-    """One number for each image (dots), their mean (diamond), and an interval of the mean (bar).
+def spread(
+    differences: Mapping[str, Sequence[float]],
+    intervals: Mapping[str, tuple[float, float]],
+    x: str,
+    dot: str = "an image",
+    bar: str = "mean and its interval",
+) -> Figure:
+    """One number for each image, or each repetition, (dots), their mean (diamond), and an interval (bar).
 
     Args:
-        differences: by name, a number for each image.
-        intervals: lower and upper end of the mean's interval, by the same names; the caller says which kind.
+        differences: by name, a number for each dot.
+        intervals: lower and upper end of the interval, by the same names; the caller says which kind.
         x: label of the axis, with the unit.
+        dot, bar: what they are, for the legend.
 
     Raises:
         NDICError: there is no number to draw, or an interval is missing.
@@ -92,7 +99,7 @@ def spread(differences: Mapping[str, Sequence[float]], intervals: Mapping[str, t
     figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
     for i, (name, values) in enumerate(differences.items()):
         low, high = style.values(intervals[name], torch.float64).tolist()
-        dots, mean = ("an image", "mean and its interval") if i == 0 else (None, None)
+        dots, mean = (dot, bar) if i == 0 else (None, None)
         axis.plot(values, [i] * len(values), "o", color=style.SKY, alpha=0.7, label=dots)
         axis.plot([low, high], [i, i], color=style.VERMILION, linewidth=4, solid_capstyle="butt", zorder=3)
         axis.plot(values.mean(), i, "D", color=style.VERMILION, markeredgecolor="white", zorder=4, label=mean)

@@ -18,6 +18,7 @@ import gpu_trainings
 import optimizers
 import pretrain
 import pytest
+import replication_gpu
 import torch
 from conftest import PATIENCE, small_recipe
 from filelock import FileLock
@@ -274,7 +275,7 @@ def test_the_plan_needs_a_gpu_and_a_pack(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_failed_step_is_reported_and_the_next_one_runs(home, tmp_path, monkeypatch):
-    def measurements(device, out):
+    def measurements(device, pack, out, minutes):
         write = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('a,b')"
         return {
             "attention": (["-c", "raise SystemExit('no such device')"], ["gpu_attention.csv"]),
@@ -293,6 +294,23 @@ def test_a_failed_step_is_reported_and_the_next_one_runs(home, tmp_path, monkeyp
     with zipfile.ZipFile(out / "measurements.zip") as archive:
         assert archive.read("measured/where.csv") == b"a,b"
         assert b"no such device" in archive.read("logs/attention.log")
+
+
+@pytest.mark.slow
+def test_the_pair_of_the_replication_is_trained_and_measured_equally(home, tmp_path):
+    """With no time at all, each is trained for one epoch."""
+    command, files = gpu_plan.measurements("cpu", home.pack, tmp_path, 0.0)["replication"]
+    replication_gpu.main(command[1:])
+    rows = read_table(tmp_path / files[0])
+    assert {row["line"] for row in rows} == {line.label for line in replication_gpu.LINES}
+    assert {(row["epochs"], row["images"]) for row in rows} == {(1, 2)}
+    assert len({row["lmbda"] for row in rows}) == 4
+    text = gpu_merge.tables(tmp_path)
+    assert "**Replication** at the published size, in MS-SSIM (1 epochs each, CPU):" in text
+    assert "| `ndic_bls17` | 0 |" in text
+    assert "| `cross_attention` as published |" in text
+    settings = [replication_gpu.configuration("mse", name, Path("data"), "cuda", {}) for name in ndic.MODELS[-2:]]
+    assert {config.num_filters for config in settings} == {192}
 
 
 def test_the_learning_rate_of_a_batch_size_is_the_best_measured_one():
