@@ -46,6 +46,7 @@ _UNWANTED = {
     "a traceback": re.compile(r"Traceback \(most recent call last\)"),
     "a memory address": re.compile(r"\bat 0x[0-9a-f]{6,}"),
 }
+_INLINE = re.compile(r"(?<=data:image/png;base64,)[\w+/=]+")  # of `ndic_core.notebook.figures.show`
 _BAR = re.compile(r"\[\d\d:\d\d[<,].*\]")  # tqdm's clock: progress bars are not saved
 _KEY = re.compile(r'^repository = "(.+)"$', re.MULTILINE)
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -143,9 +144,18 @@ def _unwanted_in(outputs: list[NotebookNode], place: str) -> Iterator[str]:
 
 
 def text_of(output: NotebookNode) -> str:
-    """All text of an output."""
+    """All text of an output, without images inside it."""
     texts = [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
-    return "\n".join([*texts, output.get("text", "")])
+    return _INLINE.sub("", "\n".join([*texts, output.get("text", "")]))
+
+
+def figures_of(cell: NotebookNode) -> list[bytes]:
+    """The PNG files that a cell shows."""
+    found = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        found += [data["image/png"]] if "image/png" in data else _INLINE.findall(data.get("text/html", ""))
+    return [b64decode(png) for png in found]
 
 
 def thumbnail_path(path: Path) -> Path:
@@ -156,9 +166,8 @@ def thumbnail_path(path: Path) -> Path:
 def thumbnail_figure(notebook: NotebookNode) -> bytes | None:
     """PNG of the one figure tagged as thumbnail; None where there is none or more than one."""
     tagged = [cell for cell in notebook.cells if THUMBNAIL in cell.metadata.get("tags", [])]
-    shown = [output.get("data", {}) for cell in tagged for output in cell.get("outputs", [])]
-    figures = [data["image/png"] for data in shown if "image/png" in data]
-    return b64decode(figures[0]) if len(tagged) == len(figures) == 1 else None
+    figures = [figure for cell in tagged for figure in figures_of(cell)]
+    return figures[0] if len(tagged) == len(figures) == 1 else None
 
 
 def write_thumbnail(path: Path) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 from ipywidgets import DOMWidget, FloatRangeSlider, FloatSlider, HBox, IntSlider, ValueWidget, VBox, interactive
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from traitlets import Bool, Bytes, Int, TraitError, Tuple, Unicode, link
 
 from ndic_core.errors import NDICError, brief, height_and_width
+from ndic_core.notebook.figures import Described
 from ndic_core.plots.style import inside, pixels
 
 _BESIDE = {"flex_flow": "row wrap", "width": "100%"}  # of an image and a column of controls; below it where narrow
@@ -44,7 +46,7 @@ class Explorer(interactive):
 
     def __init__(self, draw: Callable[..., Figure], labels: Mapping[str, str], **controls):
         self._page, self._labels = _Page(), labels
-        super().__init__(draw, {"auto_display": True}, **controls)
+        super().__init__(draw, {"auto_display": False}, **controls)
         self.add_class("ndic-explorer")
         self.layout.flex_flow = "row wrap"
         controls = list(self.children[:-1])
@@ -111,7 +113,9 @@ def _exact(value):
     return round(value, 10) + 0.0 if isinstance(value, float) else value
 
 
-def explore(draw: Callable[..., Figure], labels: Mapping[str, str] | None = None, **controls) -> Explorer:
+def explore(
+    draw: Callable[..., Figure], labels: Mapping[str, str] | None = None, alt: str = "", **controls
+) -> Explorer:
     """A figure with controls: it is drawn again whenever a control changes.
 
     As the last line of a cell it is shown. A control is an ipywidgets widget with a value, or an abbreviation as in
@@ -126,12 +130,14 @@ def explore(draw: Callable[..., Figure], labels: Mapping[str, str] | None = None
         draw: accepts the controls' values by name.
         labels: of controls, by the names of `draw`'s arguments, with units; by default the control's own label or the
             name. Other names are ignored: several explorers may share their labels.
+        alt: what the figure shows; the alt text is this and the controls' values.
         controls: by the names of `draw`'s arguments.
 
     Raises:
         NDICError: `draw` lacks an argument, one of its arguments has neither a control nor a default, or what is given
             makes no control.
     """
+    labels = labels or {}
     try:
         signature(draw).bind(**controls)
     except TypeError as error:
@@ -148,9 +154,14 @@ def explore(draw: Callable[..., Figure], labels: Mapping[str, str] | None = None
                 plt.close(number)
         if isinstance(figure, Figure):
             plt.close(figure)
+            chosen = {name: value for name, value in values.items() if isinstance(value, (str, int, float, tuple))}
+            settings = ", ".join(f"{labels.get(name, name)} {value}" for name, value in chosen.items())
+            display(Described(figure, f"{alt or 'figure'} ({settings})"))
+        elif figure is not None:
+            display(figure)
         return figure
 
-    return Explorer(shown, labels or {}, **controls)
+    return Explorer(shown, labels, **controls)
 
 
 class _Image(anywidget.AnyWidget):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ndic_core.errors import NDICError
+from ndic_core.notebook import widgets
 from ndic_core.notebook.widgets import ClickImage, explore
 
 
@@ -44,6 +45,15 @@ def test_a_control_redraws_the_figure(draw, calls):
     scene.value = 2
     assert calls == [(0.5, 1), (0.7, 1), (0.7, 2)]
     assert isinstance(explorer.result, Figure)
+
+
+def test_the_figure_is_described_with_the_settings(draw, monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", shown.append)
+    explorer = explore(draw, {"noise": "noise, variance"}, "a street", noise=(0.0, 1.0), scene=[1, 2], pair=fixed([7]))
+    explorer.children[1].value = 2
+    assert [described.alt for described in shown] == [f"a street (noise, variance 0.5, scene {n})" for n in (1, 2)]
+    assert shown[-1].figure is explorer.result
 
 
 def test_controls_have_labels_and_report_when_released(draw):

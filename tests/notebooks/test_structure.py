@@ -1,6 +1,7 @@
 """Every notebook has the parts that a reader expects, and nothing that should not be committed."""
 
 import ast
+import itertools
 import re
 from functools import cache
 from hashlib import sha256
@@ -13,6 +14,7 @@ from build import (
     LESSONS,
     NOTEBOOKS,
     exercise_index,
+    figures_of,
     repository,
     thumbnail_figure,
     thumbnail_path,
@@ -21,6 +23,7 @@ from build import (
 )
 
 TEMPLATE = HERE / "_template.ipynb"
+REVISED = []  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
 
 read = cache(lambda path: nbformat.read(path, as_version=4))
@@ -34,10 +37,6 @@ def code(path):
 
 def text(path):
     return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
-
-
-def images(cell):
-    return [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
 
 
 @every_notebook
@@ -70,10 +69,15 @@ def test_code_cells_have_at_most_25_lines(path):
 
 @every_notebook
 def test_images_have_alt_text_and_figures_have_captions(path):
+    if path in REVISED:
+        outputs = [output for cell in code(path) for output in cell.outputs]
+        assert [output for output in outputs if "image/png" in output.get("data", {})] == [], "use show(figure, alt)"
+        alts = re.findall(r'<img [^>]*alt="([^"]*)"', str([output.get("data") for output in outputs]))
+        assert [alt for alt in alts if len(alt) < 40] == []
     assert not re.search(r"!\[\s*\]|<img(?![^>]*\balt=)", text(path))
     cells = read(path).cells
     followed = zip(cells, [*cells[1:], None], strict=True)
-    bare = [cell for cell, after in followed if images(cell) and (after is None or after.cell_type != "markdown")]
+    bare = [cell for cell, after in followed if figures_of(cell) and (after is None or after.cell_type != "markdown")]
     assert [cell.execution_count for cell in bare] == []
 
 
@@ -90,6 +94,15 @@ def test_lesson_begins_with_title_duration_badge_goals_and_setup(path):
     assert f"https://github.com/{repository()} " in third.source
 
 
+@pytest.mark.parametrize("path", REVISED, ids=lambda path: path.stem)
+def test_main_path_is_short(path):
+    """An appendix, after the references, has no limit."""
+    cells = list(itertools.takewhile(lambda cell: not cell.source.startswith("## Appendix"), read(path).cells))
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    assert len(cells) <= 35
+    assert words <= 2_600
+
+
 @every_lesson
 def test_lesson_asks_asserts_and_ends_with_summary(path):
     predictions = [cell.source for cell in read(path).cells if re.match(r"#+ Predict", cell.source)]
@@ -100,10 +113,14 @@ def test_lesson_asks_asserts_and_ends_with_summary(path):
 
 
 @every_lesson
-def test_explorers_follow_a_figure_of_the_same_function(path):
-    """A reader on the web, who cannot move an explorer, sees what it draws."""
-    drawn, calls, missing = set(), {}, []
+def test_explorers_follow_a_strip_or_a_figure_of_the_same_function(path):
+    """A reader on the web, who cannot move an explorer, sees what it shows.
+
+    A cell tagged "strip" shows several settings of the explorer that follows.
+    """
+    drawn, calls, missing, strip = set(), {}, [], False
     for cell in code(path)[1:]:
+        strip |= "strip" in cell.metadata.get("tags", []) and len(figures_of(cell)) > 0
         tree = ast.parse(cell.source)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
@@ -112,11 +129,14 @@ def test_explorers_follow_a_figure_of_the_same_function(path):
         if not isinstance(last, ast.Call):
             continue
         name = ast.unparse(last.func)
+        if name == "show" and last.args and isinstance(last.args[0], ast.Call):
+            name = ast.unparse(last.args[0].func)
         if name == "explore":
             explored = ast.unparse(last.args[0])
-            if not drawn & {explored, *calls.get(explored, ())}:
+            if not strip and (path in REVISED or not drawn & {explored, *calls.get(explored, ())}):
                 missing.append(f"cell {cell.execution_count} explores {explored}")
-        elif images(cell):
+            strip = False
+        elif figures_of(cell):
             drawn.add(name)
     assert missing == []
 
