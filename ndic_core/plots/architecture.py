@@ -13,7 +13,7 @@ from ndic_core.plots.layer_words import parameter_words
 
 # Where features are aligned: decoder of y, alignment, decoder of x; and x of the flow in both decoders.
 _OF_Y, _ALIGN, _OF_X = (0.35, 2.35), (3.15, 2.6), (6.3, 2.4)
-_FLOW_Y, _FLOW_X = 2.1, 6.95
+_FLOW_Y, _FLOW_X = 2.1, 7.05
 
 
 def architecture(model: Codec, size: tuple[int, int] | None = None, detail: bool = True) -> Figure:
@@ -119,10 +119,8 @@ class _Aligned(_SideInformation):
         for number, (box, below) in enumerate(pairwise(boxes), 1):
             x, y = _FLOW_X, box.bottom
             self.canvas.arrow((x, y), (x, below.top))
-            following = self.blocks[f"synthesis_x.stage{number + 1}"]
-            self.canvas.text(
-                x + 0.09, y + 0.13, size_words(self.blocks[f"synthesis_x.stage{number}"].output), SMALL, 1.7
-            )
+            this, following = (self.blocks[f"synthesis_x.stage{i}"] for i in (number, number + 1))
+            self.canvas.text(x + 0.09, y + 0.13, size_words(this.output), SMALL, 1.7)
             self.concat(x, y + 0.37, size_words(following.inputs[0]))
         return boxes
 
@@ -131,14 +129,16 @@ class _Aligned(_SideInformation):
         self.canvas.node(Box(x - 0.28, y - 0.1, 0.56, 0.2), ["concat"], style.DARK_GREY)
         self.canvas.text(x - 0.36 if left else x + 0.36, y, size, SMALL, 1.4, ha="right" if left else "left")
 
-    def align(self, number: int, title: str, stage: Box, y: float | None = None) -> Box:
+    def align(self, number: int, title: str, stage: Box) -> Box:
         """Draw an alignment module beside the gap below a stage of x; its input from there, its output to there."""
         name = f"cams.{number}"
         height, middle = self.height(name, _ALIGN), stage.bottom + 0.25
         box = self.block(name, _ALIGN, middle - height / 2, title=title)
         self.canvas.arrow((_FLOW_X, stage.bottom + 0.13), (box.right, stage.bottom + 0.13))
         self.canvas.arrow((box.right, stage.bottom + 0.37), (_FLOW_X - 0.28, stage.bottom + 0.37))
-        self.canvas.text((box.right + _FLOW_X - 0.3) / 2, stage.bottom + 0.49, "aligned y", SMALL, ha="center")
+        x, size = (box.right + _FLOW_X - 0.32) / 2, size_words(self.blocks[name].output)
+        self.canvas.text(x, stage.bottom + 0.25, "aligned y", SMALL, ha="center")
+        self.canvas.text(x, stage.bottom + 0.49, size, SMALL, 0.86, ha="center")
         return box
 
     def into_decoder(self, end: float) -> None:
@@ -199,7 +199,9 @@ class _Parallax(_Aligned):
 
     def lines(self, name: str, width: float) -> list[str]:
         found = super().lines(name, width)
-        return [found[0], size_words(self.blocks[name].output)] if found and name.startswith("pyramid") else found
+        if found and name.startswith("pyramid"):  # no arrow has room for the size
+            return [*found[:-1], size_words(self.blocks[name].output)]
+        return found
 
     def side_information(self, top: float) -> float:
         first = top + 0.62

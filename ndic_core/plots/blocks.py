@@ -181,8 +181,8 @@ def text_width(words: str, size: float, weight: str = "normal") -> float:
     """Width of a line in inches."""
     if not words.strip():
         return 0.01
-    path = TextPath((0, 0), words, size=size, prop=FontProperties(weight=weight))
-    return 1.03 * path.get_extents().width / 72
+    outline = TextPath((0, 0), words, size=size, prop=FontProperties(weight=weight))
+    return 1.03 * outline.vertices[:, 0].max() / 72  # the outline begins at 0; hinting may make a text wider
 
 
 def _towards(start: tuple[float, float], end: tuple[float, float], step: float) -> tuple[float, float]:
