@@ -31,7 +31,7 @@ def quantise(values: Tensor, training: bool) -> Tensor:
 
 def no_autocast(values: Tensor) -> torch.autocast:
     """Disables autocast: bf16 has too few digits for the logarithm of a likelihood and for latents beyond 256."""
-    return torch.autocast(values.device.type, enabled=False)
+    return torch.autocast("cpu" if values.is_meta else values.device.type, enabled=False)  # none for meta
 
 
 class FactorizedPrior(EntropyBottleneck):
