@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -21,10 +22,13 @@ _FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
     "checksum": "#EE9D6B",
 }
 _LINE = 0.19  # inches
+_CODES = ("one code", "hyperprior")
 
 
-def bit_savings(image: Tensor, before: Tensor, after: Tensor, titles: tuple[str, str], name: str = "") -> Figure:
-    """Where two models spend the bits of one image, and where the second one saves bits.
+def bit_savings(
+    image: Tensor, before: Tensor, after: Tensor, titles: tuple[str, str] = _CODES, name: str = ""
+) -> Figure:
+    """Where two codes spend the bits of one image, and where the second one saves bits.
 
     Args:
         image: (3, H, W) in [0, 1].
@@ -46,7 +50,7 @@ def bit_savings(image: Tensor, before: Tensor, after: Tensor, titles: tuple[str,
 
 
 def bit_savings_by_rate(
-    image: Tensor, rows: Sequence[tuple[str, Tensor, Tensor]], titles: tuple[str, str] = ("before", "after")
+    image: Tensor, rows: Sequence[tuple[str, Tensor, Tensor]], titles: tuple[str, str] = _CODES
 ) -> Figure:
     """`bit_savings` at several rates: a row for each, with colour scales of its own.
 
@@ -59,16 +63,27 @@ def bit_savings_by_rate(
         NDICError: there is no row, or a map has another size than the image.
     """
     image, rows = style.image(image), some(rows)
-    tall = len(rows) * (2.1 * image.shape[-2] / image.shape[-1] + 0.45)
+    tall = len(rows) * (2.25 * image.shape[-2] / image.shape[-1] + 0.45)
     figure, axes = style.subplots((8.0, tall), len(rows), 3, dpi=100, squeeze=False)
     for line, (name, *maps) in zip(axes, rows, strict=True):
-        _maps_and_savings(line, image, *style.maps(image, before=maps[0], after=maps[1]), titles, 10)
+        _maps_and_savings(line, image, *style.maps(image, before=maps[0], after=maps[1]), titles, 10, adjacent=True)
         line[0].set_ylabel(name, fontsize=10)
     return figure
 
 
-def _maps_and_savings(axes, image: Tensor, before: Tensor, after: Tensor, titles: tuple[str, str], size=11.0) -> None:
-    """Two bit maps over a grey image, and their difference, with a bar for each of the two colour scales."""
+def _maps_and_savings(
+    axes: Sequence[Axes],
+    image: Tensor,
+    before: Tensor,
+    after: Tensor,
+    titles: tuple[str, str],
+    size: float = 11,
+    adjacent: bool = False,
+) -> None:
+    """Two bit maps over a grey image, and their difference, with bars of the colours.
+
+    The first two have one colour scale, hence one bar where they are adjacent.
+    """
     top = max(before.max().item(), after.max().item(), 1e-9)
     saved = before - after
     widest = max(saved.abs().max().item(), 1e-9)
@@ -84,7 +99,10 @@ def _maps_and_savings(axes, image: Tensor, before: Tensor, after: Tensor, titles
         # not opaque, so that the image below can be recognised
         shown = style.show_map(axis, values, title, size, frame=True, alpha=0.8, **look)
         axis.spines[:].set_visible(False)
-        bar = axis.figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
+        if adjacent and axis is axes[0]:
+            continue
+        beside = list(axes[:2]) if adjacent and axis is axes[1] else axis
+        bar = axis.figure.colorbar(shown, ax=beside, fraction=0.05, aspect=12, pad=0.01)
         bar.ax.tick_params(labelsize=size - 1)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -91,7 +92,7 @@ def scales_beside_latent(image: Tensor, latent: Tensor, sigma: Tensor, title: st
     return figure
 
 
-def _latent_and_scales(axes, latent: Tensor, sigma: Tensor, size: float, scales: bool = False) -> None:
+def _latent_and_scales(axes: Sequence[Axes], latent: Tensor, sigma: Tensor, size: float, scales: bool = False) -> None:
     """|h|, sigma and their ratio; the colours of the first two end at their largest value."""
     latent = latent.abs()
     panels = (
