@@ -77,3 +77,23 @@ def over_image(bits: Tensor, step: int, height: int, width: int) -> Tensor:
         )
     spread = F.interpolate(bits[None, None] / step**2, scale_factor=step, mode="nearest")
     return spread[0, 0, :height, :width]
+
+
+def covered(mask: Tensor, step: int) -> Tensor:
+    """The positions of which every pixel is in a mask.
+
+    Args:
+        mask: (H, W) or (B, H, W), True or False.
+        step: pixels per position along each side: `STEP["x"]` or `STEP["z"]`.
+
+    Returns:
+        Booleans (H // step, W // step), with B where it was given; incomplete positions at the edges are left out.
+
+    Raises:
+        NDICError: the mask has another shape, or is smaller than a position.
+    """
+    if mask.ndim not in (2, 3) or min(mask.shape[-2:]) < step:
+        raise NDICError(f"a mask has shape (H, W) or (B, H, W), sides of {step} at least, not {tuple(mask.shape)}")
+    batch = mask.reshape(-1, 1, *mask.shape[-2:])
+    outside = F.max_pool2d((~batch.bool()).float(), step)[:, 0]
+    return (outside == 0).reshape(*mask.shape[:-2], *outside.shape[-2:])

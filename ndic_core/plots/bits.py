@@ -1,20 +1,16 @@
-"""Bit maps, hyperprior scales, and the contents of a bitstream."""
+"""Bit maps of images, and the contents of a bitstream."""
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.errors import NDICError, some, whole_number
+from ndic_core.errors import some, whole_number
 from ndic_core.models.coding.container import fields
 from ndic_core.plots import style
 
-_FILE_PARTS = {  # from the bottom of a bar to its top
-    "z": (style.VERMILION, "z, the scales (estimated)"),
-    "x": (style.SKY, "the latent (estimated)"),
-    "rest": (style.GREY, "header, checksum, coder state (measured − estimated)"),
-}
 _FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
     "magic": "#BBBBBB",
     "version, flag, model": "#F3C677",
@@ -26,108 +22,88 @@ _FIELDS = {  # Okabe–Ito, made pale enough to read black digits on
     "checksum": "#EE9D6B",
 }
 _LINE = 0.19  # inches
+_CODES = ("one code", "hyperprior")
 
 
-def bits_over_image(image: Tensor, maps: Mapping[str, Tensor], largest: Mapping[str, float] | None = None) -> Figure:
-    """Bit maps over a grey version of their image.
+def bit_savings(
+    image: Tensor, before: Tensor, after: Tensor, titles: tuple[str, str] = _CODES, name: str = ""
+) -> Figure:
+    """Where two codes spend the bits of one image, and where the second one saves bits.
 
     Args:
-        image: (3, H, W) in [0, 1]; it is shown first.
-        maps: by their titles, (H, W) each in bits per pixel, from `evaluation.bit_maps.over_image`. The map's sum, in
-            bits, is added to the title.
-        largest: upper end of a map's colour scale in bits per pixel, by title; its maximum where none is given.
+        image: (3, H, W) in [0, 1].
+        before, after: (H, W) in bits per pixel, from `evaluation.bit_maps.over_image`, with one colour scale.
+        titles: of both; the map's sum in bits is added.
+        name: title of the figure.
 
     Raises:
         NDICError: a map has another size than the image.
     """
-    image, maps = style.image(image), {title: style.values(bits) for title, bits in maps.items()}
-    height, width = image.shape[-2:]
-    figure, axes = style.image_grid(1 + len(maps), 2, 7.5, 3.3 * height / width + 0.4)
-    style.show_image(axes[0], image, "the image", fontsize=9)
-    grey = style.pixels(image).mean(-1)
-    for axis, (title, bits) in zip(axes[1:], maps.items(), strict=False):
-        if bits.shape != (height, width):
-            raise NDICError(f"the map {title!r} is {tuple(bits.shape)}, its image {height} × {width}: use over_image")
-        axis.imshow(grey, cmap="gray", vmin=-0.6, vmax=1, interpolation="none")  # pale, so that colours stay true
-        top = (largest or {}).get(title) or max(bits.max().item(), 1e-9)
-        words = f"{title}: {bits.sum().item():,.0f} bits"
-        # not opaque, so that the image below can be recognised
-        shown = style.show_map(axis, bits, words, fontsize=9, cmap="inferno", vmin=0, vmax=top, alpha=0.72)
-        bar = figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02)
-        bar.set_label("bits per pixel, estimated", fontsize=7)
-        bar.ax.tick_params(labelsize=8)
+    image = style.image(image)
+    before, after = style.maps(image, before=before, after=after)
+    tall = 8.0 * image.shape[-2] / image.shape[-1]
+    figure, axes = style.subplots((8.0, tall + 0.9), 2, 2, dpi=100)
+    figure.suptitle(name, fontsize=11)
+    style.show_image(axes[0, 0], image, "x, the image", 11)
+    _maps_and_savings([axes[0, 1], axes[1, 0], axes[1, 1]], image, before, after, titles)
     return figure
 
 
-def scales_beside_latent(latent: Tensor, sigma: Tensor, name: str = "") -> Figure:
-    """Magnitudes of a latent channel, the scales decoded from z, and their ratio (Ballé et al. 2018, figure 2).
+def bit_savings_by_rate(
+    image: Tensor, rows: Sequence[tuple[str, Tensor, Tensor]], titles: tuple[str, str] = _CODES
+) -> Figure:
+    """`bit_savings` at several rates: a row for each, with colour scales of its own.
 
     Args:
-        latent: (h, w), one channel.
-        sigma: (h, w), above 0.
-        name: of the channel, for the first title.
+        image: (3, H, W) in [0, 1].
+        rows: name of the rate and both maps (H, W) in bits per pixel.
+        titles: of the maps.
+
+    Raises:
+        NDICError: there is no row, or a map has another size than the image.
     """
-    latent, sigma = map(style.values, (latent, sigma))
-    figure, axes = style.subplots((9.0, 2.0), columns=3)
-    top = max(latent.abs().max().item(), sigma.max().item())
+    image, rows = style.image(image), some(rows)
+    tall = len(rows) * (2.25 * image.shape[-2] / image.shape[-1] + 0.45)
+    figure, axes = style.subplots((8.0, tall), len(rows), 3, dpi=100, squeeze=False)
+    for line, (name, *maps) in zip(axes, rows, strict=True):
+        _maps_and_savings(line, image, *style.maps(image, before=maps[0], after=maps[1]), titles, 10, adjacent=True)
+        line[0].set_ylabel(name, fontsize=10)
+    return figure
+
+
+def _maps_and_savings(
+    axes: Sequence[Axes],
+    image: Tensor,
+    before: Tensor,
+    after: Tensor,
+    titles: tuple[str, str],
+    size: float = 11,
+    adjacent: bool = False,
+) -> None:
+    """Two bit maps over a grey image, and their difference, with bars of the colours.
+
+    The first two have one colour scale, hence one bar where they are adjacent.
+    """
+    top = max(before.max().item(), after.max().item(), 1e-9)
+    saved = before - after
+    widest = max(saved.abs().max().item(), 1e-9)
+    total = f"{saved.sum().item():+,.0f}".replace("-", "−")
     panels = (
-        (latent.abs(), f"|latent|{name and ', '}{name}", "viridis", top),
-        (sigma, "sigma, decoded from z", "viridis", top),
-        ((latent / sigma).abs(), "|latent| / sigma", "cividis", 3.0),
+        (before, f"{titles[0]}: {before.sum().item():,.0f} bits", dict(cmap="inferno", vmin=0, vmax=top)),
+        (after, f"{titles[1]}: {after.sum().item():,.0f} bits", dict(cmap="inferno", vmin=0, vmax=top)),
+        (saved, f"saved: {total} bits", dict(cmap="RdBu", vmin=-widest, vmax=widest)),
     )
-    for axis, (values, title, cmap, largest) in zip(axes, panels, strict=True):
-        shown = style.show_map(axis, values, title, fontsize=9, frame=True, cmap=cmap, vmin=0, vmax=largest)
-        figure.colorbar(shown, ax=axis, fraction=0.05, aspect=12, pad=0.02).ax.tick_params(labelsize=8)
-    return figure
-
-
-def neighbour_correlations(maps: Mapping[str, Tensor]) -> Figure:
-    """Correlation of magnitudes at neighbouring positions.
-
-    Args:
-        maps: by their titles, (2r + 1, 2r + 1) each: correlation coefficients by offset; the centre is (0, 0).
-    """
-    count = len(some(maps, "map"))
-    figure, axes = style.subplots((9.0, 9.0 / count + 0.3), columns=count, squeeze=False)
-    for axis, (title, values) in zip(axes[0], maps.items(), strict=True):
-        values = style.values(values)
-        reach = values.shape[0] // 2
-        box = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
-        axis.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=0.5, extent=box, interpolation="none")
-        for i, row in enumerate(values.tolist()):
-            for j, value in enumerate(row):
-                look = dict(ha="center", va="center", fontsize=8, color="white" if value > 0.3 else "black")
-                axis.text(j - reach, i - reach, style.number(value, ".2f"), **look)
-        ticks = range(-reach, reach + 1)
-        axis.set(xticks=ticks, yticks=ticks)
-        style.label(axis, title, "columns to the right", "rows below", fontsize=9)
-        axis.tick_params(labelsize=8)
-    return figure
-
-
-def file_parts(rows: Sequence[Mapping]) -> Figure:
-    """Parts of the files of a hyperprior model over lambda: stacked bars of bits, and of shares of the file.
-
-    Args:
-        rows: by rising lambda: mappings with `lmbda`, and `z`, `x` and `file`, in bits: the first two estimated, the
-            last measured.
-    """
-    figure, (absolute, relative) = style.subplots((9.0, 3.4), columns=2)
-    positions = range(len(some(rows)))
-    scales = ((absolute, [1] * len(rows)), (relative, [100 / row["file"] for row in rows]))
-    for axis, factors in scales:
-        bottom = [0.0] * len(rows)
-        for part, (colour, name) in _FILE_PARTS.items():
-            bits = [row["file"] - row["z"] - row["x"] if part == "rest" else row[part] for row in rows]
-            heights = [factor * value for factor, value in zip(factors, bits, strict=True)]
-            axis.bar(positions, heights, bottom=bottom, color=colour, label=name)
-            bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
-        axis.set_xticks(positions, [f"{row['lmbda']:.1e}" for row in rows], rotation=45, fontsize=8)
-        axis.set_xlabel("lambda")
-    absolute.set_ylabel("bits of a file")
-    relative.set_ylabel("share of the file (%)")
-    figure.legend(*absolute.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9, frameon=False)
-    return figure
+    grey = style.pixels(image).mean(-1)
+    for axis, (values, title, look) in zip(axes, panels, strict=True):
+        axis.imshow(grey, cmap="gray", vmin=-0.6, vmax=1, interpolation="none")  # pale, so that colours stay true
+        # not opaque, so that the image below can be recognised
+        shown = style.show_map(axis, values, title, size, frame=True, alpha=0.8, **look)
+        axis.spines[:].set_visible(False)
+        if adjacent and axis is axes[0]:
+            continue
+        beside = list(axes[:2]) if adjacent and axis is axes[1] else axis
+        bar = axis.figure.colorbar(shown, ax=beside, fraction=0.05, aspect=12, pad=0.01)
+        bar.ax.tick_params(labelsize=size - 1)
 
 
 def file_bytes(stream: bytes, columns: int = 32, lines: int = 18) -> Figure:

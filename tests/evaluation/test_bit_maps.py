@@ -6,7 +6,7 @@ from conftest import lively
 
 import ndic_core as ndic
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.bit_maps import STEP, bit_maps, over_image
+from ndic_core.evaluation.bit_maps import STEP, bit_maps, covered, over_image
 from ndic_core.metrics import bits
 
 
@@ -72,3 +72,15 @@ def test_bad_arguments_are_named():
         over_image(torch.rand(8, 2, 2), 16, 32, 32)
     with pytest.raises(NDICError, match="does not cover an image of 40 × 32"):
         over_image(torch.rand(2, 2), 16, 40, 32)
+
+
+def test_only_positions_that_are_wholly_inside_a_mask_are_covered():
+    mask = torch.zeros(9, 12, dtype=torch.bool)
+    mask[0:4, 4:12] = True
+    mask[4:8, 0:4] = True
+    mask[5, 1] = False
+    assert covered(mask, 4).tolist() == [[False, True, True], [False, False, False]]
+    both = covered(torch.stack([mask, ~mask]), 4)
+    assert both[1].tolist() == [[True, False, False], [False, True, True]]
+    with pytest.raises(NDICError, match=r"a mask has shape .* sides of 16 at least, not \(9, 12\)"):
+        covered(mask, 16)

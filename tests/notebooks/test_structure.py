@@ -25,7 +25,13 @@ from build import (
 
 TEMPLATE = HERE / "_template.ipynb"
 REVISED = [
-    path for path in LESSONS if path.name[:2] in ("00",)
+    path
+    for path in LESSONS
+    if path.name[:2]
+    in (
+        "00",
+        "04",
+    )
 ]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
 

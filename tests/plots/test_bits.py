@@ -1,4 +1,4 @@
-"""Bit maps, scales and bitstreams show the values that they are given."""
+"""Bit maps and bitstreams show the values that they are given."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,7 @@ import torch
 
 from ndic_core.errors import NDICError
 from ndic_core.models.coding.container import Header, pack
-from ndic_core.plots.bits import (
-    bits_over_image,
-    damage_by_place,
-    file_bytes,
-    file_parts,
-    neighbour_correlations,
-    scales_beside_latent,
-)
+from ndic_core.plots.bits import bit_savings, bit_savings_by_rate, damage_by_place, file_bytes
 
 
 def shown(axis) -> np.ndarray:
@@ -21,47 +14,33 @@ def shown(axis) -> np.ndarray:
     return np.asarray(axis.images[-1].get_array())
 
 
-def test_maps_are_over_their_image_with_sum_and_scale():
-    image = torch.rand(3, 32, 64)
-    spent, quiet = torch.rand(32, 64), torch.full((32, 64), 0.01)
-    figure = bits_over_image(image, {"h": spent, "z": quiet, "none": torch.zeros(32, 64)}, largest={"h": 2.0})
-    whole, over, pale, _ = figure.axes[:4]
+def test_maps_are_over_their_image_with_sums_and_one_scale():
+    image, before, after = torch.rand(3, 32, 64), torch.rand(32, 64), torch.full((32, 64), 0.01)
+    figure = bit_savings(image, before, after, ("h", "h and z"), "scene 3")
+    whole, first, second, saved = figure.axes[:4]
     titles = [axis.get_title() for axis in figure.axes[:4]]
-    assert titles == ["the image", f"h: {spent.sum():,.0f} bits", "z: 20 bits", "none: 0 bits"]
-    np.testing.assert_allclose(shown(over), spent)
-    assert [axis.images[-1].get_clim() for axis in (over, pale)] == [(0, 2), (0, pytest.approx(0.01))]
+    sums = [f"h: {before.sum():,.0f} bits", "h and z: 20 bits", f"saved: {(before - after).sum():+,.0f} bits"]
+    assert titles == ["x, the image", *sums]
+    np.testing.assert_allclose(shown(first), before)
+    np.testing.assert_allclose(shown(saved), before - after, atol=1e-6)
     np.testing.assert_allclose(shown(whole), image.permute(1, 2, 0))
-    np.testing.assert_allclose(np.asarray(over.images[0].get_array()), image.mean(0), atol=1e-6)
-    with pytest.raises(NDICError, match=r"'h' is \(2, 4\), its image 32 × 64: use over_image"):
-        bits_over_image(torch.rand(3, 32, 64), {"h": torch.zeros(2, 4)})
+    np.testing.assert_allclose(np.asarray(first.images[0].get_array()), image.mean(0), atol=1e-6)
+    assert first.images[-1].get_clim() == second.images[-1].get_clim() == (0, pytest.approx(before.max().item()))
+    low, high = saved.images[-1].get_clim()
+    assert -low == high == pytest.approx((before - after).abs().max().item())
+    with pytest.raises(NDICError, match=r"before must have the size of its image, \(32, 64\), not \(2, 4\)"):
+        bit_savings(image, torch.zeros(2, 4), after, ("h", "z"))
 
 
-def test_latent_and_scales_share_their_colours():
-    latent, sigma = torch.randn(8, 16) * 5, torch.rand(8, 16) + 0.11
-    left, middle, right = scales_beside_latent(latent, sigma, "channel 3").axes[:3]
-    assert left.get_title() == "|latent|, channel 3"
-    np.testing.assert_allclose(shown(left), latent.abs())
-    np.testing.assert_allclose(shown(middle), sigma)
-    np.testing.assert_allclose(shown(right), (latent / sigma).abs())
-    assert left.images[0].get_clim() == middle.images[0].get_clim() == (0, pytest.approx(latent.abs().max().item()))
-
-
-def test_correlations_are_written_at_their_offsets():
-    values = torch.arange(15.0).reshape(3, 5)[:, 1:4] / 20
-    (axis,) = neighbour_correlations({"|h|": values}).axes
-    written = {text.get_position(): text.get_text() for text in axis.texts}
-    assert (written[(0, 0)], written[(1, 0)], written[(0, -1)]) == ("0.35", "0.40", "0.10")
-    assert len(written) == 9
-
-
-def test_parts_of_a_file_add_up():
-    rows = [dict(lmbda=1e-5, z=100, x=2700, file=3000), dict(lmbda=1e-4, z=200, x=7600, file=8000)]
-    bits, shares = file_parts(rows).axes
-    tops = [bar.get_y() + bar.get_height() for bar in bits.patches]
-    assert tops == [100, 200, 2800, 7800, 3000, 8000]
-    heights = [bar.get_height() for bar in shares.patches]
-    assert heights[0] == pytest.approx(100 / 30)
-    assert sum(heights) == pytest.approx(200)
+def test_every_rate_is_a_row_with_scales_of_its_own():
+    image, quiet = torch.rand(3, 32, 64), torch.full((32, 64), 0.1)
+    figure = bit_savings_by_rate(image, [("low", quiet, 2 * quiet), ("high", 4 * quiet, 3 * quiet)], ("a", "b"))
+    low, high = figure.axes[:3], figure.axes[3:6]
+    assert [row[0].get_ylabel() for row in (low, high)] == ["low", "high"]
+    assert [axis.get_title() for axis in low] == ["a: 205 bits", "b: 410 bits", "saved: −205 bits"]
+    assert [row[0].images[-1].get_clim()[1] for row in (low, high)] == pytest.approx([0.2, 0.4])
+    with pytest.raises(NDICError, match="there is no row"):
+        bit_savings_by_rate(image, [])
 
 
 def texts(figure) -> list[str]:

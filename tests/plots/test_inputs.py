@@ -20,6 +20,7 @@ from ndic_core.plots import (
     comparison,
     complexity,
     correlation,
+    hyperprior,
     layers,
     matching,
     panels,
@@ -61,7 +62,13 @@ FIGURES = {  # what takes a conversion and an image
     "row_attention": lambda c, x: matching.row_attention(
         replace(SCENE, x=x, y=x, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), c(WINDOWS[0]), 8, 9, 20
     ),
-    "bits_over_image": lambda c, x: bits.bits_over_image(x, {"a": c(torch.rand(32, 64))}),
+    "bit_savings": lambda c, x: bits.bit_savings(x, *(c(torch.rand(32, 64)) for _ in range(2)), ("a", "b")),
+    "bit_savings_by_rate": lambda c, x: bits.bit_savings_by_rate(
+        x, [("low", c(torch.rand(32, 64)), c(torch.rand(32, 64)))]
+    ),
+    "scales_beside_latent": lambda c, x: hyperprior.scales_beside_latent(
+        x, c(torch.randn(4, 8)), c(torch.rand(4, 8) + 0.1)
+    ),
     "w_channels": lambda c, x: common_information.w_channels(x, c(torch.randn(2, 2, 4)), {0: "a"}),
     "channel_effect": lambda c, x: common_information.channel_effect(x, c(torch.randn(2, 4)), x, x, "a"),
     "savings_at_baseline": lambda c, x: correlation.savings_at_baseline(
@@ -74,8 +81,10 @@ WITHOUT_IMAGES = {
     "attention_disparity": lambda c: matching.attention_disparity(
         replace(SCENE, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), [*map(c, WINDOWS)]
     ),
-    "scales_beside_latent": lambda c: bits.scales_beside_latent(c(torch.randn(4, 8)), c(torch.rand(4, 8) + 0.1)),
-    "neighbour_correlations": lambda c: bits.neighbour_correlations({"a": c(torch.rand(3, 3))}),
+    "channel_scales": lambda c: hyperprior.channel_scales(
+        [("edges", c(torch.rand(32, 64)), c(torch.randn(4, 8)), c(torch.rand(4, 8) + 0.1))]
+    ),
+    "saving_over_rate": lambda c: hyperprior.saving_over_rate(c(torch.arange(4.0)), c(torch.arange(4.0)), 1.0),
     "bow_ties": lambda c: layers.bow_ties(c(torch.randn(2, 99)), c(torch.randn(2, 99))),
     "bits_per_channel": lambda c: layers.bits_per_channel(c(torch.rand(9))),
     "latent_density": lambda c: layers.latent_density(PRIOR, c(torch.randn(1, 4, 8, 8).round()), 1, c(torch.ones(4))),
@@ -237,8 +246,9 @@ EMPTY = {
     "throughput_curves": lambda: training.throughput_curves([]),
     "loss_weights": lambda: common_information.loss_weights([]),
     "training_terms": lambda: common_information.training_terms({"a": []}),
-    "neighbour_correlations": lambda: bits.neighbour_correlations({}),
-    "file_parts": lambda: bits.file_parts([]),
+    "channel_scales": lambda: hyperprior.channel_scales([]),
+    "bit_savings_by_rate": lambda: bits.bit_savings_by_rate(SCENE.x, []),
+    "price_of_scales": lambda: hyperprior.price_of_scales([]),
     "damage_by_place": lambda: bits.damage_by_place([], 30.0),
     "alignment_scores": lambda: matching.alignment_scores({}),
     "attention_disparity": lambda: matching.attention_disparity(SCENE, []),
