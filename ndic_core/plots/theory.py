@@ -1,11 +1,11 @@
-"""Distributed source coding: rate regions, LDPC thresholds, Wyner–Ziv bounds, common information."""
+"""Bounds of distributed source coding: rate regions, rate–distortion functions, common information."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
+from ndic_core.errors import some
 from ndic_core.plots import style
 from ndic_core.theory.common_information import gaussian_mutual, wyner_flipped_bit, wyner_gaussian
 from ndic_core.theory.entropy import binary_entropy, entropies
@@ -18,102 +18,42 @@ from ndic_core.theory.wyner_ziv import (
     ideal_quantiser,
 )
 
-_BINS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION, style.BLACK, style.GREY)
 
-
-def slepian_wolf_region(joint, title: str = "") -> Figure:
-    """Slepian–Wolf region: the rates of two separate encoders that allow lossless decoding of x and y.
+def slepian_wolf_regions(joints: Mapping[str, np.ndarray]) -> Figure:
+    """Slepian–Wolf regions: the rates of two separate encoders that allow lossless decoding of x and y.
 
     Args:
-        joint: (values of x, values of y), probabilities.
-    """
-    both = entropies(joint)
-    # Axes extend a fifth beyond the rates of separate coding, and do not move with the region's corner.
-    right, top = 1.2 * max(both.x, 0.1), 1.2 * max(both.y, 0.1)
-    figure, axis = style.subplots((7.2, 4.4))
-    corners = [(both.x_given_y, both.y), (both.x, both.y_given_x)]
-    outline = [(both.x_given_y, top), *corners, (right, both.y_given_x)]
-    axis.fill(*zip(*outline, (right, top), strict=True), color=style.SKY, alpha=0.35, label="achievable rates")
-    axis.plot(*zip(*outline, strict=True), color=style.BLUE)
-    axis.plot(*corners[0], "o", color=style.VERMILION, markersize=9, label="y sent whole, x binned", clip_on=False)
-    axis.plot(*corners[1], "s", color=style.ORANGE, markersize=8, label="x sent whole, y binned", clip_on=False)
-    axis.plot(both.x, both.y, "D", color=style.BLACK, markersize=7, label="separate coding")
-    axis.plot([], [], " ", label=f"sum rate H(X,Y) = {both.pair:.4f}")
-    axis.set(xlabel="rate of x, bits per symbol", ylabel="rate of y, bits per symbol", title=title)
-    axis.set(xlim=(0, right), ylim=(0, top), aspect="equal")
-    for value, text in ((both.x_given_y, "H(X|Y)"), (both.x, "H(X)")):
-        aside = dict(xytext=(-5, 6), ha="right") if text == "H(X|Y)" and value > right / 4 else dict(xytext=(5, 6))
-        words = f"{text}\n{style.number(value, '.4f')}"
-        axis.annotate(words, (value, 0), textcoords="offset points", fontsize=9, **aside)
-        axis.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
-    style.legend_beside(axis)
-    return figure
-
-
-def waterfall(
-    flips: Sequence[float], curves: Mapping[str, Sequence[float]], threshold: float, limit: float, title: str = ""
-) -> Figure:
-    """Block error rate of LDPC codes over the crossover probability.
-
-    Args:
-        flips: crossover probabilities.
-        curves: up to three, by label: block error rates in [0, 1].
-        threshold: of density evolution, for infinitely long blocks.
-        limit: the Slepian–Wolf limit of this rate.
-    """
-    figure, axis = style.subplots((7.2, 3.8))
-    looks = zip(curves.items(), (style.BLUE, style.ORANGE, style.GREEN), ("o-", "s--", "^:"), strict=False)
-    for (label, lost), colour, look in looks:
-        axis.plot(flips, lost, look, color=colour, label=label)
-    axis.axvline(threshold, color=style.VERMILION, linestyle="-.", label=f"threshold, infinite blocks, {threshold:.3f}")
-    axis.axvline(limit, color=style.BLACK, linestyle=":", label=f"Slepian–Wolf limit, {limit:.3f}")
-    axis.set(xlabel="crossover probability p", ylabel="block error rate", title=title, ylim=(-0.04, 1.04))
-    axis.grid(alpha=0.25)
-    style.legend_beside(axis)
-    return figure
-
-
-def nested_quantiser(step: float, bins: int, noise: float, y: float) -> Figure:
-    """A nested quantiser: cells share bins, and y selects one cell of the transmitted bin.
-
-    Args:
-        step: width of a cell, in standard deviations of x, above 0.
-        bins: number of bins, 1 or more, assigned to the cells in turn; 8 have different colours.
-        noise: variance of y's noise.
-        y: the side information.
+        joints: (values of x, values of y), probabilities, by title; one to four.
 
     Returns:
-        A figure over x: cells coloured and numbered by bin, and the density of x given y. The transmitted bin is that
-        of the cell next above y; the density is filled in its cells.
+        A figure with a panel for each. The line of the least sum rate joins the two corners; its distance from the
+        point of separate coding, along either axis, is the mutual information.
     """
-    variance = conditional_variance(noise)
-    mean, deviation = y / (1 + noise), np.sqrt(variance)
-    sent = int(np.rint(y / step)) + 1
-    x = np.linspace(-3, 3, 1201)
-    index, density = np.rint(x / step).astype(int), norm.pdf(x, mean, deviation)
-    figure, axis = style.subplots((8.4, 3.3))
-    top = 1.25 * norm.pdf(0, 0, deviation)
-    for i in range(index[0], index[-1] + 1):
-        left, right = np.clip([(i - 0.5) * step, (i + 0.5) * step], -3, 3)
-        colour = _BINS[i % bins % len(_BINS)]
-        axis.fill_between([left, right], -0.13 * top, -0.02 * top, color=colour, linewidth=0, alpha=0.9)
-        axis.axvline(right, color="#DDDDDD", linewidth=0.7, zorder=0)
-        if right - left > 0.17:
-            axis.text((left + right) / 2, -0.075 * top, i % bins, ha="center", va="center", fontsize=9, color="white")
-        if (i - sent) % bins == 0:
-            here = index == i
-            axis.fill_between(x[here], density[here], color=colour, alpha=0.55, linewidth=0)
-    axis.plot(x, density, color=style.BLACK, label="density of x given y")
-    axis.axvline(y, color=style.VERMILION, linestyle="--", label=f"y = {y:g}")
-    cells = np.arange(sent - 40 * bins, sent + 40 * bins + 1, bins)
-    share = norm.cdf((cells + 0.5) * step, mean, deviation) - norm.cdf((cells - 0.5) * step, mean, deviation)
-    likeliest = share.max() / share.sum()
-    turns = "all cells share one bin" if bins == 1 else f"cells alternate between {bins} bins"
-    axis.set_title(f"{turns}; {sent % bins} is sent: its likeliest cell has {likeliest:.1%}")
-    axis.set(xlim=(-3, 3), ylim=(-0.14 * top, top), yticks=[])
-    axis.spines["left"].set_visible(False)
-    axis.set_xlabel("x, in standard deviations; below: the bins of the cells")
-    axis.legend(loc="upper right", fontsize=9, frameon=False)
+    cases = some(joints.items(), "joint distribution")
+    figure, axes = style.subplots((max(6.4, 0.4 + 3.0 * len(cases)), 4.3), columns=len(cases), squeeze=False)
+    for axis, (title, joint) in zip(axes.flat, cases, strict=True):
+        both = entropies(joint)
+        # Axes extend beyond the rates of separate coding, and do not move with the region's corner.
+        right, top = 1.25 * max(both.x, 0.1), 1.25 * max(both.y, 0.1)
+        corners = [(both.x_given_y, both.y), (both.x, both.y_given_x)]
+        outline = [(both.x_given_y, top), *corners, (right, both.y_given_x)]
+        axis.fill(*zip(*outline, (right, top), strict=True), color=style.SKY, alpha=0.35, label="achievable rates")
+        axis.plot(*zip(*outline, strict=True), color=style.BLUE)
+        axis.plot(*corners[0], "o", color=style.VERMILION, markersize=9, label="y known to the decoder", clip_on=False)
+        axis.plot(both.x, both.y, "D", color=style.BLACK, markersize=7, label="correlation ignored")
+        axis.plot([both.x_given_y] * 2, [0, both.y], ":", color=style.DARK_GREY, linewidth=1.2)
+        axis.plot([0, both.x], [both.y_given_x] * 2, ":", color=style.DARK_GREY, linewidth=1.2)
+        look = dict(textcoords="offset points", color=style.BLUE, fontsize=11)
+        axis.annotate("H(X|Y)", (both.x_given_y, top), xytext=(0, 3), ha="center", va="bottom", **look)
+        side = dict(xytext=(-3, 3), ha="right", va="bottom") if both.y_given_x < 0.8 * both.y else {}
+        side = side or dict(xytext=(-3, -3), ha="right", va="top")
+        axis.annotate("H(Y|X)", (right, both.y_given_x), **side, **look)
+        axis.set_title(f"{title}\nH(X|Y) = {style.number(both.x_given_y, '.3f')}\n", fontsize=11)
+        axis.set(xlim=(0, right), ylim=(0, top), aspect="equal", xlabel="rate of x, bits")
+        axis.locator_params(nbins=4)
+    axes[0, 0].set_ylabel("rate of y, bits")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=10.5, frameon=False)
     return figure
 
 
@@ -126,7 +66,7 @@ def gaussian_rates(noise: float, measured: Sequence[tuple[float, float]] = ()) -
     """
     variance = conditional_variance(noise)
     distortion = np.geomspace(1e-3, 1, 200)
-    figure, axis = style.subplots((8.4, 4.2))
+    figure, axis = style.subplots((7.6, 4.2))
     cases = (
         (1.0, np.inf, style.BLACK, "without side information", "entropy"),
         (variance, noise, style.BLUE, "with y at the decoder, and with y at both", "Slepian–Wolf"),
@@ -143,28 +83,35 @@ def gaussian_rates(noise: float, measured: Sequence[tuple[float, float]] = ()) -
     axis.set_xlabel("distortion D, mean squared error (x has variance 1), logarithmic")
     axis.set_title(f"noise of variance {noise:g}, correlation {(1 + noise) ** -0.5:.3f}")
     axis.grid(alpha=0.25)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9, frameon=False)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9.5, frameon=False)
     return figure
 
 
-def binary_rates(p: float) -> Figure:
-    """Rate–distortion functions of a fair bit x, where y is x flipped with probability p.
+def binary_rates(flips: Sequence[float]) -> Figure:
+    """Rate–distortion functions of a fair bit x, where y is x flipped, for several crossover probabilities.
 
-    The Wyner–Ziv function is a straight line from the critical distortion on.
+    The Wyner–Ziv function is a straight line from the critical distortion, a dot, on.
+
+    Args:
+        flips: crossover probabilities, above 0 and below 1/2; one to four.
     """
-    critical = critical_distortion(p)
-    distortion = np.linspace(1e-6, p, 300)
-    figure, axis = style.subplots((7.2, 3.8))
-    wyner_ziv, conditional = binary_rate(distortion, p), binary_conditional_rate(distortion, p)
-    axis.plot(distortion, wyner_ziv, color=style.BLUE, label="y at the decoder (Wyner–Ziv)")
-    axis.plot(distortion, conditional, color=style.GREEN, linestyle="--", label="y at both")
-    axis.fill_between(distortion, conditional, wyner_ziv, color=style.SKY, alpha=0.3, label="rate loss", linewidth=0)
-    label = f"critical distortion {critical:.3f},\nrate {binary_rate(critical, p):.3f}"
-    axis.plot(critical, binary_rate(critical, p), "o", color=style.VERMILION, label=label)
-    axis.set(xlim=(0, 0.5), ylim=(0, 1), xlabel="distortion D, share of wrong bits", ylabel="rate, bits per bit of x")
-    axis.set_title(f"y is x flipped with probability {p:g}")
-    axis.grid(alpha=0.25)
-    axis.legend(loc="upper right", fontsize=9, frameon=False)
+    flips = some(flips, "crossover probability")
+    figure, axes = style.subplots((max(6.4, 3.0 * len(flips)), 3.9), columns=len(flips), squeeze=False, sharey=True)
+    for axis, p in zip(axes.flat, flips, strict=True):
+        critical, distortion = critical_distortion(p), np.linspace(1e-6, p, 300)
+        wyner_ziv, conditional = binary_rate(distortion, p), binary_conditional_rate(distortion, p)
+        axis.plot(distortion, wyner_ziv, color=style.BLUE, label="y at the decoder")
+        axis.plot(distortion, conditional, color=style.GREEN, linestyle="--", label="y at both")
+        axis.fill_between(
+            distortion, conditional, wyner_ziv, color=style.SKY, alpha=0.4, label="rate loss", linewidth=0
+        )
+        axis.plot(critical, binary_rate(critical, p), "o", color=style.VERMILION, label="critical distortion")
+        axis.set(xlim=(0, None), ylim=(0, 1), xlabel="distortion D", title=f"p = {p:g}")
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(alpha=0.25)
+    axes[0, 0].set_ylabel("rate, bits per bit of x")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=10, frameon=False)
     return figure
 
 

@@ -5,19 +5,17 @@ x ── syndrome ═══ m bits for n ═══ belief propagation ──► 
 y ── log-likelihood ratio of every bit ───┘
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.sparse import csr_matrix, triu
 
 from ndic_core.errors import NDICError
+from ndic_core.theory.factor_graph import FactorGraph
 
 _WEIGHT = 3  # checks per bit
 _FEWEST = 12  # checks of a code: with fewer, three different ones per bit are hard to find
-_LARGEST = 17.0  # above, tanh is 1 in single precision
 
 
-class LDPC:
+class LDPC(FactorGraph):
     """A low-density parity-check code as a binning of words, decoded by belief propagation.
 
     Every bit is in three checks, and the sizes of checks differ by at most one: the code is (3, 6)-regular at half as
@@ -48,70 +46,10 @@ class LDPC:
     def __init__(self, bits: int, checks: int, seed: int = 0):
         if not _FEWEST <= checks <= bits:
             raise NDICError(f"a code has from {_FEWEST} checks to as many as there are bits, not {checks} of {bits}")
-        self.bits, self.checks = bits, checks
-        edges = _WEIGHT * bits
-        self.bit = np.repeat(np.arange(bits), _WEIGHT)  # the bit and the check of every edge
-        self.check = _without_short_cycles(np.arange(edges) % checks, self.bit, np.random.default_rng(seed))
-        ones, edge = np.ones(edges, dtype=np.float32), np.arange(edges)
-        self._sum_at_bits = csr_matrix((ones, (self.bit, edge)), shape=(bits, edges))
-        self._sum_at_checks = csr_matrix((ones, (self.check, edge)), shape=(checks, edges))
-        self.matrix = csr_matrix((ones, (self.check, self.bit)), shape=(checks, bits))
-
-    def syndrome(self, words: np.ndarray) -> np.ndarray:
-        """The parities of the checks: (B, n) of 0 and 1 to (B, m)."""
-        words = np.asarray(words, dtype=np.float32)
-        if words.ndim != 2 or words.shape[1] != self.bits:
-            raise NDICError(f"words of this code have shape (B, {self.bits}), not {words.shape}")
-        return (self.matrix @ words.T % 2).T.astype(np.uint8)
-
-    def decode(self, syndromes: np.ndarray, prior: np.ndarray, iterations: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        """The most likely words of these bins, by belief propagation.
-
-        Args:
-            syndromes: (B, m) of 0 and 1.
-            prior: (B, n), log P(bit = 0) / P(bit = 1) given the side information.
-            iterations: maximum number.
-
-        Returns:
-            The words, (B, n) of 0 and 1, and whether each has the given syndrome, (B,).
-        """
-        words = np.zeros(np.shape(prior), dtype=np.uint8)
-        solved = np.zeros(len(words), dtype=bool)
-        for blocks, guess, right in self.iterate(syndromes, prior, iterations):
-            words[blocks], solved[blocks] = guess, right
-        return words, solved
-
-    def iterate(
-        self, syndromes: np.ndarray, prior: np.ndarray, iterations: int = 200
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Belief propagation step by step; arguments as in `decode`.
-
-        An edge has two messages, log-likelihood ratios of its bit. To the check: the sum of the bit's prior and the
-        messages of its two other checks. To the bit: `2 atanh ∏ tanh(message / 2)` over the check's other bits, with
-        the sign of the parity. Blocks with the right syndrome are finished.
-
-        Yields:
-            Before the first and after each iteration: the numbers of the unfinished blocks, their words (b, n) so far,
-            and whether their syndromes are right (b,).
-        """
-        wanted, prior = np.asarray(syndromes, dtype=np.float32).T, np.asarray(prior, dtype=np.float32).T
-        blocks = prior.shape[-1]
-        if wanted.shape != (self.checks, blocks) or prior.shape != (self.bits, blocks):
-            shapes = f"{wanted.T.shape} and {prior.T.shape}"
-            raise NDICError(f"syndromes must have shape (B, {self.checks}) and priors (B, {self.bits}), not {shapes}")
-        blocks = np.arange(blocks)
-        to_bits = np.zeros((len(self.bit), len(blocks)), dtype=np.float32)
-        for _ in range(iterations + 1):
-            belief = prior + self._sum_at_bits @ to_bits
-            right = (self.matrix @ (belief < 0).astype(np.float32) % 2 == wanted).all(0)
-            yield blocks, (belief < 0).T, right
-            if right.all():
-                return
-            wanted, prior, blocks, to_bits, belief = (a[..., ~right] for a in (wanted, prior, blocks, to_bits, belief))
-            to_checks = belief[self.bit] - to_bits
-            negative, size = (to_checks < 0).astype(np.float32), _phi(np.abs(to_checks))
-            flip = ((self._sum_at_checks @ negative + wanted)[self.check] - negative) % 2
-            to_bits = (1 - 2 * flip) * _phi((self._sum_at_checks @ size)[self.check] - size)
+        bit = np.repeat(np.arange(bits), _WEIGHT)
+        check = _without_short_cycles(np.arange(_WEIGHT * bits) % checks, bit, np.random.default_rng(seed))
+        ones = np.ones(len(bit), dtype=np.float32)
+        super().__init__(csr_matrix((ones, (check, bit)), shape=(checks, bits)))
 
     @property
     def short_cycles(self) -> int:
@@ -146,11 +84,6 @@ def wrong_bits(code: LDPC, p: float, blocks: int, exact: bool = True, seed: int 
         wrong[rows, step] = (words != x[rows]).sum(1)
     wrong[:, step:] = wrong[:, [step]]
     return wrong
-
-
-def _phi(x: np.ndarray) -> np.ndarray:
-    """−log tanh(x / 2), its own inverse: products of tanh become sums."""
-    return -np.log(np.tanh(np.clip(x, 1e-7, _LARGEST) / 2))
 
 
 def _sharing_pairs(check: np.ndarray, bit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,7 @@ REVISED = [
     if path.name[:2]
     in (
         "00",
+        "01",
         "04",
     )
 ]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy as scipy_entropy
 
 from ndic_core.errors import NDICError
+from ndic_core.plots import binning
 from ndic_core.plots import theory as plots
 from ndic_core.theory.common_information import (
     explains,
@@ -51,17 +52,42 @@ def test_region_has_three_sides():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.49, 0.5])
-def test_region_is_drawn(p):
-    figure = plots.slepian_wolf_region(flipped_bit(p), "title")
-    assert f"{entropies(flipped_bit(p)).pair:.4f}" in figure.axes[0].get_legend().get_texts()[-1].get_text()
+def test_region_is_drawn_with_its_corner(p):
+    for axis in plots.slepian_wolf_regions({"one": flipped_bit(p), "two": flipped_bit(p)}).axes:
+        ((rate_x, rate_y),) = axis.lines[1].get_xydata()
+        assert (rate_x, rate_y) == pytest.approx((binary_entropy(p), 1))
+        assert f"H(X|Y) = {binary_entropy(p):.3f}" in axis.get_title()
+        marked = {text.get_text(): text.xy for text in axis.texts}
+        assert marked["H(X|Y)"][0] == pytest.approx(rate_x)
+        assert marked["H(Y|X)"][1] == pytest.approx(rate_x)
 
 
 @pytest.mark.parametrize("y", [-1.5, 1.5])
 def test_more_bins_are_surer(y):
-    titles = [plots.nested_quantiser(0.35, bins, 0.1, y).axes[0].get_title() for bins in (1, 2, 4, 8)]
+    titles = [axis.get_title() for axis in binning.nested_quantiser(0.35, (1, 2, 4, 8), 0.1, y).axes]
     surest = [float(title.split()[-1].strip("%")) for title in titles]
     assert surest == sorted(surest)
-    assert surest[-1] > 99.9
+    assert [title for title in titles if "more than 99.9%" in title] == titles[-1:]
+
+
+def test_the_peak_is_between_zero_and_y():
+    (axis,) = binning.nested_quantiser(0.35, [4], 0.5, 1.5).axes
+    density = next(line for line in axis.lines if line.get_label() == "density of x given y")
+    assert density.get_xdata()[density.get_ydata().argmax()] == pytest.approx(1.0, abs=5e-3)
+
+
+def test_random_bins_are_coloured_by_their_candidates():
+    cases = {"two bits": (2, [3, 3, 0]), "four bits": (4, [1, 15])}
+    shown = [axis.images[0].get_array().tolist() for axis in binning.random_bins(cases).axes]
+    assert shown[0] == [[1, 0], [0, 2]]
+    assert [len(shown[1]), sum(map(sum, shown[1]))] == [4, 2]
+
+
+def test_reconstructions_show_their_error():
+    x = np.linspace(-2, 2, 50)
+    figure = binning.reconstructions(x, {"right": x, "shifted": x + 0.5}, samples=10)
+    assert [axis.get_title().split()[-1] for axis in figure.axes] == ["0.000", "0.250"]
+    assert len(figure.axes[0].lines[1].get_xdata()) == 10
 
 
 @pytest.mark.parametrize(("noise", "measured"), [(0.01, [(0.01, 2.0)]), (1.0, [])])
@@ -70,10 +96,11 @@ def test_gaussian_rates_are_drawn(noise, measured):
     assert len(axis.get_legend().get_texts()) == 4 + len(measured)
 
 
-@pytest.mark.parametrize("p", [0.01, 0.49])
-def test_binary_rates_are_drawn(p):
-    text = plots.binary_rates(p).axes[0].get_legend().get_texts()[-1].get_text()
-    assert f"{critical_distortion(p):.3f}" in text
+def test_binary_rates_mark_the_critical_distortion():
+    for axis, p in zip(plots.binary_rates((0.01, 0.25, 0.49)).axes, (0.01, 0.25, 0.49), strict=True):
+        without_y, with_y, critical = (line.get_xydata() for line in axis.lines[:3])
+        assert (without_y[:, 1] >= with_y[:, 1] - 1e-9).all()
+        assert critical[0, 0] == pytest.approx(critical_distortion(p))
 
 
 def test_the_three_commons_are_drawn_in_their_order():
@@ -85,15 +112,15 @@ def test_the_three_commons_are_drawn_in_their_order():
         assert np.allclose(marked.get_ydata(), known, atol=5e-4)
 
 
-def test_waterfall_is_drawn():
-    axis = plots.waterfall([0.07, 0.09], {"a": [0, 1], "b": [0.1, 1]}, threshold=0.084, limit=0.11, title="t").axes[0]
-    assert [text.get_text()[:9] for text in axis.get_legend().get_texts()] == ["a", "b", "threshold", "Slepian–W"]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda: entropy([0.5, 0.6]),
+        lambda: plots.slepian_wolf_regions({}),
+        lambda: plots.binary_rates([]),
+        lambda: binning.random_bins({"odd": (3, [0])}),
+        lambda: binning.nested_quantiser(0.35, [], 0.1, 0),
+        lambda: binning.reconstructions(np.zeros(3), {"short": np.zeros(2)}),
         lambda: gacs_korner([[1.0, 1.0]]),
         lambda: flipped_bit(1.1),
         lambda: wyner_variable(0.6),
