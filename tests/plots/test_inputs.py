@@ -19,7 +19,6 @@ from ndic_core.plots import (
     common_information,
     comparison,
     complexity,
-    correlation,
     layers,
     matching,
     panels,
@@ -62,11 +61,8 @@ FIGURES = {  # what takes a conversion and an image
         replace(SCENE, x=x, y=x, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), c(WINDOWS[0]), 8, 9, 20
     ),
     "bits_over_image": lambda c, x: bits.bits_over_image(x, {"a": c(torch.rand(32, 64))}),
-    "w_channels": lambda c, x: common_information.w_channels(x, c(torch.randn(2, 2, 4)), {0: "a"}),
-    "channel_effect": lambda c, x: common_information.channel_effect(x, c(torch.randn(2, 4)), x, x, "a"),
-    "savings_at_baseline": lambda c, x: correlation.savings_at_baseline(
-        x, x, x, "ndic_bls17", {0.5: (0.1, 0.01)}, (0.5, 0.1), "a"
-    ),
+    "image_table": lambda c, x: common_information.image_table([[x, x]], ["a", "b"]),
+    "channel_maps": lambda c, x: common_information.channel_maps(c(torch.randn(2, 2, 4)), x, {0: x}),
 }
 WITHOUT_IMAGES = {
     "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
@@ -213,7 +209,7 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "channel 1": (lambda: layers.latent_density(PRIOR, torch.zeros(1, 4, 2, 2), 99), CHANNEL_99),
     "channel 2": (lambda: layers.rounding_and_noise(PRIOR, 99), CHANNEL_99),
     "channel 3": (lambda: attention.aligned_features(X, X, X, [99]), CHANNEL_99),
-    "channel 4": (lambda: common_information.w_channels(X, X, {99: "a"}), CHANNEL_99),
+    "channel 4": (lambda: common_information.channel_maps(X, X, {99: X}), CHANNEL_99),
     "no offset": (lambda: comparison.quality_over_offset([TIMES]), "a row of bls17 has no time_offset"),
     "no kind": (lambda: comparison.quality_over_offset([TIMES | dict(side_info=None)]), "side_info is None: choose"),
     "no interval": (lambda: comparison.spread({"a": [1.0]}, {}, "x"), "no interval of a: give one for each"),
@@ -236,7 +232,8 @@ EMPTY = {
     "loss_terms": lambda: training.loss_terms([], [], 0.1),
     "throughput_curves": lambda: training.throughput_curves([]),
     "loss_weights": lambda: common_information.loss_weights([]),
-    "training_terms": lambda: common_information.training_terms({"a": []}),
+    "image_table": lambda: common_information.image_table([], ["a"]),
+    "channel_maps": lambda: common_information.channel_maps(X, X, {}),
     "neighbour_correlations": lambda: bits.neighbour_correlations({}),
     "file_parts": lambda: bits.file_parts([]),
     "damage_by_place": lambda: bits.damage_by_place([], 30.0),
