@@ -1,8 +1,9 @@
-"""Common information w: its channels, their effect on x̂, and the loss weights alpha and beta."""
+"""Common information w: reconstructions from exchanged parts, channels of w, and the loss weights alpha and beta."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
+import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -10,98 +11,98 @@ from torch import Tensor
 from ndic_core.errors import NDICError, some, whole_number
 from ndic_core.plots import style
 
-_CONDITIONS = {
-    "psnr_matching_y": ("matching y", style.BLUE, "o"),
-    "psnr_mismatched_y": ("mismatched y", style.VERMILION, "s"),
-    "psnr_no_y": ("no y (grey)", style.DARK_GREY, "^"),
-}
+_DPI = 100
+_WIDTH = 256  # pixels of a cell, at least: smaller images are shown with n × n dots for each pixel
+_GAP, _LINE, _SIDE = 8, 22, 28  # pixels: between images, of a line of text, of the rows' labels
 
 
-def w_channels(y: Tensor, w: Tensor, titles: Mapping[int, str]) -> Figure:
-    """A contact sheet of y and channels of its w.
+def image_table(
+    images: Sequence[Sequence[Tensor | None]],
+    columns: Sequence[str],
+    rows: Sequence[str] | None = None,
+    notes: Sequence[Sequence[str]] | None = None,
+) -> Figure:
+    """Images in rows and columns with labels, each pixel shown as n × n dots.
 
     Args:
-        y: (3, H, W) in [0, 1].
+        images: rows of images (3, H, W) in [0, 1], all of one size; None leaves a cell empty.
+        columns, rows: labels above the columns and, from bottom to top, beside the rows. None: the rows have no labels.
+        notes: one line below each image, in rows as `images`, where a row may be empty; None: no notes.
+
+    Raises:
+        NDICError: there is no image, their sizes differ, or the numbers of rows, columns and labels differ.
+    """
+    images = [list(row) for row in some(images)]
+    notes = [[]] * len(images) if notes is None else notes
+    _check_rows("images", images, len(images), (len(columns),))
+    _check_rows("notes", notes, len(images), (len(columns), 0))
+    if rows is not None and len(rows) != len(images):
+        raise NDICError(f"each row has a label: give {len(images)} rows, not {len(rows)}")
+    named = {f"row {i}, column {j}": cell for i, row in enumerate(images) for j, cell in enumerate(row)}
+    cells = style.images(**named)
+    first = next((cell for cell in cells if cell is not None), None)
+    if first is None:
+        raise NDICError("there is no image in this table: give one at least")
+    zoom = max(1, _WIDTH // first.shape[2])
+    tall, wide = zoom * first.shape[1], zoom * first.shape[2]
+    side = 0 if rows is None else _SIDE
+    width = side + len(columns) * (wide + _GAP)
+    height = _LINE + sum(tall + (_LINE if row else 0) + _GAP for row in notes)
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="none")
+    top = _LINE
+    for i in range(len(images)):
+        for j, words in enumerate(columns):
+            left = side + j * (wide + _GAP)
+            cell = cells[i * len(columns) + j]
+            if cell is not None:
+                box = (left / width, 1 - (top + tall) / height, wide / width, tall / height)
+                style.show_image(figure.add_axes(box), cell)
+            if i == 0:
+                _text(figure, left + wide / 2, _LINE / 2, words)
+            if notes[i]:
+                _text(figure, left + wide / 2, top + tall + _LINE / 2, notes[i][j])
+        if rows is not None:
+            _text(figure, side / 2, top + tall / 2, rows[i], rotation=90)
+        top += tall + (_LINE if notes[i] else 0) + _GAP
+    return figure
+
+
+def channel_maps(w: Tensor, x_hat: Tensor, without: Mapping[int, Tensor]) -> Figure:
+    """Channels of w above the change that the spatial detail of each makes in the reconstruction.
+
+    Args:
         w: (N, h, w).
-        titles: of each channel, by its number, in the order to show.
+        x_hat: (3, H, W) in [0, 1], the reconstruction with all of w; H and W are multiples of h and w.
+        without: the reconstruction with one channel replaced by its mean, by the channel's number.
 
     Returns:
-        A figure; a square of a map corresponds to 16 × 16 pixels. Colours are centred on the channel's mean: red above,
-        blue below, white at the mean.
+        A figure of two rows. Above: red where the channel is above its mean, blue below, each channel on its own scale.
+        Below: the change around grey, amplified equally for all channels.
+
+    Raises:
+        NDICError: there is no channel, one that w lacks, or an image of another size.
     """
-    y, w = style.image(y, "y"), style.values(w)
-    height, width = y.shape[-2:]
-    figure, axes = style.image_grid(len(titles) + 1, 4, 9.0, 2.25 * height / width + 0.35)
-    style.show_image(axes[0], y, "y", fontsize=9)
-    for axis, (channel, title) in zip(axes[1:], titles.items(), strict=False):
-        _show_centred(axis, w[whole_number(channel, "channel", 0, len(w) - 1)], title, fontsize=9)
-    return figure
+    w = style.values(w)
+    given = {f"channel {whole_number(number, 'channel', 0, len(w) - 1)}": one for number, one in without.items()}
+    x_hat, *others = style.images(x_hat=x_hat, **dict(some(given.items(), "channel")))
+    changes = [x_hat - other for other in others]
+    full = max(max(change.abs().max().item() for change in changes), 1 / 255)
+    shown = [(0.5 + change / (2 * full)).clamp(0, 1) for change in changes]
+    maps = [_diverging(w[number], x_hat.shape[1] // w.shape[1]) for number in without]
+    return image_table([maps, shown], list(given), ["w", f"change × {0.5 / full:.0f}"])
 
 
-def channel_effect(y: Tensor, channel: Tensor, x_hat: Tensor, without: Tensor, title: str) -> Figure:
-    """One channel of w, the reconstruction with it, and the change that its spatial detail makes.
-
-    Args:
-        y: (3, H, W) in [0, 1], the side information that w was computed from.
-        channel: (h, w), of w.
-        x_hat, without: (3, H, W) in [0, 1], the reconstruction, and that with the channel replaced by its mean.
-
-    Returns:
-        A figure of four images: y, the channel (colours as in `w_channels`), x̂, and the change of x̂ around grey,
-        amplified so that 24 of 255 are shown at full strength.
-    """
-    y, x_hat, without = style.images(y=y, x_hat=x_hat, without=without)
-    channel = style.values(channel)
-    figure, axes = style.subplots((8.0, 4.9), 2, 2)
-    style.show_image(axes[0, 0], y, "y, the side information")
-    mean = style.number(channel.mean(), ".2f")
-    _show_centred(axes[0, 1], channel, f"the channel: mean {mean}, deviation {channel.std():.2f}")
-    style.show_image(axes[1, 0], x_hat, "x̂, decoded with all of w")
-    change = (0.5 + 0.5 * 255 / 24 * (x_hat - without)).clamp(0, 1)
-    style.show_image(axes[1, 1], change, "effect of the channel on x̂; full strength: 24 of 255")
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def training_terms(histories: Mapping[str, Sequence[Mapping[str, float]]], window: int = 15) -> Figure:
-    """Terms of the loss over the steps of several short trainings.
-
-    Args:
-        histories: trainings by name, a row per step: `bpp_x`, `bpp_w`, `bpp_y` (estimated, bits per pixel), `mse_x`,
-            `mse_y`.
-        window: steps of the running mean, from 1 to the number of steps.
-    """
-    figure, axes = style.subplots((10.0, 3.4), columns=3)
-    panels = {
-        "rate of x, transmitted": ("bpp_x",),
-        "rates of w and y, not transmitted": ("bpp_w", "bpp_y"),
-        "mean squared errors of x̂ and ŷ": ("mse_x", "mse_y"),
-    }
-    for axis, (title, keys) in zip(axes, panels.items(), strict=True):
-        for (name, rows), colour in zip(histories.items(), cycle(style.PALETTE), strict=False):
-            for key, line in zip(keys, ("-", "--"), strict=False):
-                words = name if len(keys) == 1 else f"{key[-1]}, {name}"
-                values = [row[key] for row in rows]
-                style.plot_running_mean(axis, values, window, linestyle=line, color=colour, label=words)
-        style.label(axis, title, "step", "" if axis is axes[2] else "bits per pixel, estimated")
-        axis.legend(fontsize=8)
-    for axis in axes[:2]:
-        axis.set_ylim(bottom=0)
-    axes[2].set_yscale("log")
-    return figure
-
-
-def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure:
-    """Results of models trained with several loss weights alpha and beta.
+def loss_weights(rows: Sequence[Mapping]) -> Figure:
+    """The effect of the loss weights alpha and beta on w, of models trained equally otherwise.
 
     Args:
         rows: those of `ndic_bls17` in `benchmarks/results/common_information.csv`, numbers as numbers; one marker for
             each, so that several seeds are above each other.
-        anchor: the cost of the same model without side information, a dashed line.
 
     Returns:
-        A figure of four panels over the pairs (alpha, beta). The estimated rate of w is shown only where beta is above
-        0: elsewhere its prior is not trained.
+        A figure of three panels over the pairs (alpha, beta): the loss of PSNR with a mismatched y; the rate of w in
+        the loss (only where beta is above 0: elsewhere its prior is not trained) and the capacity of its noisy
+        channel; and the gain of PSNR from w, as it is and rounded.
 
     Raises:
         NDICError: there is no row, or there are rows of another model.
@@ -110,41 +111,54 @@ def loss_weights(rows: Sequence[Mapping], anchor: float | None = None) -> Figure
     if any(row.get("model", "ndic_bls17") != "ndic_bls17" for row in rows):
         raise NDICError("alpha and beta are loss weights of ndic_bls17: leave out the rows of other models")
     pairs = sorted({(row["alpha"], row["beta"]) for row in rows})
-    figure, ((cost, psnr), (rate, y_hat)) = style.subplots((10.0, 5.6), 2, 2)
+    figure, (drop, rate, gain) = style.subplots((9.4, 3.6), columns=3, dpi=_DPI)
 
-    def marks(axis: Axes, key: str, words: str, colour: str, marker: str, shift: float = 0.0, chosen=rows) -> None:
-        points = [(pairs.index((row["alpha"], row["beta"])) + shift, row[key]) for row in chosen]
+    def marks(axis: Axes, key: str, less: str | None, words: str, colour: str, marker: str, shift: float) -> None:
+        chosen = [row for row in rows if key != "bpp_w" or row["beta"] > 0]
+        points = [
+            (pairs.index((row["alpha"], row["beta"])) + shift, row[key] - (row[less] if less else 0)) for row in chosen
+        ]
         look = dict(color=colour, marker=marker, markersize=7, alpha=0.75, linestyle="none")
         if points:
             axis.plot(*zip(*points, strict=True), label=words, **look)
 
-    marks(cost, "cost", "ndic_bls17", *style.MODEL_STYLE["ndic_bls17"])
-    if anchor is not None:
-        cost.axhline(anchor, color=style.BLACK, linestyle="--", linewidth=1.2, label="no y: bmshj18_factorized")
-    for shift, (key, look) in zip((-0.12, 0.0, 0.12), _CONDITIONS.items(), strict=True):
-        marks(psnr, key, *look, shift)
-    trained = [row for row in rows if row["beta"] > 0]
-    marks(rate, "bpp_w", "its rate in the loss, estimated (where β > 0)", style.GREEN, "o", -0.08, trained)
-    marks(rate, "w_capacity", "capacity of its noisy channel", style.PURPLE, "D", 0.08)
-    marks(y_hat, "psnr_y", "ŷ", style.BLUE, "o")
-    rate.set_ylim(0, 1.4 * rate.dataLim.y1)  # room for the legend
+    marks(drop, "psnr_matching_y", "psnr_mismatched_y", "ndic_bls17", *style.MODEL_STYLE["ndic_bls17"], 0.0)
+    marks(rate, "w_capacity", None, "capacity", style.PURPLE, "D", 0.0)
+    marks(rate, "bpp_w", None, "rate in the loss", style.GREEN, "o", 0.0)
+    marks(gain, "psnr_matching_y", "psnr_zero_w", "w as it is", style.BLUE, "o", -0.1)
+    marks(gain, "psnr_rounded_w", "psnr_zero_w", "w rounded", style.VERMILION, "s", 0.1)
     titles = {
-        cost: ("cost with matching y (lower is better)", "bpp + 255² λ MSE"),
-        psnr: ("x̂, decoded with three kinds of y", "PSNR (dB)"),
-        rate: ("w", "bits per pixel of the image"),
-        y_hat: ("ŷ, y reconstructed from itself", "PSNR (dB)"),
+        drop: ("PSNR lost with a mismatched y", "dB"),
+        rate: ("rate of w", "bits per pixel"),
+        gain: ("PSNR gained from w", "dB"),
     }
     for axis, (title, unit) in titles.items():
-        style.label(axis, title, y=unit, fontsize=9)
-        axis.set_xticks(range(len(pairs)), [f"α = {alpha:g}\nβ = {beta:g}" for alpha, beta in pairs], fontsize=9)
+        style.label(axis, title, "α, β", unit, grid=True)
+        axis.set_xticks(range(len(pairs)), [f"{alpha:g}, {beta:g}" for alpha, beta in pairs])
         axis.set_xlim(-0.5, len(pairs) - 0.5)
-        axis.grid(axis="y", alpha=0.25)
-        if axis is not y_hat:
-            axis.legend(fontsize=8, loc="upper right" if axis is rate else "best")
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(0, low), max(0, high))
+        if axis is not drop:
+            axis.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=2)
     return figure
 
 
-def _show_centred(axis: Axes, channel: Tensor, title: str, fontsize: float = 10) -> None:
+def _check_rows(name: str, lists: Sequence[Sequence], count: int, lengths: Sequence[int]) -> None:
+    """Raise `NDICError` unless there are `count` rows, each of one of these lengths."""
+    if len(lists) != count or any(len(row) not in lengths for row in lists):
+        found = f"{len(lists)} rows of {', '.join(str(len(row)) for row in lists)}"
+        raise NDICError(f"{name} must have {count} rows of {lengths[0]}, one for each column label, not {found}")
+
+
+def _text(figure: Figure, x: float, y: float, words: str, **look) -> None:
+    """Centred text at a position in pixels from the upper left corner."""
+    width, height = figure.get_size_inches() * _DPI
+    figure.text(x / width, 1 - y / height, words, ha="center", va="center", fontsize=10.5, **look)
+
+
+def _diverging(channel: Tensor, zoom: int) -> Tensor:
+    """A map (h, w) as an image (3, zoom · h, zoom · w): white at its mean, red above, blue below."""
     values = channel - channel.mean()
-    reach = max(values.abs().max().item(), 1e-6)
-    style.show_map(axis, values, title, fontsize, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    scaled = 0.5 + values / (2 * max(values.abs().max().item(), 1e-6))
+    rgb = torch.from_numpy(colormaps["RdBu_r"](scaled.numpy())[..., :3]).permute(2, 0, 1)
+    return rgb.float().repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)

@@ -19,7 +19,6 @@ from ndic_core.plots import (
     common_information,
     comparison,
     complexity,
-    correlation,
     hyperprior,
     layers,
     matching,
@@ -69,11 +68,8 @@ FIGURES = {  # what takes a conversion and an image
     "scales_beside_latent": lambda c, x: hyperprior.scales_beside_latent(
         x, c(torch.randn(4, 8)), c(torch.rand(4, 8) + 0.1)
     ),
-    "w_channels": lambda c, x: common_information.w_channels(x, c(torch.randn(2, 2, 4)), {0: "a"}),
-    "channel_effect": lambda c, x: common_information.channel_effect(x, c(torch.randn(2, 4)), x, x, "a"),
-    "savings_at_baseline": lambda c, x: correlation.savings_at_baseline(
-        x, x, x, "ndic_bls17", {0.5: (0.1, 0.01)}, (0.5, 0.1), "a"
-    ),
+    "image_table": lambda c, x: common_information.image_table([[x, x]], ["a", "b"]),
+    "channel_maps": lambda c, x: common_information.channel_maps(c(torch.randn(2, 2, 4)), x, {0: x}),
 }
 WITHOUT_IMAGES = {
     "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
@@ -222,7 +218,7 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "channel 1": (lambda: layers.latent_density(PRIOR, torch.zeros(1, 4, 2, 2), 99), CHANNEL_99),
     "channel 2": (lambda: layers.rounding_and_noise(PRIOR, 99), CHANNEL_99),
     "channel 3": (lambda: attention.aligned_features(X, X, X, [99]), CHANNEL_99),
-    "channel 4": (lambda: common_information.w_channels(X, X, {99: "a"}), CHANNEL_99),
+    "channel 4": (lambda: common_information.channel_maps(X, X, {99: X}), CHANNEL_99),
     "no offset": (lambda: comparison.quality_over_offset([TIMES]), "a row of bls17 has no time_offset"),
     "no kind": (lambda: comparison.quality_over_offset([TIMES | dict(side_info=None)]), "side_info is None: choose"),
     "no interval": (lambda: comparison.spread({"a": [1.0]}, {}, "x"), "no interval of a: give one for each"),
@@ -245,10 +241,11 @@ EMPTY = {
     "loss_terms": lambda: training.loss_terms([], [], 0.1),
     "throughput_curves": lambda: training.throughput_curves([]),
     "loss_weights": lambda: common_information.loss_weights([]),
-    "training_terms": lambda: common_information.training_terms({"a": []}),
     "channel_scales": lambda: hyperprior.channel_scales([]),
     "bit_savings_by_rate": lambda: bits.bit_savings_by_rate(SCENE.x, []),
     "price_of_scales": lambda: hyperprior.price_of_scales([]),
+    "image_table": lambda: common_information.image_table([], ["a"]),
+    "channel_maps": lambda: common_information.channel_maps(X, X, {}),
     "damage_by_place": lambda: bits.damage_by_place([], 30.0),
     "alignment_scores": lambda: matching.alignment_scores({}),
     "attention_disparity": lambda: matching.attention_disparity(SCENE, []),
