@@ -1,12 +1,15 @@
 """How images become training data: crop, resize, batches, and the splits of a data set."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ndic_core.errors import NDICError
+from ndic_core.data import kitti
+from ndic_core.errors import NDICError, choice, some
 from ndic_core.plots import style
 
 _COLOURS = {"train": style.BLUE, "val": style.ORANGE, "test": style.VERMILION}
@@ -34,8 +37,8 @@ def crop_and_resize(stored: Tensor, crop: tuple[int, int], resized: Tensor) -> F
         "resized:\n{} × {}".format(*resized.shape[1:]): resized,
     }
     widths = [view.shape[2] for view in views.values()]
-    inches = 5.6 / sum(widths)
-    figure = Figure(figsize=(6.0, inches * height + 0.6), layout="constrained")
+    inches = 5.0 / sum(widths)
+    figure = Figure(figsize=(5.4, inches * height + 0.6), layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=widths)
     for axis, (title, view) in zip(axes, views.items(), strict=True):
         style.show_image(axis, view, title)
@@ -57,8 +60,8 @@ def training_batch(x: Tensor, y: Tensor, titles: Sequence[str]) -> Figure:
     """
     if not len(x) == len(y) == len(titles) > 0:
         raise NDICError(f"a batch has one x, y and title for each pair, not {len(x)}, {len(y)} and {len(titles)}")
-    tall = 7.2 / len(titles) * x.shape[-2] / x.shape[-1]
-    figure, axes = style.subplots((7.6, 2 * tall + 0.55), 2, len(titles), squeeze=False)
+    tall = 6.4 / len(titles) * x.shape[-2] / x.shape[-1]
+    figure, axes = style.subplots((6.8, 2 * tall + 0.55), 2, len(titles), squeeze=False)
     for row, (name, images) in enumerate((("x", x), ("y", y))):
         for column, image in enumerate(images):
             style.show_image(axes[row, column], image, "" if row else titles[column])
@@ -67,36 +70,30 @@ def training_batch(x: Tensor, y: Tensor, titles: Sequence[str]) -> Figure:
     return figure
 
 
-def frames_of_splits(frames: int, splits: Mapping[str, Mapping[str, int]], parts: Sequence[str]) -> Figure:
-    """Which frames of which scenes belong to train, val and test.
+def frames_of_splits(lists: Mapping[str, Sequence[tuple[Path, Path]]]) -> Figure:
+    """Which frames of KITTI's training and testing scenes belong to train, val and test.
 
     Args:
-        frames: per scene.
-        splits: for each of "train", "val" and "test": by "PART FRAME", such as "training 10", the number of scenes.
-        parts: of the data set, one row each: "training" and "testing".
+        lists: for each of "train", "val" and "test": the pairs of KITTI Stereo, from `data.kitti.stereo_pairs`.
 
     Raises:
-        NDICError: a split has another name, or names a part or a frame that is not there.
+        NDICError: a split has another name or no pair.
     """
-    figure, axis = style.subplots((7.6, 0.55 * len(parts) + 1.25))
-    for row in range(len(parts)):
-        for frame in range(frames):
-            axis.add_patch(Rectangle((frame + 0.05, row + 0.1), 0.9, 0.8, facecolor="#E8E8E8", edgecolor="none"))
-    for split, found in splits.items():
-        for place, scenes in found.items():
-            part, _, frame = place.partition(" ")
-            if split not in _COLOURS or part not in parts or not 0 <= int(frame) < frames:
-                raise NDICError(f"{split}: {place} is no frame of {', '.join(parts)} with {frames} frames: check it")
-            corner = (int(frame) + 0.05, parts.index(part) + 0.1)
-            axis.add_patch(Rectangle(corner, 0.9, 0.8, facecolor=_COLOURS[split], label=f"{split}: {scenes} scenes"))
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    axis.legend(
-        once.values(), once.keys(), ncols=3, fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1)
-    )
-    axis.set(xlim=(0, frames), ylim=(len(parts), 0), xlabel="frame of a scene, one every 0.1 s")
-    axis.set_xticks([frame + 0.5 for frame in range(0, frames, 5)], range(0, frames, 5))
-    axis.set_yticks([row + 0.5 for row in range(len(parts))], [f"{part} scenes" for part in parts], fontsize=10)
+    figure, axis = style.subplots((7.6, 0.55 * len(kitti.PARTS) + 1.25))
+    for row, frame in product(range(len(kitti.PARTS)), range(kitti.FRAMES)):
+        axis.add_patch(Rectangle((frame + 0.05, row + 0.1), 0.9, 0.8, facecolor="#E8E8E8", edgecolor="none"))
+    for split, pairs in lists.items():
+        choice(split, "split", _COLOURS)
+        images = [x for x, _ in some(pairs, f"pair of {split}")]
+        scenes = len({kitti.scene_of(image) for image in images})
+        places = {(image.parent.parent.name, int(image.stem[-2:])) for image in images}
+        for number, (part, frame) in enumerate(sorted(places)):
+            look = dict(facecolor=_COLOURS[split], label=f"{split}: {scenes} scenes" if number == 0 else None)
+            axis.add_patch(Rectangle((frame + 0.05, kitti.PARTS.index(part) + 0.1), 0.9, 0.8, **look))
+    axis.legend(ncols=3, fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    axis.set(xlim=(0, kitti.FRAMES), ylim=(len(kitti.PARTS), 0), xlabel="frame of a scene, one every 0.1 s")
+    axis.set_xticks([frame + 0.5 for frame in range(0, kitti.FRAMES, 5)], range(0, kitti.FRAMES, 5))
+    axis.set_yticks([row + 0.5 for row in range(len(kitti.PARTS))], [f"{part} scenes" for part in kitti.PARTS])
     axis.tick_params(length=0, labelsize=9)
     for side in axis.spines.values():
         side.set_visible(False)

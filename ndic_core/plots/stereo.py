@@ -89,7 +89,7 @@ def warping(pair: StreetPair) -> Figure:
     style.show_image(axes["x"], x, "x, the left view")
     style.show_image(axes["y"], y, "y, the right view")
     share = hidden.float().mean()
-    shown = _show_disparity(axes["disparity"], disparity, hidden, f"disparity; white: {share:.0%} hidden from y")
+    shown = _show_disparity(axes["disparity"], disparity, hidden, f"disparity; white: {share:.0%} occluded")
     _colour_bar(figure, axes["disparity"], shown)
     _colour_bar(figure, axes["error"], _show_error(axes["error"], x, warp(y, disparity), "x − warped y"), "levels")
     return figure
@@ -148,11 +148,11 @@ def settings_strip(
     for i, (name, pair) in enumerate(pairs.items()):
         style.show_image(axes[0, i], pair.y[part], name, 10)
         if disparity:
-            title = f"{pair.occluded.float().mean():.0%} hidden"
+            title = f"{pair.occluded.float().mean():.0%} occluded"
             shown = _show_disparity(axes[1, i], pair.disparity[window], pair.occluded[window], title, largest)
         x, warped = pair.x[part], warp(pair.y, pair.disparity)[part]
         error = _show_error(axes[-1, i], x, warped, words[i] if words else "error", with_psnr=not words)
-    for axis, name in zip(axes[:, 0], ("y", *["disparity"] * disparity, "x − warped y"), strict=True):
+    for axis, name in zip(axes[:, 0], ("y", *["disparity"] * disparity, "error"), strict=True):
         place = dict(transform=axis.transAxes, rotation=90 * (len(name) > 1), va="center", ha="right")
         axis.text(-0.03, 0.5, name, fontsize=9, **place)
     if disparity:
@@ -204,7 +204,7 @@ def stereo_pair(x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None =
     style.show_image(axes["x"], x, "x, the left view")
     style.show_image(axes["y"], y, "y, the right view")
     style.show_image(axes["both"], anaglyph(x, y), "anaglyph: red of x, green and blue of y")
-    title = f"disparity, {how}" + ("" if hidden is None else "; white: hidden from y")
+    title = f"disparity, {how}" + ("" if hidden is None else "; white: occluded")
     _colour_bar(figure, axes["disparity"], _show_disparity(axes["disparity"], shown, hidden, title))
     return figure
 

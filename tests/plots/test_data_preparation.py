@@ -1,5 +1,7 @@
 """Figures of the preparation show the crop that is made, the batch, and the frames of each split."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -28,9 +30,16 @@ def test_a_batch_has_x_above_y():
 
 
 def test_every_split_has_its_frames():
-    splits = {"train": {"training 1": 5}, "test": {"testing 0": 6}}
-    figure = frames_of_splits(3, splits, ["training", "testing"])
-    coloured = [patch for patch in figure.axes[0].patches if patch.get_label().endswith("scenes")]
-    assert [(int(patch.get_x()), int(patch.get_y())) for patch in coloured] == [(1, 0), (0, 1)]
-    with pytest.raises(NDICError, match="train: training 3 is no frame"):
-        frames_of_splits(3, {"train": {"training 3": 5}}, ["training", "testing"])
+    def pairs(part, *frames):
+        images = [Path(f"data_scene_flow_multiview/{part}/image_2/00000{i}_{f}.png") for i in range(4) for f in frames]
+        return [(image, image) for image in images]
+
+    axis = frames_of_splits({"train": pairs("training", 10, 11), "test": pairs("testing", 10)}).axes[0]
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert names == ["train: 4 scenes", "test: 4 scenes"]
+    coloured = [(int(patch.get_x()), int(patch.get_y())) for patch in axis.patches[2 * 21 :]]
+    assert coloured == [(10, 0), (11, 0), (10, 1)]
+    with pytest.raises(NDICError, match="split"):
+        frames_of_splits({"all": pairs("training", 10)})
+    with pytest.raises(NDICError, match="no pair of train"):
+        frames_of_splits({"train": []})
