@@ -16,7 +16,7 @@ from torch import Tensor
 from ndic_core.errors import NDICError
 
 # Rows up and columns to the right of the nearest samples that are decoded before, in raster order.
-_DECODED = ((0, -1), (0, -2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -1), (2, 0), (2, 1))
+DECODED = ((0, -1), (0, -2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -1), (2, 0), (2, 1))
 
 
 class BlockMatch(NamedTuple):
@@ -174,7 +174,7 @@ def _neighbours(x: Tensor) -> Tensor:
     """The decoded neighbours of each sample, (10, H, W)."""
     height, width = x.shape
     wide = F.pad(x[None, None], (2, 2, 2, 0), mode="replicate")[0, 0]
-    return torch.stack([wide[2 - up : 2 - up + height, 2 + on : 2 + on + width] for up, on in _DECODED])
+    return torch.stack([wide[2 - up : 2 - up + height, 2 + on : 2 + on + width] for up, on in DECODED])
 
 
 def _around(y: Tensor, match: BlockMatch) -> Tensor:

@@ -19,6 +19,8 @@ from ndic_core.plots import (
     common_information,
     comparison,
     complexity,
+    correlation,
+    data_preparation,
     hyperprior,
     layers,
     matching,
@@ -54,7 +56,10 @@ FIGURES = {  # what takes a conversion and an image
     "lagrangian": lambda c, x: comparison.lagrangian([{k: c(v) for k, v in p.items()} for p in POINT], 0.1, x),
     "two_cameras": lambda c, x: system_diagram.two_cameras(x, x, x, b"abc"),
     "stereo_pair": lambda c, x: stereo.stereo_pair(x, x, c(SCENE.disparity), c(SCENE.occluded)),
-    "prediction": lambda c, x: stereo.prediction(x, x, x, c(SCENE.occluded)),
+    "matching_points": lambda c, x: stereo.matching_points(x, x, c(SCENE.disparity), c(SCENE.occluded), [(9, 20)]),
+    "alignment": lambda c, x: stereo.alignment(x, x, c(SCENE.disparity), c(SCENE.occluded)),
+    "kinds_of_side_information": lambda c, x: correlation.kinds_of_side_information(x, {"a": (x, x, 1.0)}, 2.0, 0.5),
+    "crop_and_resize": lambda c, x: data_preparation.crop_and_resize(x, (8, 16), x),
     "patch_attention": lambda c, x: attention.patch_attention(
         x, x, c(PATCHES), c(SCENE.disparity), c(SCENE.occluded), drop=c(torch.zeros(32, 64))
     ),
@@ -72,6 +77,7 @@ FIGURES = {  # what takes a conversion and an image
     "channel_maps": lambda c, x: common_information.channel_maps(c(torch.randn(2, 2, 4)), x, {0: x}),
 }
 WITHOUT_IMAGES = {
+    "disparity_maps": lambda c: stereo.disparity_maps({"a": c(SCENE.disparity)}, c(SCENE.occluded)),
     "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
     "aligned_features": lambda c: attention.aligned_features(*(c(torch.randn(3, 8, 16)) for _ in range(3)), [0, 2]),
     "attention_disparity": lambda c: matching.attention_disparity(
@@ -202,7 +208,7 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     ),
     "map 2": (lambda: stereo.stereo_pair(X, X, OTHER_SIZE), "disparity must have the size"),
     "map 3": (lambda: stereo.stereo_pair(X, X, SCENE.disparity, OTHER_SIZE), "hidden must have the size"),
-    "map 4": (lambda: stereo.prediction(X, X, X, OTHER_SIZE), "hidden must have the size"),
+    "map 4": (lambda: stereo.alignment(X, X, SCENE.disparity, OTHER_SIZE), "hidden must have the size"),
     "map 5": (lambda: attention.patch_attention(X, X, PATCHES, OTHER_SIZE), "disparity must have the size"),
     "edge 2": (lambda: panels.swipe(sent(X), sent(X), 2), "edge is 2: give a position from 0 to 1"),
     "edge NaN": (lambda: panels.swipe(sent(X), sent(X), np.nan), "edge is nan: give one number"),
