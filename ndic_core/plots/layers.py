@@ -112,7 +112,7 @@ def channels_by_rank(
         channel = order[rank - 1].item()
         found = _Density(prior, h_hat, channel, gain)
         found.draw(axis, dots=False)
-        axis.set_title(f"rank {rank}: {found.bits:.0f} bits", fontsize=10, color=colour)
+        axis.set_title(f"rank {rank}: {style.number(found.bits, '.0f')} bits", fontsize=10, color=colour)
         axis.set_xlabel("value")
         axis.set_ylim(0, 1.1 * found.top)
     panels[0].set_ylim(0, 1.45 * panels[0].get_ylim()[1])  # room for the legend
@@ -174,8 +174,9 @@ def latent_density(prior: FactorizedPrior, h_hat: Tensor, channel: int, gain: Te
     axes[0].set(ylabel="share, probability", ylim=(0, 1.45 * found.top))  # room for the legend
     axes[0].legend(fontsize=9, frameon=False, loc="upper right")
     axes[1].set(ylabel="the same, logarithmic", ylim=(1e-5, None))
-    bits = f"{found.bits:.0f} bits per image (estimated), {found.entropy:.0f} by the histogram's entropy"
-    figure.suptitle(f"channel {channel}: {bits}", fontsize=10)
+    bits, entropy = (style.number(value, ".0f") for value in (found.bits, found.entropy))
+    words = f"channel {channel}: {bits} bits per image (estimated), {entropy} by the histogram's entropy"
+    figure.suptitle(words, fontsize=10)
     return figure
 
 

@@ -116,6 +116,7 @@ def lambda_strip(
         lines = _draw_lines(axis, rate, distortion, 255**2 * row["lmbda"])
         style.label(axis, f"λ = {row['lmbda']:.1e}", "R: bits per pixel", name if i == 1 else "", fontsize=9)
         axis.tick_params(labelsize=8, labelleft=i == 1)
+        axis.locator_params(nbins=4)
         style.show_image(axes[1, i], x_hat, f"{row['bytes']} bytes, measured")
     axes[0, 0].set_axis_off()
     axes[0, 0].legend(handles=lines, loc="center", fontsize=9, frameon=False)

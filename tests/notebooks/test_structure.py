@@ -23,7 +23,9 @@ from build import (
 )
 
 TEMPLATE = HERE / "_template.ipynb"
-REVISED = [HERE / "03_baseline_bls17.ipynb"]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
+REVISED = [
+    HERE / "03_baseline_bls17.ipynb"
+]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
 
 read = cache(lambda path: nbformat.read(path, as_version=4))

@@ -101,6 +101,12 @@ def test_density_shows_histogram_probability_and_bits(coded):
     assert entropy <= estimated + 1  # no prior codes a histogram in fewer bits than its entropy
 
 
+def test_a_silent_channel_has_no_negative_bits(coded):
+    model, h_hat, gain, _ = coded
+    title = latent_density(model.prior_x, torch.zeros_like(h_hat), 2, gain).get_suptitle()
+    assert title.endswith(" 0 by the histogram's entropy")
+
+
 def test_rounding_is_a_staircase_and_noise_is_smooth(coded):
     model, _, gain, _ = coded
     bit, error = rounding_and_noise(model.prior_x, 1, gain).axes
