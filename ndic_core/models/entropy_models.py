@@ -68,13 +68,25 @@ class FactorizedPrior(EntropyBottleneck):
         # The difference of two sigmoids near 1 is rounding noise; mirrored to the left tail it is precise.
         sign = torch.where(lower + upper > 0, -1.0, 1.0)
         p = self.likelihood_lower_bound((torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs())
-        b, c, height, width = h.shape
-        return p.reshape(c, b, height, width).transpose(0, 1)
+        return _by_image(p, h.shape)
 
     def _by_channel(self, values: Tensor, gain: Tensor | None) -> Tensor:
         """Logits of the cumulative density, (C, 1, B·H·W)."""
         values = values if gain is None else values / gain[:, :, None, None]
         return self._logits_cumulative(values.transpose(0, 1).reshape(self.channels, 1, -1), stop_gradient=False)
+
+    @torch.no_grad()
+    def cumulative(self, h: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Probability that a latent, before rounding, is at most h: each channel's learned distribution function.
+
+        Args:
+            h: (B, C, H, W).
+            gain: (B, C), of the rates of variable-rate weights.
+
+        Returns:
+            In the shape of `h`. Near 1 it has fewer digits than the likelihoods of `forward`.
+        """
+        return _by_image(torch.sigmoid(self._by_channel(h, gain)), h.shape)
 
     @torch.no_grad()
     def probabilities(self, values: Tensor, gain: Tensor | None = None) -> Tensor:
@@ -117,6 +129,12 @@ class FactorizedPrior(EntropyBottleneck):
     def coding_tables(self, gain: Tensor | None = None) -> "FactorizedTables":
         """Tables that write and read this latent, at a rate's gain (C,)."""
         return FactorizedTables(self, gain)
+
+
+def _by_image(values: Tensor, shape: torch.Size) -> Tensor:
+    """(C, 1, B·H·W) → (B, C, H, W)."""
+    b, c, height, width = shape
+    return values.reshape(c, b, height, width).transpose(0, 1)
 
 
 class FactorizedTables:

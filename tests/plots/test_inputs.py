@@ -28,6 +28,7 @@ from ndic_core.plots import (
     stereo,
     system_diagram,
     training,
+    transform_coding,
 )
 from ndic_core.plots.style import image, images, pixels, values
 
@@ -54,6 +55,10 @@ FIGURES = {  # what takes a conversion and an image
         [{key: c(torch.tensor(1.0)) for key in ("epoch", "loss", "val_loss", "bpp", "psnr")}], {"x": x}
     ),
     "lagrangian": lambda c, x: comparison.lagrangian([{k: c(v) for k, v in p.items()} for p in POINT], 0.1, x),
+    "patterns": lambda c, x: transform_coding.patterns({"a": [x, x]}),
+    "lambda_strip": lambda c, x: transform_coding.lambda_strip(
+        x, [{k: c(v) for k, v in p.items()} for p in POINT], [sent(x)]
+    ),
     "two_cameras": lambda c, x: system_diagram.two_cameras(x, x, x, b"abc"),
     "stereo_pair": lambda c, x: stereo.stereo_pair(x, x, c(SCENE.disparity), c(SCENE.occluded)),
     "matching_points": lambda c, x: stereo.matching_points(x, x, c(SCENE.disparity), c(SCENE.occluded), [(9, 20)]),
@@ -88,7 +93,9 @@ WITHOUT_IMAGES = {
     ),
     "saving_over_rate": lambda c: hyperprior.saving_over_rate(c(torch.arange(4.0)), c(torch.arange(4.0)), 1.0),
     "bow_ties": lambda c: layers.bow_ties(c(torch.randn(2, 99)), c(torch.randn(2, 99))),
-    "bits_per_channel": lambda c: layers.bits_per_channel(c(torch.rand(9))),
+    "channels_by_rank": lambda c: layers.channels_by_rank(
+        PRIOR, c(torch.randn(1, 4, 8, 8).round()), c(torch.rand(4)), (1, 2, 4), c(torch.ones(4))
+    ),
     "latent_density": lambda c: layers.latent_density(PRIOR, c(torch.randn(1, 4, 8, 8).round()), 1, c(torch.ones(4))),
     "rounding_and_noise": lambda c: layers.rounding_and_noise(PRIOR, 1, c(torch.ones(4))),
     "loss_terms": lambda c: training.loss_terms([c(torch.tensor(1.0))] * 5, [c(torch.tensor(2.0))] * 5, 0.1, 2),

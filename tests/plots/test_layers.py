@@ -3,29 +3,40 @@
 import pytest
 import torch
 from conftest import lively
+from matplotlib.colors import to_hex
 
 from ndic_core.errors import NDICError
 from ndic_core.metrics import bits
-from ndic_core.plots.layers import bits_per_channel, bow_ties, latent_density, rounding_and_noise
+from ndic_core.plots.layers import bow_ties, channels_by_rank, latent_density, rounding_and_noise
 
 
 def test_dependent_channels_have_a_bow_tie_and_independent_ones_not():
     torch.manual_seed(0)
     independent = torch.randn(2, 40_000)
-    before, after, _ = bow_ties(independent * torch.randn(40_000).exp(), independent).axes
-    dependent_spread, spread = (float(axis.get_title().split("×")[1]) for axis in (before, after))
+    before, after = bow_ties(independent * torch.randn(40_000).exp(), independent).axes
+    dependent_spread, spread = (float(axis.get_title().split("×")[1].split()[0]) for axis in (before, after))
     assert dependent_spread > 2
     assert spread == pytest.approx(1, abs=0.1)
     deviations = before.lines[0].get_ydata()
-    assert (deviations[[10, 22]] > 1.5 * deviations[16]).all()
+    middle = len(deviations) // 2
+    assert (deviations[[middle - 6, middle + 6]] > 1.5 * deviations[middle]).all()
     shown = before.get_images()[0].get_array()
     assert shown.max(axis=0).min() == shown.max() == 1  # every column is scaled to its own largest count
-    assert shown[16, 16] == 1
+    assert shown[middle, middle] == 1
+
+
+def test_columns_with_few_responses_are_left_grey():
+    torch.manual_seed(0)
+    first, second = torch.rand(2, 20_000)
+    first[:50] = 30.0  # beyond the range, and in no column
+    shown = bow_ties(torch.stack([first, second]), torch.stack([second, first])).axes[0].get_images()[0].get_array()
+    assert shown.mask.all(axis=0)[[0, -1]].all()
+    assert not shown.mask[:, shown.shape[1] // 2].any()
 
 
 def test_the_first_channel_is_the_horizontal_axis():
     pair = torch.stack([torch.linspace(-3, 3, 50_001), 0.1 * torch.ones(50_001).cumsum(0) ** 2])
-    shown = torch.as_tensor(bow_ties(pair, pair).axes[0].get_images()[0].get_array())
+    shown = torch.as_tensor(bow_ties(pair, pair).axes[0].get_images()[0].get_array().filled(0))
     peaks = shown.argmax(0)[shown.sum(0) > 0]
     assert (peaks.diff() >= 0).all()  # the second is a rising function of the first
 
@@ -55,10 +66,27 @@ def test_probabilities_are_those_that_the_model_reports(coded):
     assert torch.allclose(fine.sum(1), torch.full((6,), 4.0), atol=0.02)
 
 
-def test_bits_per_channel_are_sorted_and_cumulated():
-    bars, shares = bits_per_channel(torch.tensor([1.0, 6.0, 0.0, 3.0])).axes
-    assert [bar.get_height() for bar in bars.patches] == [6, 3, 1, 0]
-    assert shares.lines[0].get_ydata().tolist() == pytest.approx([60, 90, 100, 100])
+def test_chosen_ranks_are_coloured_and_have_a_panel_each(coded):
+    model, h_hat, gain, p = coded
+    each = -p.log2().sum((0, 2, 3))
+    figure = channels_by_rank(model.prior_x, h_hat, each, [1, 3, 6], gain)
+    bars, *panels = figure.axes
+    heights = torch.tensor([bar.get_height() for bar in bars.patches], dtype=torch.float32)
+    assert torch.allclose(heights, each.sort(descending=True).values)
+    colours = [to_hex(bar.get_facecolor()) for bar in bars.patches]
+    assert colours[1] == colours[3] == colours[4]
+    assert len({colours[0], colours[1], colours[2], colours[5]}) == 4
+    for rank, panel in zip((1, 3, 6), panels, strict=True):
+        assert panel.get_title() == f"rank {rank}: {heights[rank - 1]:.0f} bits"
+        assert to_hex(panel.title.get_color()) == colours[rank - 1]
+        assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("ranks", "sentence"), [([1, 2], "three ranks, not 2"), ([1, 2, 7], "rank=7 must be")])
+def test_other_ranks_are_refused(coded, ranks, sentence):
+    model, h_hat, gain, p = coded
+    with pytest.raises(NDICError, match=sentence):
+        channels_by_rank(model.prior_x, h_hat, -p.log2().sum((0, 2, 3)), ranks, gain)
 
 
 def test_density_shows_histogram_probability_and_bits(coded):
@@ -71,6 +99,12 @@ def test_density_shows_histogram_probability_and_bits(coded):
     estimated, entropy = (int(figure.get_suptitle().split(mark)[1].split()[0]) for mark in (": ", ", "))
     assert estimated == pytest.approx(bits(p[:, 2]).item(), abs=1)
     assert entropy <= estimated + 1  # no prior codes a histogram in fewer bits than its entropy
+
+
+def test_a_silent_channel_has_no_negative_bits(coded):
+    model, h_hat, gain, _ = coded
+    title = latent_density(model.prior_x, torch.zeros_like(h_hat), 2, gain).get_suptitle()
+    assert title.endswith(" 0 by the histogram's entropy")
 
 
 def test_rounding_is_a_staircase_and_noise_is_smooth(coded):
