@@ -148,7 +148,7 @@ def size_layouts(cases: Sequence[tuple[str, Tiling, int]]) -> Figure:
         share = padded[0] * padded[1] / (tiling.height * tiling.width)
         lines = [f"{tiles} tile{'s' * (tiles > 1)} of {tiling.tile[0]} × {tiling.tile[1]}"]
         lines += [f"{share:.2f} times the pixels", f"{memory / 1e6:,.0f} MB to decode"]
-        size = [part for part in fields(pack(Header(model, bytes(3), tiling.height, tiling.width), b""))][3:5]
+        size = fields(pack(Header(model, bytes(3), tiling.height, tiling.width), b""))[3:5]
         lines.append("header: " + " | ".join(part.content.hex(" ") for part in size))
         axis.text(0.5, -0.06, "\n".join(lines), transform=axis.transAxes, fontsize=9.5, ha="center", va="top")
     return figure
