@@ -106,17 +106,20 @@ class FactorizedPrior(EntropyBottleneck):
         return self._probabilities(h, None if gain is None else gain.reshape(1, -1))[0, :, 0].cpu()
 
     @torch.no_grad()
-    def tables(self, gain: Tensor | None = None) -> Tables:
-        """Coding tables of all channels at a `gain` (C,), in float64 for the same rounding on every machine."""
-        exact = copy.deepcopy(self).to("cpu", torch.float64)
+    def tables(self, gain: Tensor | None = None, dtype: torch.dtype = torch.float64) -> Tables:
+        """Coding tables of all channels at a `gain` (C,), in float64 for the same rounding on every machine.
+
+        Another `dtype` gives the tables of a coder that computes with it, for comparison; files need float64.
+        """
+        exact = copy.deepcopy(self).to("cpu", dtype)
         # Not the model's own target, which has other values in 16 bits: the tables are the same in any precision.
         tail = torch.tensor(math.log(2 / TAIL_MASS - 1), dtype=torch.float32)
-        exact.target = torch.stack([-tail, 0 * tail, tail]).double()
+        exact.target = torch.stack([-tail, 0 * tail, tail]).to(dtype)
         if gain is not None:  # F(v / gain): the first layer's slope, kept positive by a softplus, takes the factor
-            slope = F.softplus(exact.matrices[0]) / gain.to("cpu", torch.float64)[:, None, None]
+            slope = F.softplus(exact.matrices[0]) / gain.to("cpu", dtype)[:, None, None]
             exact.matrices[0].copy_(slope + torch.log(-torch.expm1(-slope)))
         exact.quantiles.zero_()  # the medians stay 0
-        radius = torch.full((self.channels, 1, 1), float(TABLE_RADIUS), dtype=torch.float64)
+        radius = torch.full((self.channels, 1, 1), float(TABLE_RADIUS), dtype=dtype)
         for i in (0, 2):
             solved = self._search_target(
                 lambda v: exact._logits_cumulative(v, stop_gradient=True), exact.target[i], -radius, radius

@@ -35,6 +35,7 @@ REVISED = [
         "03",
         "04",
         "05",
+        "09",
     )
 ]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause

@@ -1,12 +1,11 @@
-"""Bit maps and bitstreams show the values that they are given."""
+"""Bit maps show the values that they are given."""
 
 import numpy as np
 import pytest
 import torch
 
 from ndic_core.errors import NDICError
-from ndic_core.models.coding.container import Header, pack
-from ndic_core.plots.bits import bit_savings, bit_savings_by_rate, damage_by_place, file_bytes
+from ndic_core.plots.bits import bit_savings, bit_savings_by_rate
 
 
 def shown(axis) -> np.ndarray:
@@ -41,48 +40,3 @@ def test_every_rate_is_a_row_with_scales_of_its_own():
     assert [row[0].images[-1].get_clim()[1] for row in (low, high)] == pytest.approx([0.2, 0.4])
     with pytest.raises(NDICError, match="there is no row"):
         bit_savings_by_rate(image, [])
-
-
-def texts(figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
-def cells(figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts if text.get_ha() == "center" and len(text.get_text()) == 2]
-
-
-def test_every_byte_has_the_colour_of_its_field():
-    stream = pack(Header("cross_attention", b"\x01\x02\x03", 128, 100, 7), b"PAYLOAD")
-    figure = file_bytes(stream)
-    assert cells(figure) == [f"{byte:02x}" for byte in stream]
-    colours = [patch.get_facecolor() for patch in figure.axes[0].patches]
-    squares, legend = colours[: len(stream)], colours[len(stream) :]
-    counts = [2, 1, 3, 2, 1, 1, 7, 4]  # magic, version ..., fingerprint, height, width, level, payload, checksum
-    assert squares == [colour for colour, count in zip(legend, counts, strict=True) for _ in range(count)]
-    assert len(set(legend)) == 8
-    assert "version 1; a rate level follows; model 5, cross_attention" in texts(figure)
-    assert texts(figure).count("1 byte") == 3
-
-
-@pytest.mark.parametrize(
-    ("columns", "lines", "start", "end", "words"),
-    [
-        (16, 5, 32, 240, "... 208 bytes of payload ..."),
-        (4, 3, 4, 260, "... 256 bytes ..."),  # also of the header
-    ],
-)
-def test_the_middle_of_a_long_file_is_left_out(columns, lines, start, end, words):
-    stream = pack(Header("bls17", bytes(3), 5, 5), bytes(range(250)))
-    assert len(stream) == 262
-    figure = file_bytes(stream, columns, lines)
-    assert cells(figure) == [f"{byte:02x}" for byte in stream[:start] + stream[end:]]
-    assert words in texts(figure)
-
-
-def test_damage_over_its_position():
-    rows = [dict(byte=0, wrong=0.5, psnr=9.0), dict(byte=6, wrong=0.25, psnr=None), dict(byte=9, wrong=None, psnr=None)]
-    latents, quality = damage_by_place(rows, 20.0).axes
-    assert latents.lines[0].get_xydata().tolist() == [[0, 50], [6, 25]]
-    assert quality.lines[0].get_xydata().tolist() == [[0, 9]]
-    assert quality.lines[1].get_ydata() == [20.0, 20.0]
-    assert all(axis.lines[-1].get_xdata() == [9] for axis in (latents, quality))

@@ -16,6 +16,7 @@ from ndic_core.models.entropy_models import FactorizedPrior
 from ndic_core.plots import (
     attention,
     bits,
+    bitstream,
     common_information,
     comparison,
     complexity,
@@ -25,6 +26,7 @@ from ndic_core.plots import (
     layers,
     matching,
     panels,
+    range_coder,
     stereo,
     system_diagram,
     training,
@@ -191,6 +193,7 @@ def test_figures_belong_to_no_window():
 X, OTHER_SIZE = SCENE.x, torch.rand(16, 64)
 TIMES = dict(model="bls17", ms_ssim_db=9.0, side_info="matching_y")
 SIDED = ROWS[0] | dict(model="ndic_bls17")
+STEPS = [("0", 10, [], 20)]
 CHANNEL_99 = r"channel=99 must be a whole number from 0 to"
 NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "columns 0": (lambda: panels.contact_sheet([X], ["a"], columns=0), "columns=0 must be a whole number of 1 or more"),
@@ -243,7 +246,8 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "lists of two lengths": (lambda: training.loss_terms([1, 2, 3], [1, 2], 0.1, 1), "give as many, not 3 and 2"),
     "window 0": (lambda: training.loss_terms([1, 2], [1, 2], 0.1, 0), "window=0 must be a whole number from 1 to 2"),
     "window 3": (lambda: training.loss_terms([1, 2], [1, 2], 0.1, 3), "window=3 must be a whole number from 1 to 2"),
-    "hexadecimal columns": (lambda: bits.file_bytes(b"", columns=0), "columns=0 must be a whole number"),
+    "digits": (lambda: range_coder.coder_states({"0": (0, 5)}, STEPS), "must cover the digits 0 to 9 in order"),
+    "latents": (lambda: range_coder.latents_after(X[0], {"a": (X[:, 0], None)}), "a: the latents must have the shape"),
 }
 EMPTY = {
     "spread": lambda: comparison.spread({}, {}, "x"),
@@ -259,7 +263,9 @@ EMPTY = {
     "price_of_scales": lambda: hyperprior.price_of_scales([]),
     "image_table": lambda: common_information.image_table([], ["a"]),
     "channel_maps": lambda: common_information.channel_maps(X, X, {}),
-    "damage_by_place": lambda: bits.damage_by_place([], 30.0),
+    "coder_states": lambda: range_coder.coder_states({"0": (0, 10)}, []),
+    "latents_after": lambda: range_coder.latents_after(X[0], {}),
+    "size_layouts": lambda: bitstream.size_layouts([]),
     "alignment_scores": lambda: matching.alignment_scores({}),
     "attention_disparity": lambda: matching.attention_disparity(SCENE, []),
     "search_curves": lambda: attention.search_curves({}, 16, (0, 1)),

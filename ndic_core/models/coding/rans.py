@@ -39,6 +39,16 @@ class Tables:
     def sizes(self) -> list[int]:
         return [len(cdf) for cdf in self.cdfs]
 
+    def shares(self) -> list[dict[int, tuple[int, int]]]:
+        """For each row, what each value owns of 0 to 2**16: the first number, and how many. Without the escape.
+
+        Example:
+            >>> Tables([[0, 30000, 60000, 65536]], [-1]).shares()
+            [{-1: (0, 30000), 0: (30000, 30000)}]
+        """
+        rows = [enumerate(pairwise(cdf[:-1]), offset) for cdf, offset in zip(self.cdfs, self.offsets, strict=True)]
+        return [{value: (start, end - start) for value, (start, end) in row} for row in rows]
+
     def cheapest_bits(self) -> Tensor:
         """Bits of the likeliest symbol of each row, shape (rows,)."""
         widest = [max(b - a for a, b in pairwise(cdf)) for cdf in self.cdfs]

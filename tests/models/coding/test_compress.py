@@ -238,6 +238,22 @@ def test_the_same_densities_in_another_precision_give_the_same_tables(dtype):
     assert theirs.offsets == ours.offsets
 
 
+def test_tables_are_computed_in_64_bits_unless_another_precision_is_asked_for():
+    torch.manual_seed(0)
+    prior, gains = FactorizedPrior(64), [torch.rand(64) + 0.5 for _ in range(8)]
+    exact = [prior.tables(gain) for gain in gains]
+    assert exact == [prior.tables(gain, torch.float64) for gain in gains]
+    assert exact != [prior.tables(gain, torch.float32) for gain in gains]
+
+
+def test_each_value_owns_its_interval_and_none_the_escape():
+    tables = FactorizedPrior(3).tables()
+    for shares, cdf, offset in zip(tables.shares(), tables.cdfs, tables.offsets, strict=True):
+        assert list(shares) == list(range(offset, offset + len(cdf) - 2))
+        assert [start for start, _ in shares.values()] == cdf[:-2]
+        assert sum(count for _, count in shares.values()) == cdf[-2] < 2**16
+
+
 @pytest.mark.parametrize("name", ["ndic_bmshj18", "cross_attention", "parallax_attention"])
 def test_autocast_around_the_call_changes_nothing(name):
     model = lively(name)
