@@ -68,14 +68,17 @@ def pixel_search(
     for number, (place, wide, narrow) in enumerate(zip(places, anywhere, in_row, strict=True), 1):
         row, column = style.inside(x.shape[1:], *place)
         right.axhline(row, color="white", linewidth=0.8, linestyle=":")
-        _numbered(left, (row, column), side, "white", number)
+        frame(left, column - half, row - half, side, style.YELLOW, "-")
+        left.text(column + half + 2, row, str(number), color=style.YELLOW, fontsize=11, va="center", weight="bold")
         match = column - disparity[row, column].item()
-        right.plot([match], [row], "+", color="white", markersize=11, markeredgewidth=2, label="true match")
+        right.plot([match], [row], "+", color="black", markersize=12, markeredgewidth=3.5)
+        right.plot([match], [row], "+", color="white", markersize=11, markeredgewidth=1.5, label="true match")
         for (i, j), colour, words in ((wide, style.ORANGE, "in all of y"), (narrow, style.SKY, "in the row")):
             frame(right, j - half, i - half, side, colour, "-")
             right.plot([], [], "s", color=colour, fillstyle="none", markeredgewidth=2, label=words)
         if wide != narrow:
-            right.text(wide[1] + half + 2, wide[0], str(number), color=style.ORANGE, fontsize=10, va="center")
+            look = dict(color=style.ORANGE, fontsize=11, va="center", weight="bold")
+            right.text(wide[1] + half + 2, wide[0], str(number), **look)
     handles, labels = right.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     look = dict(ncols=3, fontsize=9, facecolor=style.GREY, edgecolor="none")
@@ -207,8 +210,3 @@ def row_weights(weights: Tensor, stride: int, row: int, column: int) -> tuple[Te
 def _bars(axis: Axes, centres: Tensor, heights: Tensor, width: float) -> None:
     axis.bar(centres.numpy(), heights.numpy(), width=width, color=style.VERMILION)
 
-
-def _numbered(axis: Axes, place: tuple[int, int], side: int, colour: str, number: int) -> None:
-    row, column = place
-    frame(axis, column - side / 2, row - side / 2, side, colour, "-")
-    axis.text(column + side / 2 + 2, row, str(number), color=colour, fontsize=10, va="center")
