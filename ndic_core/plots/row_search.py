@@ -209,4 +209,3 @@ def row_weights(weights: Tensor, stride: int, row: int, column: int) -> tuple[Te
 
 def _bars(axis: Axes, centres: Tensor, heights: Tensor, width: float) -> None:
     axis.bar(centres.numpy(), heights.numpy(), width=width, color=style.VERMILION)
-
