@@ -14,33 +14,38 @@ _COLOURS += [style.PURPLE, style.VERMILION, style.GREEN, "#8C510A", style.GREY]
 _PART_COLOURS = dict(zip([*PARTS.values(), REST], _COLOURS, strict=True))
 
 
-def cost_bars(panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scale: float = 1.0) -> Figure:
+def cost_bars(
+    panels: Mapping[str, Sequence[Mapping]], key: str, unit: str, scale: float = 1.0, cut: bool = True
+) -> Figure:
     """Sender and receiver of each model as stacked bars, a panel for each set of rows.
 
-    A bar that is more than three times as long as the next shorter total would make the others too short to compare: it
-    is cut at the edge, and its number is printed.
+    With `cut`, a bar that is more than three times as long as the next shorter total, which would make the others too
+    short to compare, is cut at the edge, and its number is printed.
 
     Args:
         panels: by title: rows of `complexity.count_macs` or `complexity.seconds`, of one or several models.
         key: "gmac" or "seconds".
         unit: label of the axis.
         scale: from the rows' numbers to the unit.
+        cut: False where the longest bar is the point.
     """
     names = some(dict.fromkeys(row["model"] for rows in panels.values() for row in rows))
+    sides = {row["side"] for rows in panels.values() for row in rows}
     size = (9.0, 1.3 + 0.44 * len(names))
     figure, axes = style.subplots(size, columns=len(panels), dpi=90, sharey=True, squeeze=False)
     handles = {}
     for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
         totals = {}
         for row in rows:
-            bar = (names.index(row["model"]) + (0.2 if row["side"] == SIDES[1] else -0.2), row["side"])
+            apart = 0.2 if len(sides) > 1 else 0.0
+            bar = (names.index(row["model"]) + (apart if row["side"] == SIDES[1] else -apart), row["side"])
             length = scale * row[key]
             left = totals.get(bar, 0.0)
             drawn = axis.barh(bar[0], length, 0.36, left=left, color=_PART_COLOURS[row["part"]], linewidth=0)
             handles.setdefault(row["part"], drawn)
             totals[bar] = left + length
         *shorter, longest = sorted(totals.values())
-        if len(shorter) > 1 and longest > 3 * shorter[-1]:
+        if cut and len(shorter) > 1 and longest > 3 * shorter[-1]:
             longest = shorter[-1]
         edge = 1.45 * longest  # room for the labels
         for (position, side), total in totals.items():

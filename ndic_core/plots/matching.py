@@ -60,14 +60,14 @@ def row_attention(pair: StreetPair, weights: Tensor, stride: int, row: int, colu
     top, left = i * stride - 0.5, j * stride - 0.5
     if show_x:
         style.show_image(axes["x"], x, "x: the query position")
-        _frame(axes["x"], left, top, stride, "white", "-")
+        frame(axes["x"], left, top, stride, "white", "-")
     style.show_image(axes["y"], y, "y: its row, largest weight, true match")
     first, last = max(0, left - reach * stride), min(x.shape[-1], left + (reach + 1) * stride)
     rows = (2 * above + 1) * stride
     axes["y"].add_patch(_rectangle(first, top - above * stride, last - first, rows, "white", ":"))
-    _frame(axes["y"], left + best, top + best_row, stride, style.VERMILION, "-")
+    frame(axes["y"], left + best, top + best_row, stride, style.VERMILION, "-")
     if not hidden:
-        _frame(axes["y"], left + truth, top, stride, style.BLUE, "--")
+        frame(axes["y"], left + truth, top, stride, style.BLUE, "--")
 
     axis = axes["weight"]
     axis.bar(offset.numpy(), window.numpy(), width=0.8 * stride, color=style.VERMILION, label="weight in y")
@@ -97,8 +97,8 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
     """
     disparity, hidden = style.values(pair.disparity), style.values(pair.occluded).bool()
     layers = len(some(maps, "attention map"))
-    figure, axes = style.subplots((10.0, 1.35 * layers + 0.6), layers, 4, squeeze=False)
-    titles = ("disparity, by attention", "true disparity", "weight of the no-match token", "hidden from y")
+    figure, axes = style.subplots((9.0, 1.3 * layers + 1.0), layers, 4, squeeze=False)
+    titles = ("disparity by attention", "true disparity", "no-match weight", "hidden from y")
     for row, weights, stride in zip(axes, maps, STRIDES, strict=True):
         truth, occluded = true_offsets(disparity, hidden, stride)
         offset, no_match = best_match(style.values(weights), tuple(truth.shape))
@@ -109,8 +109,9 @@ def attention_disparity(pair: StreetPair, maps: Sequence[Tensor]) -> Figure:
         row[0].set_ylabel(f"1/{stride}")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.colorbar(shown, ax=axes[:, :2], label="image pixels", shrink=0.8)
-    figure.colorbar(share, ax=axes[:, 2:], label="weight, share", shrink=0.8)
+    look = dict(location="bottom", shrink=0.7, aspect=35)
+    figure.colorbar(shown, ax=axes[:, :2], label="disparity, image pixels", extend="both", **look)
+    figure.colorbar(share, ax=axes[:, 2:], label="weight, or share that is hidden", **look)
     return figure
 
 
@@ -134,7 +135,7 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
         hits.bar(centres, [100 * layer.accuracy_1px for layer in layers], bar, **look)
         occlusion.bar(centres, [layer.occlusion_auc for layer in layers], bar, **look)
         for i, (centre, layer) in enumerate(zip(centres, layers, strict=True)):
-            words = "reachable" if n == i == 0 else None
+            words = "upper bound" if n == i == 0 else None
             ends = (centre - bar / 2, centre + bar / 2)
             hits.hlines(100 * layer.accuracy_upper_bound, *ends, color=style.BLACK, linewidth=2.5, label=words)
     for i, layer in enumerate(layers):
@@ -147,13 +148,13 @@ def alignment_scores(results: Mapping[str, Sequence[Alignment]]) -> Figure:
     hits.set(ylim=(0, 145), yticks=range(0, 101, 20))  # room for the legends
     occlusion.set(ylim=(0, 1.45), yticks=[0, 0.25, 0.5, 0.75, 1])
     x = "scale of the features"
-    style.label(hits, "largest weight within one feature pixel of the true match", x, "visible positions, %")
-    style.label(occlusion, "hidden or visible, by the no-match token", x, "area under the ROC curve")
+    style.label(hits, "largest weight within one position of the true match", x, "visible positions, %")
+    style.label(occlusion, "no-match token: hidden or visible?", x, "area under the ROC curve")
     return figure
 
 
-def _frame(axis: Axes, left: float, top: float, side: float, colour: str, line: str) -> None:
-    """A square of at least 8 pixels around a feature position, so that small ones are visible."""
+def frame(axis: Axes, left: float, top: float, side: float, colour: str, line: str) -> None:
+    """Draw a square of at least 8 pixels around a feature position, so that small ones are visible."""
     margin = max(0, 8 - side) / 2
     axis.add_patch(_rectangle(left - margin, top - margin, side + 2 * margin, side + 2 * margin, colour, line))
 

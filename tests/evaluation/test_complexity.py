@@ -132,3 +132,12 @@ def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():
     assert 4000 < axis.get_xlim()[1] < 12_000
     assert [text.get_text() for text in axis.texts] == ["sender 1000", "receiver 4000", "receiver 150000 →"]
     assert axis.get_xlabel() == "MMAC"
+
+
+def test_a_long_bar_can_be_shown_whole_and_one_side_is_centred():
+    rows = [dict(model="bls17", side="receiver", part="synthesis of x", gmac=2.0)]
+    rows += [dict(model="bmshj18", side="receiver", part="synthesis of x", gmac=1.0)]
+    rows += [dict(model="cross_attention", side="receiver", part="alignment", gmac=150.0)]
+    (axis,) = cost_bars({"all": rows}, "gmac", "GMAC", cut=False).axes
+    assert axis.get_xlim()[1] > 150
+    assert [bar.get_y() + bar.get_height() / 2 for bar in axis.patches] == pytest.approx([0, 1, 2])

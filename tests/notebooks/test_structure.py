@@ -36,6 +36,7 @@ REVISED = [
         "04",
         "05",
         "09",
+        "10",
     )
 ]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
