@@ -13,13 +13,15 @@ from ndic_core.theory.factor_graph import FactorGraph, Messages
 _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def message_rules(graph: FactorGraph, syndrome: Sequence[int], prior: Sequence[float], bit: int, check: int) -> Figure:
+def message_rules(
+    graph: FactorGraph, syndrome: Sequence[int], channel: Sequence[float], bit: int, check: int
+) -> Figure:
     """A small factor graph with its inputs, and one message of each kind with the messages it is computed from.
 
     Args:
         graph: of at most 26 checks, which are named by letters.
         syndrome: (m,) of 0 and 1.
-        prior: (n,) log-likelihood ratios.
+        channel: (n,) log-likelihood ratios of the bits given y.
         bit: whose message to its last check is shown.
         check: whose message to its middle bit is shown.
 
@@ -32,8 +34,8 @@ def message_rules(graph: FactorGraph, syndrome: Sequence[int], prior: Sequence[f
     for edge in zip(graph.check, graph.bit, strict=True):
         _edge(axis, graph, *edge, style.DARK_GREY)
     _nodes(axis, graph, [f"{_NAMES[c]}: {value}" for c, value in enumerate(syndrome)], range(graph.bits))
-    _below(axis, [_signed(value) for value in prior])
-    _row_names(axis, "checks,\nparity sent", "bits", "prior from y")
+    _below(axis, [_signed(value) for value in channel])
+    _row_names(axis, "checks,\nparity sent", "bits", "channel\nvalues")
     axis.set_title("factor graph: an edge joins a check to each of its bits")
 
     axis, centre = axes["to check"], (0.0, 0.0)

@@ -65,7 +65,8 @@ def nested_quantiser(step: float, bins: Sequence[int], noise: float, y: float) -
 
     Returns:
         A figure over x with a panel for each number of bins: cells coloured and numbered by bin, and the density of x
-        given y. The transmitted bin is that of the cell next above E[x | y]; the density is filled in its cells.
+        given y. x is in the framed cell, the next one above that of E[x | y]. Its bin is sent, and the density is
+        filled in the cells of this bin.
     """
     variance, rows = conditional_variance(noise), some(bins, "number of bins")
     mean, deviation = y / (1 + noise), np.sqrt(variance)
@@ -85,6 +86,8 @@ def nested_quantiser(step: float, bins: Sequence[int], noise: float, y: float) -
             if (i - sent) % count == 0:
                 here = index == i
                 axis.fill_between(x[here], density[here], color=colour, alpha=0.55, linewidth=0)
+        frame = dict(facecolor="none", edgecolor=style.BLACK, linewidth=2.5, zorder=3, label="the cell of x")
+        axis.add_patch(Rectangle(((sent - 0.5) * step, -0.24 * top), step, 0.22 * top, **frame))
         axis.plot(x, density, color=style.BLACK, label="density of x given y")
         axis.axvline(y, color=style.VERMILION, linestyle="--", label=f"y = {y:g}")
         axis.axvline(mean, color=style.BLACK, linestyle=":", label=f"E[x | y] = {style.number(mean, '.2f')}")
@@ -93,12 +96,13 @@ def nested_quantiser(step: float, bins: Sequence[int], noise: float, y: float) -
         words = "all cells share one bin" if count == 1 else f"{count} bins"
         likeliest = share.max() / share.sum()
         certainty = "more than 99.9%" if likeliest > 0.999 else f"{likeliest:.1%}"
-        axis.set_title(f"{words}; bin {sent % count} is sent: its likeliest cell has {certainty}")
+        found = "that of x" if cells[share.argmax()] == sent else "not that of x"
+        axis.set_title(f"{words}; bin {sent % count} is sent: its likeliest cell, {found}, has {certainty}")
         axis.set(xlim=(-3, 3), ylim=(-0.26 * top, top), yticks=[])
         axis.spines["left"].set_visible(False)
     axes[-1, 0].set_xlabel("x, in standard deviations; below each curve: the bins of the cells")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=10.5, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=10, frameon=False)
     return figure
 
 

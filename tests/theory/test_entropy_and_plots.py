@@ -70,6 +70,14 @@ def test_more_bins_are_surer(y):
     assert [title for title in titles if "more than 99.9%" in title] == titles[-1:]
 
 
+def test_the_cell_of_x_is_framed_and_the_title_says_whether_it_is_the_likeliest():
+    axes = binning.nested_quantiser(0.35, (2, 4, 8), 0.1, 1.4).axes
+    assert ["not that of x" in axis.get_title() for axis in axes] == [True, False, False]
+    for axis in axes:
+        frame = next(patch for patch in axis.patches if patch.get_label() == "the cell of x")
+        assert [frame.get_x(), frame.get_width()] == pytest.approx([4.5 * 0.35, 0.35])  # cell 5; E[x | y] is in cell 4
+
+
 def test_the_peak_is_between_zero_and_y():
     (axis,) = binning.nested_quantiser(0.35, [4], 0.5, 1.5).axes
     density = next(line for line in axis.lines if line.get_label() == "density of x given y")

@@ -80,7 +80,7 @@ def test_invalid_arguments_are_refused(wrong, says):
 def test_the_rules_show_the_inputs_of_each_message():
     figure = message_rules(FactorGraph(CYCLE), [1, 0, 1], [-2.2, 2.2, 2.2, -2.2, 2.2, 2.2], bit=3, check=1)
     graph, to_check, to_bit = ({text.get_text() for text in axis.texts} for axis in figure.axes)
-    assert {"A: 1", "B: 0", "C: 1", "0", "5", "−2.2", "+2.2"} <= graph
+    assert {"A: 1", "B: 0", "C: 1", "0", "5", "−2.2", "+2.2", "channel\nvalues"} <= graph
     assert {"B", "C", "3", "$r_{B3}$", "$m_{3C}$", "$\\ell_{3}$"} <= to_check
     assert {"B: 0", "$m_{1B}$", "$r_{B2}$", "$m_{3B}$"} <= to_bit
 
