@@ -17,6 +17,8 @@ from ndic_core.metrics import psnr
 from ndic_core.plots import style
 
 _WIDTH = 7.6  # of the figures, inches
+_STRIP_WIDTH = 10.0  # of a strip: the full width of the text
+_STRIP_FONT = 13  # points: a strip is shown at a little more than half its size on a narrow page
 _LARGEST_ERROR = 51  # ends of the colour scale of x − y, in 8-bit levels
 _ERROR_COLOURS = matplotlib.colormaps["RdBu_r"].resampled(17)  # few colours: small files
 
@@ -131,7 +133,7 @@ def settings_strip(
         pairs: by the name of the setting, its title; one or more.
         disparity: also show the disparity maps, on one colour scale.
         words: title of each column's error; its PSNR where empty.
-        window: rows and columns to show; the whole image by default.
+        window: rows and columns to show and to measure; the whole image by default.
 
     Raises:
         NDICError: there is no pair, or `words` has another length than `pairs`.
@@ -142,22 +144,26 @@ def settings_strip(
     height, width = views[0].disparity[window].shape
     part = (slice(None), *window)
     rows = 2 + disparity
-    size = (_WIDTH, rows * (0.9 * _WIDTH / len(views) * height / width + 0.28) + 0.1)
+    lines = max((word.count("\n") + 1 for word in words), default=1)  # of the titles of the errors
+    tall = rows * (0.9 * _STRIP_WIDTH / len(views) * height / width + 0.34) + 0.2 * (lines - 1) + 0.1
+    size = (_STRIP_WIDTH, tall)
     figure, axes = style.subplots(size, rows, len(views), squeeze=False)
     largest = max(_largest(pair.disparity, pair.occluded) for pair in views)
     for i, (name, pair) in enumerate(pairs.items()):
-        style.show_image(axes[0, i], pair.y[part], name, 10)
+        style.show_image(axes[0, i], pair.y[part], name)
         if disparity:
-            title = f"{pair.occluded.float().mean():.0%} occluded"
+            title = f"{pair.occluded[window].float().mean():.0%} occluded"
             shown = _show_disparity(axes[1, i], pair.disparity[window], pair.occluded[window], title, largest)
         x, warped = pair.x[part], warp(pair.y, pair.disparity)[part]
         error = _show_error(axes[-1, i], x, warped, words[i] if words else "error", with_psnr=not words)
+    for axis in axes.flat:
+        axis.title.set_size(_STRIP_FONT)
     for axis, name in zip(axes[:, 0], ("y", *["disparity"] * disparity, "error"), strict=True):
         place = dict(transform=axis.transAxes, rotation=90 * (len(name) > 1), va="center", ha="right")
-        axis.text(-0.03, 0.5, name, fontsize=9, **place)
+        axis.text(-0.03, 0.5, name, fontsize=_STRIP_FONT, **place)
     if disparity:
-        _colour_bar(figure, list(axes[1]), shown)
-    _colour_bar(figure, list(axes[-1]), error, "levels")
+        _colour_bar(figure, list(axes[1]), shown, fontsize=_STRIP_FONT)
+    _colour_bar(figure, list(axes[-1]), error, "levels", fontsize=_STRIP_FONT)
     return figure
 
 
@@ -232,8 +238,13 @@ def _show_error(axis: Axes, x: Tensor, image: Tensor, title: str, with_psnr: boo
 
 
 def _colour_bar(
-    figure: Figure, axes: Axes | Sequence[Axes], shown: AxesImage, unit: str = "pixels", extend: str = "neither"
+    figure: Figure,
+    axes: Axes | Sequence[Axes],
+    shown: AxesImage,
+    unit: str = "pixels",
+    extend: str = "neither",
+    fontsize: float = 9,
 ) -> None:
     bar = figure.colorbar(shown, ax=axes, shrink=0.9, extend="both" if unit == "levels" else extend)
-    bar.set_label(unit, fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(unit, fontsize=fontsize)
+    bar.ax.tick_params(labelsize=fontsize - 1)

@@ -90,6 +90,20 @@ def test_a_strip_has_one_column_for_each_setting_and_one_colour_scale(scene):
         settings_strip(pairs, words=["a"])
 
 
+def test_a_strip_of_a_detail_measures_the_detail(scene):
+    occluded = torch.zeros_like(scene.occluded)
+    occluded[4:12, 8:24] = True  # a half of the rows and of the columns of the detail
+    pair = replace(scene, occluded=occluded)
+    axes = settings_strip({"a": pair}, window=(slice(4, 20), slice(8, 40))).axes
+    assert axes[1].get_title() == "25% occluded"
+    assert axes[2].get_title() != settings_strip({"a": pair}).axes[2].get_title()
+
+
+def test_titles_of_two_lines_make_a_strip_taller(scene):
+    one, two = (settings_strip({"a": scene}, words=[words]).get_figheight() for words in ("b", "b\nc"))
+    assert two > one
+
+
 def test_maps_have_the_colour_scale_of_the_first(scene):
     figure = disparity_maps({"true": scene.disparity, "other": 3 * scene.disparity}, scene.occluded)
     first, second = (shown(figure, name) for name in ("true", "other"))
