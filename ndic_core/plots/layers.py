@@ -113,8 +113,7 @@ def channels_by_rank(
         found = _Density(prior, h_hat, channel, gain)
         found.draw(axis, dots=False)
         axis.set_title(f"rank {rank}: {style.number(found.bits, '.0f')} bits", fontsize=10, color=colour)
-        axis.set_xlabel("value")
-        axis.set_ylim(0, 1.1 * found.top)
+        axis.set(xlabel="value", ylabel="share", ylim=(0, 1.1 * found.top))
     panels[0].set_ylim(0, 1.45 * panels[0].get_ylim()[1])  # room for the legend
     panels[0].legend(fontsize=9, frameon=False, loc="upper right")
     return figure
@@ -143,7 +142,7 @@ class _Density:
         axis.bar(
             self.integers.numpy(), self.share.numpy(), width=0.85, color=style.GREY, label="rounded latents, share"
         )
-        axis.plot(self.grid, self.curve, color=style.VERMILION, label="learned density, with noise")
+        axis.plot(self.grid, self.curve, color=style.VERMILION, label="learned density")
         if dots:
             words = "probability of the integer"
             axis.plot(self.integers, self.dots, "o", color=style.VERMILION, markersize=4.5, label=words)

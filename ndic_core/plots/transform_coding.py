@@ -1,6 +1,6 @@
-"""A transform codec step by step: patterns of the synthesis, intervals of a range coder, three lambdas."""
+"""A transform codec step by step: patterns of the synthesis, intervals of a range coder, lambdas, and comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ndic_core.errors import NDICError, choice, some
 from ndic_core.plots import style
+from ndic_core.plots.panels import rate_distortion
 
 _SHADES = ("#CFE4F2", "#FBE3CC", "#CDEBE0", "#F3DCE8")  # of the symbols' intervals
 
@@ -138,3 +139,39 @@ def _draw_lines(axis: Axes, rate: np.ndarray, distortion: np.ndarray, weight: fl
     axis.plot(rate[best], distortion[best], "o", color=style.GREEN, markersize=9, zorder=3)
     axis.set(xlim=tuple(ends), ylim=(0, 1.08 * distortion.max()))
     return [curve, lowest, other]
+
+
+def against_classical(rows: Iterable[Mapping], metric: str = "ms_ssim_db", title: str = "") -> Figure:
+    """Measured rate–distortion curves of a model and of classical codecs, with the names at the ends of the lines.
+
+    Args:
+        rows: points, as in `panels.rate_distortion`.
+        metric: "psnr" or "ms_ssim_db".
+        title: what was measured.
+
+    Returns:
+        A figure in which models have wide lines and bold names, and classical codecs thin lines and names at the right.
+
+    Raises:
+        NDICError: as in `panels.rate_distortion`.
+    """
+    figure = rate_distortion(rows, metric, title=title)
+    (axis,) = figure.axes
+    axis.get_legend().remove()
+    names = {line.get_label(): line for line in axis.get_lines()}
+    ends = {name: (line.get_xdata()[-1], line.get_ydata()[-1]) for name, line in names.items()}
+    low, high = axis.get_ylim()
+    place = -np.inf  # of the name below
+    for name in sorted(ends, key=lambda name: ends[name][1]):
+        colour = names[name].get_color()
+        if name in style.CODEC_STYLE:
+            names[name].set_linewidth(1.3)
+            place = max((ends[name][1] - low) / (high - low), place + 0.065)
+            look = dict(xycoords="data", textcoords="axes fraction", va="center", color=colour, fontsize=11)
+            leader = dict(arrowstyle="-", color=colour, linewidth=0.6, shrinkA=2, shrinkB=2)
+            axis.annotate(name, ends[name], (1.03, place), arrowprops=leader, **look)
+        else:
+            names[name].set(linewidth=4, markersize=9)
+            look = dict(textcoords="offset points", ha="right", va="bottom", weight="bold", fontsize=13)
+            axis.annotate(name, ends[name], (-6, 8), **look)
+    return figure

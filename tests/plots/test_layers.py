@@ -80,6 +80,8 @@ def test_chosen_ranks_are_coloured_and_have_a_panel_each(coded):
         assert panel.get_title() == f"rank {rank}: {heights[rank - 1]:.0f} bits"
         assert to_hex(panel.title.get_color()) == colours[rank - 1]
         assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(1)
+        assert panel.get_ylabel() == "share"
+    assert [text.get_text() for text in panels[0].get_legend().texts] == ["learned density", "rounded latents, share"]
 
 
 @pytest.mark.parametrize(("ranks", "sentence"), [([1, 2], "three ranks, not 2"), ([1, 2, 7], "rank=7 must be")])

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 from ndic_core.errors import NDICError
-from ndic_core.plots.transform_coding import intervals, lambda_strip, patterns
+from ndic_core.plots.transform_coding import against_classical, intervals, lambda_strip, patterns
 
 POINTS = [dict(bpp=bpp, distortion=0.04 / bpp) for bpp in (0.1, 0.2, 0.4, 0.8)]  # R + w D is smallest at √(0.04 w)
 
@@ -93,3 +94,21 @@ def test_wrong_arguments_of_the_strip_are_named():
         lambda_strip(x, POINTS, [row(x, 0.1)], metric="PSNR")
     with pytest.raises(NDICError, match="images of one size"):
         lambda_strip(x, POINTS, [row(x[:, 1:], 0.1)])
+
+
+def test_lines_have_their_names_at_their_ends_and_none_overlaps():
+    names = {"bls17": 13.0, "JPEG": 14.0, "WebP": 14.01, "AVIF": 14.02}
+    rows = [
+        dict(model=name, bpp=bpp, ms_ssim_db=top - 5 + 10 * bpp) for name, top in names.items() for bpp in (0.1, 0.5)
+    ]
+    figure = against_classical(rows, title="two images")
+    (axis,) = figure.axes
+    assert axis.get_legend() is None
+    assert axis.get_title() == "two images"
+    for text in axis.texts:
+        assert text.xy == (0.5, pytest.approx(names[text.get_text()]))
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axis.texts]  # without the line to the end of the curve
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    widths = {line.get_label(): line.get_linewidth() for line in axis.lines}
+    assert widths["bls17"] > 2 * max(width for name, width in widths.items() if name != "bls17")
