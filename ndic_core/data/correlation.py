@@ -3,7 +3,7 @@
     x, y ─▶ block_matching ─▶ disparity ─▶ prediction of x from y ─▶ PSNR
     x, y ─▶ conditional_entropy ─▶ bits per sample of x in a lossless coder, with y or without
 
-Estimates of H(x) and H(x|y) from one image are upper bounds under a chosen model: a better model gives lower ones.
+Estimates of H(x) and H(x|y) from one image under a chosen model: a better model gives lower ones.
 """
 
 import math
@@ -103,7 +103,7 @@ def block_matching(
 def conditional_entropy(
     x: Tensor, y: Tensor | None = None, columns: tuple[int, int] = (0, 64), groups: int = 4
 ) -> Bits:
-    """Bits per sample of x, as an upper bound: those of a lossless coder in raster order, with or without y.
+    """Bits per sample of x, an estimate: those of a lossless coder in raster order, with or without y.
 
     The context of a sample is its ten nearest decoded neighbours. With y it also has the 3 × 3 samples of y around the
     match of the decoded neighbourhood (`block_matching`, causal). The sample is predicted linearly from its context by

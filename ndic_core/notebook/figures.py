@@ -47,6 +47,13 @@ class Described:
         return self.alt
 
 
+class _Sentence(str):
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/markdown": str(self), "text/plain": str(self)}
+
+    __repr__ = str.__str__
+
+
 def show(figure: Figure, alt: str) -> None:
     """Show a figure below the cell, with alt text.
 
@@ -83,4 +90,4 @@ def note(text: str, **values) -> None:
         words = text.format(**values)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise NDICError(f"note: a value does not fit its field: {error}") from error
-    display({"text/markdown": words, "text/plain": words}, raw=True)
+    display(_Sentence(words))

@@ -75,12 +75,12 @@ def test_frequencies_sum_to_the_entropy():
 
 def test_one_scale_is_the_best_of_all():
     prior = ScaleHyperprior(2)
-    h_hat = (torch.randn(4, 2, 8, 8) * torch.tensor([0.3, 7.0])[:, None, None]).round()
+    h_hat = (torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.3, 7.0])[:, None, None]).round()
     found = best_scale_bits(prior, h_hat)
     for channel, sigmas in ((0, (0.2, 0.3, 0.4)), (1, (6.0, 7.0, 8.0))):
         values = h_hat[:, channel]
         tried = [-prior.likelihood(values, torch.full_like(values, s)).log2().sum().item() for s in sigmas]
-        assert found[channel].item() <= min(tried) + 0.1
+        assert found[channel].item() <= 1.001 * min(tried)
         assert found[channel].item() > 0.98 * min(tried)
         assert found[channel] >= frequency_bits(h_hat)[:, channel].sum() - 1e-3
 
