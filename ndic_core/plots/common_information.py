@@ -14,6 +14,7 @@ from ndic_core.plots import style
 _DPI = 100
 _WIDTH = 256  # pixels of a cell, at least: smaller images are shown with n × n dots for each pixel
 _GAP, _LINE, _SIDE = 8, 22, 28  # pixels: between images, of a line of text, of the rows' labels
+_LETTERS, _WIDE = 10.5, 830  # points, and pixels of a figure above which lines and letters grow in proportion
 
 
 def image_table(
@@ -21,6 +22,7 @@ def image_table(
     columns: Sequence[str],
     rows: Sequence[str] | None = None,
     notes: Sequence[Sequence[str]] | None = None,
+    cell_width: int = _WIDTH,
 ) -> Figure:
     """Images in rows and columns with labels, each pixel shown as n × n dots.
 
@@ -28,9 +30,11 @@ def image_table(
         images: rows of images (3, H, W) in [0, 1], all of one size; None leaves a cell empty.
         columns, rows: labels above the columns and, from bottom to top, beside the rows. None: the rows have no labels.
         notes: one line below each image, in rows as `images`, where a row may be empty; None: no notes.
+        cell_width: pixels; a smaller image is shown with as many dots for each pixel as fit, one at least.
 
     Raises:
-        NDICError: there is no image, their sizes differ, or the numbers of rows, columns and labels differ.
+        NDICError: there is no image, their sizes differ, the numbers of rows, columns and labels differ, or the width
+            is no whole number above 0.
     """
     images = [list(row) for row in some(images)]
     notes = [[]] * len(images) if notes is None else notes
@@ -43,13 +47,15 @@ def image_table(
     first = next((cell for cell in cells if cell is not None), None)
     if first is None:
         raise NDICError("there is no image in this table: give one at least")
-    zoom = max(1, _WIDTH // first.shape[2])
+    zoom = max(1, whole_number(cell_width, "cell_width") // first.shape[2])
     tall, wide = zoom * first.shape[1], zoom * first.shape[2]
     side = 0 if rows is None else _SIDE
     width = side + len(columns) * (wide + _GAP)
-    height = _LINE + sum(tall + (_LINE if row else 0) + _GAP for row in notes)
+    size = max(1.0, width / _WIDE)
+    line, look = round(size * _LINE), dict(fontsize=size * _LETTERS)
+    height = line + sum(tall + (line if row else 0) + _GAP for row in notes)
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="none")
-    top = _LINE
+    top = line
     for i in range(len(images)):
         for j, words in enumerate(columns):
             left = side + j * (wide + _GAP)
@@ -58,12 +64,12 @@ def image_table(
                 box = (left / width, 1 - (top + tall) / height, wide / width, tall / height)
                 style.show_image(figure.add_axes(box), cell)
             if i == 0:
-                _text(figure, left + wide / 2, _LINE / 2, words)
+                _text(figure, left + wide / 2, line / 2, words, **look)
             if notes[i]:
-                _text(figure, left + wide / 2, top + tall + _LINE / 2, notes[i][j])
+                _text(figure, left + wide / 2, top + tall + line / 2, notes[i][j], **look)
         if rows is not None:
-            _text(figure, side / 2, top + tall / 2, rows[i], rotation=90)
-        top += tall + (_LINE if notes[i] else 0) + _GAP
+            _text(figure, side / 2, top + tall / 2, rows[i], rotation=90, **look)
+        top += tall + (line if notes[i] else 0) + _GAP
     return figure
 
 
@@ -153,7 +159,7 @@ def _check_rows(name: str, lists: Sequence[Sequence], count: int, lengths: Seque
 def _text(figure: Figure, x: float, y: float, words: str, **look) -> None:
     """Centred text at a position in pixels from the upper left corner."""
     width, height = figure.get_size_inches() * _DPI
-    figure.text(x / width, 1 - y / height, words, ha="center", va="center", fontsize=10.5, **look)
+    figure.text(x / width, 1 - y / height, words, ha="center", va="center", **look)
 
 
 def _diverging(channel: Tensor, zoom: int) -> Tensor:

@@ -22,6 +22,8 @@ _COSTS = {  # bars of `price_of_scales`
 def gaussian_areas(n: int, sigmas: Sequence[float]) -> Figure:
     """The probability of the integer n under Gaussians: their area between n − ½ and n + ½.
 
+    All panels have the same axes, so that the areas can be compared.
+
     Args:
         n: the integer.
         sigmas: scales above 0, one for each panel.
@@ -32,9 +34,9 @@ def gaussian_areas(n: int, sigmas: Sequence[float]) -> Figure:
     n, sigmas = whole_number(n, "n", None), [style.one_number(sigma, "sigma") for sigma in some(sigmas, "scale")]
     if min(sigmas) <= 0:
         raise NDICError(f"a scale is {min(sigmas):g}: give scales above 0")
-    figure, axes = style.subplots((_SIZE, 2.5), columns=len(sigmas), dpi=_DPI, squeeze=False, sharex=True)
+    figure, axes = style.subplots((_SIZE, 3.0), columns=len(sigmas), dpi=_DPI, squeeze=False, sharex=True, sharey=True)
     reach = max(abs(n) + 2.0, 2.5 * min(max(sigmas), 4.0))
-    points = torch.linspace(-reach, reach, 801, dtype=torch.float64)
+    points, highest = torch.linspace(-reach, reach, 801, dtype=torch.float64), 0.0
     for axis, sigma in zip(axes[0], sigmas, strict=True):
         normal = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), sigma)
         density = normal.log_prob(points).exp()
@@ -42,12 +44,14 @@ def gaussian_areas(n: int, sigmas: Sequence[float]) -> Figure:
         inside = (points >= n - 0.5) & (points <= n + 0.5)
         axis.plot(points, density, color=style.BLUE)
         axis.fill_between(points[inside], density[inside], color=style.VERMILION, linewidth=0)
-        axis.set_ylim(0, 1.08 * density.max().item())
+        highest = max(highest, density.max().item())
         axis.set_xlim(-reach, reach)
         axis.set_xticks([-n, 0, n] if n else [0])
         axis.set_yticks([])
         axis.set_title(f"σ = {sigma:g}\np({n}) = {area:.3g}, {style.number(-area.log2(), '.2f')} bits", fontsize=11)
         axis.set_xlabel("latent")
+    axes[0, 0].set_ylabel("density")
+    axes[0, 0].set_ylim(0, 1.08 * highest)
     return figure
 
 

@@ -31,6 +31,15 @@ def test_images_are_in_their_cells_each_pixel_as_equal_dots():
         assert (box.width / 32, box.height / 16) == pytest.approx((8, 8))
 
 
+def test_wide_tables_have_larger_cells_and_letters():
+    narrow, wide = (image_table([[IMAGE] * 2], ["a", "b"], cell_width=width) for width in (32, 900))
+    for figure, dots in ((narrow, 1), (wide, 28)):
+        assert figure.axes[0].get_window_extent().width == pytest.approx(32 * dots)
+    assert wide.texts[0].get_fontsize() > 1.5 * narrow.texts[0].get_fontsize()
+    with pytest.raises(NDICError, match="cell_width=0"):
+        image_table([[IMAGE]], ["a"], cell_width=0)
+
+
 def test_the_rows_of_a_table_have_the_length_of_its_labels():
     with pytest.raises(NDICError, match="images must have 2 rows of 2, one for each column label, not 2 rows of 2, 1"):
         image_table([[IMAGE, IMAGE], [IMAGE]], ["a", "b"])

@@ -29,6 +29,10 @@ def test_the_area_is_written_with_its_bits():
     vertices = figure.axes[0].collections[0].get_paths()[0].vertices[:, 0]
     assert vertices.min() == pytest.approx(1.5, abs=0.05)
     assert vertices.max() == pytest.approx(2.5, abs=0.05)
+    low, high = figure.axes[0].get_ylim()
+    assert low == 0
+    assert high > 1 / math.sqrt(2 * math.pi)  # the narrow density is not cut
+    assert figure.axes[1].get_ylim() == (low, high)  # so that areas can be compared
     assert gaussian_areas(0, [0.01]).axes[0].get_title() == "σ = 0.01\np(0) = 1, 0.00 bits"
     with pytest.raises(NDICError, match="a scale is 0: give scales above 0"):
         gaussian_areas(2, [0])
