@@ -111,25 +111,6 @@ def spread(
     return figure
 
 
-def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
-    """Bits per pixel of the smallest possible file, over the number of pixels.
-
-    Args:
-        costs: by codec, classical or a model: bytes of such a file by the image's number of pixels.
-
-    Raises:
-        NDICError: a codec has no style.
-    """
-    figure, axis = style.subplots((7.6, 3.4))
-    for name, by_size in some(costs.items(), "codec"):
-        pixels, size = np.array(sorted(by_size.items())).T
-        axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **style.curve_style(name))
-    axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="bits per pixel (measured)")
-    axis.grid(alpha=0.25)
-    style.legend_beside(axis, handlelength=3.2)
-    return figure
-
-
 def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
     """Quality over the time between x and y: a curve for each model, horizontal lines for no y and mismatched y.
 
