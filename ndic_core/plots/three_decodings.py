@@ -35,7 +35,7 @@ def decodings(x: Tensor, ys: Mapping[str, Tensor | None], rows: Mapping[str, Map
     shape = x.shape[1] / x.shape[2]
     tall, step = _WIDE * shape, _WIDE * shape + _GAP
     height = len(ys) * step + 0.3
-    figure = Figure(figsize=(9.0, height), dpi=100, layout="none")
+    figure = Figure(figsize=(9.0, height), dpi=92, layout="none")
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     middle = height - _GAP - tall / 2 - (len(ys) - 1) / 2 * step  # of the rows
@@ -68,8 +68,8 @@ def decodings(x: Tensor, ys: Mapping[str, Tensor | None], rows: Mapping[str, Map
 
 
 def _numbers(row: Mapping) -> str:
-    similarity = "" if row["ms_ssim_db"] is None else f", MS-SSIM {row['ms_ssim_db']:.1f} dB"
-    return f"PSNR {row['psnr']:.1f}{similarity}"
+    similarity = "" if row["ms_ssim_db"] is None else f", MS-SSIM {row['ms_ssim_db']:.1f}"
+    return f"PSNR {row['psnr']:.1f}{similarity} dB"
 
 
 def _image(axis: Axes, image: Tensor, left: float, bottom: float, wide: float, title: str = "") -> None:
