@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -37,8 +36,9 @@ def window_factors(patches: Mapping[str, Tensor], factors: Mapping[str, Sequence
             column[1].plot(style.values(patch)[row], color=style.VERMILION, linewidth=1.8)
         column[1].set(xticks=[], ylim=(0, 1), yticks=[0, 0.5, 1])
     for column, (title, _) in zip(axes.T[1:], others, strict=True):
-        bars = column[2].bar(list(FACTORS), factors[title], color=list(FACTORS.values()), width=0.6)
-        column[2].bar_label(bars, [style.number(value, ".2f") for value in factors[title]], fontsize=11, padding=1)
+        values = style.values(factors[title]).tolist()
+        bars = column[2].bar(list(FACTORS), values, color=list(FACTORS.values()), width=0.6)
+        column[2].bar_label(bars, [style.number(value, ".2f") for value in values], fontsize=11, padding=1)
     axes[2, 1].set(ylim=(0, 1.25), yticks=[0, 1])
     axes[2, 0].set_axis_off()
     axes[2, 0].text(0.5, 0.5, "factors of SSIM", transform=axes[2, 0].transAxes, ha="center", va="center", fontsize=12)
@@ -73,6 +73,7 @@ def damages(
     x, *images = style.images(x=x, **versions)
     if missing := [name for name in versions if name not in losses]:
         raise NDICError(f"give the losses of {missing[0]!r}, one for each scale")
+    heights = {name: style.values(losses[name]).tolist() for name in versions}
     columns = 1 + len(images)
     tall = (width - 0.9) / columns * x.shape[1] / x.shape[2]
     figure, axes = style.subplots((width, 2 * tall + 2.3), 3, columns, dpi=100, height_ratios=(tall, tall, 1.15))
@@ -82,7 +83,7 @@ def damages(
         style.show_image(column[0], image, name, 11)
         bar = style.show_error(column[1], x, image, _LARGEST_ERROR)
         column[1].set_title("")
-        _scales(column[2], losses[name], top or 1.05 * max(max(losses[other]) for other in versions))
+        _scales(column[2], heights[name], top or 1.05 * max(map(max, heights.values())))
     for axis in axes[1:, 0]:
         axis.set_axis_off()
     scale = axes[1, 0].inset_axes((0.08, 0.42, 0.84, 0.12))
@@ -93,8 +94,7 @@ def damages(
     return figure
 
 
-def _scales(axis: Axes, losses: Sequence[float], top: float) -> None:
-    heights = np.asarray(style.values(losses))
+def _scales(axis: Axes, heights: Sequence[float], top: float) -> None:
     axis.bar(range(1, len(heights) + 1), heights, color=style.BLUE, width=0.7)
     axis.set(xticks=range(1, len(heights) + 1), ylim=(0, top), yticks=[])
     axis.spines["left"].set_visible(False)

@@ -21,8 +21,8 @@ def test_each_change_has_its_row_and_its_three_factors():
     original, changed = axes[4].lines
     assert original.get_ydata() == pytest.approx(PATCH[3].numpy())
     assert changed.get_ydata() == pytest.approx(PATCH[3].numpy() + 0.2)
-    assert heights(axes[7]) == [0.9, 1, 1]
-    assert heights(axes[8]) == [0.8, 0.7, 1]
+    assert heights(axes[7]) == pytest.approx([0.9, 1, 1])
+    assert heights(axes[8]) == pytest.approx([0.8, 0.7, 1])
 
 
 def test_factors_of_each_change_are_needed():
