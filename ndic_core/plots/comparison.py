@@ -36,7 +36,7 @@ def rate_gap(
     """
     chosen, before, after = rates_in_common(anchor, test, metric, part)
     whole = rates_in_common(anchor, test, metric)
-    figure, (curves, gaps) = style.subplots((9.0, 3.6), columns=2, sharey=True, width_ratios=(3, 2))
+    figure, (curves, gaps) = style.subplots((9.0, 3.8), columns=2, sharey=True, width_ratios=(3, 2), dpi=100)
     for points, wide in ((anchor, 3.4), (test, 1.7)):  # the wider one below: it stays visible where both coincide
         both = sorted((style.number_of(row, "bpp"), style.number_of(row, metric)) for row in points)
         rates, qualities = zip(*both, strict=True)
@@ -69,7 +69,9 @@ def rate_gap(
     curves.xaxis.set_major_formatter("{x:g}")
     every = [style.number_of(row, "bpp") for row in [*anchor, *test]]
     curves.set_xlim(0.9 * min(every), max(every) / 0.9)
-    curves.legend(fontsize=9, framealpha=0.9, edgecolor="none", loc="upper left")
+    curves.legend(fontsize=10.5, framealpha=1, edgecolor="none", loc="upper left", handlelength=2.6)
+    for axis in (curves, gaps):
+        axis.title.set_fontsize(12)
     return figure
 
 
@@ -96,7 +98,7 @@ def spread(
     }
     if lacking := [name for name in differences if name not in intervals]:
         raise NDICError(f"there is no interval of {listing(lacking)}: give one for each mean")
-    figure, axis = style.subplots((9.0, 0.8 + 0.62 * len(differences)))
+    figure, axis = style.subplots((9.0, 1.0 + 0.5 * len(differences)), dpi=100)
     for i, (name, values) in enumerate(differences.items()):
         low, high = style.values(intervals[name], torch.float64).tolist()
         dots, mean = (dot, bar) if i == 0 else (None, None)
@@ -107,26 +109,7 @@ def spread(
     axis.set_yticks(range(len(differences)), list(differences))
     axis.set_ylim(len(differences) - 0.5, -0.5)
     axis.set_xlabel(x)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9, frameon=False)
-    return figure
-
-
-def header_costs(costs: Mapping[str, Mapping[int, int]]) -> Figure:
-    """Bits per pixel of the smallest possible file, over the number of pixels.
-
-    Args:
-        costs: by codec, classical or a model: bytes of such a file by the image's number of pixels.
-
-    Raises:
-        NDICError: a codec has no style.
-    """
-    figure, axis = style.subplots((7.6, 3.4))
-    for name, by_size in some(costs.items(), "codec"):
-        pixels, size = np.array(sorted(by_size.items())).T
-        axis.plot(pixels, 8 * size / pixels, linewidth=2.2, label=name, **style.curve_style(name))
-    axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="bits per pixel (measured)")
-    axis.grid(alpha=0.25)
-    style.legend_beside(axis, handlelength=3.2)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=11, frameon=False)
     return figure
 
 
@@ -146,7 +129,7 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
         key = choice(row.get("side_info"), "side_info", style.SIDE_INFO)
         key = style.number_of(row, "time_offset") if key == "matching_y" else key
         groups[row.get("model")][key].append(style.quality(row, "ms_ssim_db"))
-    figure, axis = style.subplots((9.0, 3.8))
+    figure, axis = style.subplots((9.0, 4.6), dpi=100)
     for model, values in groups.items():
         means = {key: np.mean(some) for key, some in values.items()}
         moved = sorted((offset, mean) for offset, mean in means.items() if offset not in style.SIDE_INFO)
@@ -158,8 +141,9 @@ def quality_over_offset(rows: Iterable[Mapping], title: str = "") -> Figure:
                 axis.axhline(
                     means[kind], color=style.curve_style(model)["color"], linestyle=line, label=f"{model}, {words}"
                 )
-    style.label(axis, title, "seconds from x to y", style.QUALITY["ms_ssim_db"], grid=True)
-    style.legend_beside(axis, handlelength=2.6)
+    style.label(axis, title, "seconds from x to y", "MS-SSIM (dB)", grid=True)
+    place = dict(loc="upper center", bbox_to_anchor=(0.45, -0.15))
+    axis.legend(fontsize=10.5, frameon=False, handlelength=2.6, ncols=max(1, len(groups)), **place)
     return figure
 
 

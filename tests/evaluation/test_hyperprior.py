@@ -75,7 +75,9 @@ def test_frequencies_sum_to_the_entropy():
 
 def test_one_scale_is_the_best_of_all():
     prior = ScaleHyperprior(2)
-    h_hat = (torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.3, 7.0])[:, None, None]).round()
+    h_hat = (
+        torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.3, 7.0])[:, None, None]
+    ).round()
     found = best_scale_bits(prior, h_hat)
     for channel, sigmas in ((0, (0.2, 0.3, 0.4)), (1, (6.0, 7.0, 8.0))):
         values = h_hat[:, channel]

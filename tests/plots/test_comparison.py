@@ -6,7 +6,7 @@ import torch
 
 from ndic_core.errors import NDICError
 from ndic_core.evaluation.bd_rate import bd_rate
-from ndic_core.plots.comparison import header_costs, lagrangian, quality_over_offset, rate_gap, spread
+from ndic_core.plots.comparison import lagrangian, quality_over_offset, rate_gap, spread
 
 ANCHOR = [dict(model="bls17", bpp=0.1 * 2**n, ms_ssim_db=8.0 + 2 * n) for n in range(5)]
 CROSSING = [
@@ -48,12 +48,6 @@ def test_spread_shows_every_number_and_the_mean():
     assert list(bar.get_xdata()) == [1, 3]
     assert list(np.atleast_1d(diamond.get_xdata())) == [2]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
-
-
-def test_header_costs_are_bits_per_pixel():
-    axis = header_costs({"WebP": {400: 50, 100: 50}, "bls17": {100: 25}}).axes[0]
-    assert [line.get_label() for line in axis.lines] == ["WebP", "bls17"]
-    assert axis.lines[0].get_xydata().tolist() == [[100, 4], [400, 1]]
 
 
 def test_offsets_are_averaged_and_no_y_is_a_horizontal_line():

@@ -26,9 +26,12 @@ from ndic_core.plots import (
     layers,
     matching,
     panels,
+    pitfalls,
+    quality,
     range_coder,
     stereo,
     system_diagram,
+    three_decodings,
     training,
     transform_coding,
 )
@@ -61,6 +64,8 @@ FIGURES = {  # what takes a conversion and an image
     "lambda_strip": lambda c, x: transform_coding.lambda_strip(
         x, [{k: c(v) for k, v in p.items()} for p in POINT], [sent(x)]
     ),
+    "damages": lambda c, x: quality.damages(x, {"a": x}, {"a": c(torch.rand(5))}),
+    "decodings": lambda c, x: three_decodings.decodings(x, {"a": x, "b": None}, {"a": sent(x), "b": sent(x)}),
     "two_cameras": lambda c, x: system_diagram.two_cameras(x, x, x, b"abc"),
     "stereo_pair": lambda c, x: stereo.stereo_pair(x, x, c(SCENE.disparity), c(SCENE.occluded)),
     "matching_points": lambda c, x: stereo.matching_points(x, x, c(SCENE.disparity), c(SCENE.occluded), [(9, 20)]),
@@ -100,6 +105,9 @@ WITHOUT_IMAGES = {
     ),
     "latent_density": lambda c: layers.latent_density(PRIOR, c(torch.randn(1, 4, 8, 8).round()), 1, c(torch.ones(4))),
     "rounding_and_noise": lambda c: layers.rounding_and_noise(PRIOR, 1, c(torch.ones(4))),
+    "window_factors": lambda c: quality.window_factors(
+        {"a": c(torch.rand(8, 8)), "b": c(torch.rand(8, 8))}, {"b": c(torch.rand(3))}, 2
+    ),
     "loss_terms": lambda c: training.loss_terms([c(torch.tensor(1.0))] * 5, [c(torch.tensor(2.0))] * 5, 0.1, 2),
 }
 
@@ -254,7 +262,11 @@ EMPTY = {
     "spread of nothing": lambda: comparison.spread({"a": []}, {"a": (0, 1)}, "x"),
     "lagrangian": lambda: comparison.lagrangian([], 0.1),
     "quality_over_offset": lambda: comparison.quality_over_offset([]),
-    "header_costs": lambda: comparison.header_costs({}),
+    "curve_panels": lambda: pitfalls.curve_panels({}),
+    "gap_strip": lambda: pitfalls.gap_strip({}),
+    "overheads": lambda: pitfalls.overheads({}, {}),
+    "damages": lambda: quality.damages(SCENE.x, {}, {}),
+    "decodings": lambda: three_decodings.decodings(SCENE.x, {}, {}),
     "loss_terms": lambda: training.loss_terms([], [], 0.1),
     "throughput_curves": lambda: training.throughput_curves([]),
     "loss_weights": lambda: common_information.loss_weights([]),
