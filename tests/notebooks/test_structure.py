@@ -32,6 +32,7 @@ REVISED = [
         "00",
         "01",
         "04",
+        "07",
     )
 ]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
