@@ -91,11 +91,14 @@ def write_table(rows: Sequence[Mapping], path: Path) -> None:
 def read_table(path: Path) -> list[dict]:
     """The rows of a CSV file from `write_table`: numbers and booleans as such, empty cells left out.
 
+    Lines before the header that begin with # are comments.
+
     Raises:
         NDICError: the file cannot be read, or is no such table.
     """
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        text = re.sub(r"\A(?:#.*\n)+", "", read_text(path))
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         header = reader.fieldnames or [""]
         if len(header) == 1 and (separator := re.search("[;\t]", header[0])):
             raise NDICError(f"{path} has columns separated by {separator[0]!r}: save it with commas")

@@ -1,60 +1,129 @@
-"""Training: learning curves, loss terms, throughput, memory and cost."""
+"""Training: curves of runs over steps and epochs, paths of optimizers, and the stored comparison of optimizers."""
 
+import re
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from ndic_core.errors import NDICError, some
 from ndic_core.plots import style
 
-_PRECISIONS = {"float32": (style.VERMILION, "s"), "bf16": (style.BLUE, "o")}
-# Published peaks of dense matrix products in bf16, 10¹² operations per second, from NVIDIA's data sheets: H100 SXM,
-# A100, L4 (its sheet's 242 are with sparsity). A T4 has no bf16, so a ratio to it would compare different work.
-PEAK_TFLOPS = {"H100": 989, "A100": 312, "L4": 121}
+RUNS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)  # colours of runs in one figure
+_CURVES = {  # by the key of a validation: title, whether the axis is logarithmic
+    "val_loss": ("validation loss", True),
+    "bpp": ("rate, estimated (bits per pixel)", False),
+    "psnr": ("PSNR (dB)", False),
+    "lr": ("learning rate", False),
+}
+_LARGEST_LOSS = 1e12  # of a run that diverges: what is beyond would hide everything below
 
 
-def learning_curves(
-    history: Sequence[Mapping], images: Mapping[str, Tensor] | None = None, epoch: int | None = None
-) -> Figure:
-    """Loss, rate and quality over the epochs, optionally with images of one of them.
+def learning_curves(runs: Mapping[str, Sequence[Mapping]]) -> Figure:
+    """Validation loss, rate, quality and learning rate of several runs over their epochs, a panel for each.
 
     Args:
-        history: a dict per validation, as in `Trained.history`: epoch, loss, val_loss, bpp (estimated), psnr.
-        images: shown below the curves: by their titles, (3, H, W) in [0, 1].
-        epoch: marked by a dashed line in every curve.
+        runs: by name, at most four: a dict per validation, as in `Trained.history` or read from event files: epoch, lr,
+            val_loss, bpp (estimated), psnr.
 
     Raises:
-        NDICError: the history is empty.
+        NDICError: there is no run, there are too many, or one has no validation.
     """
-    if not history:
-        raise NDICError("the history is empty: train for validation_period epochs at least")
-    figure = Figure(figsize=(9.0, 4.9 if images else 2.9), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(2.9, 2.0)) if images else (figure, None)
-    losses, rates, qualities = upper.subplots(1, 3)
-    keys = ("epoch", "loss", "val_loss", "bpp", "psnr")
-    epochs, *values = (style.values([row[key] for row in history], torch.float64) for key in keys)
-    losses.plot(epochs, values[0], ":", color=style.VERMILION, label="training (noise)")
-    losses.plot(epochs, values[1], color=style.BLUE, label="validation (rounded)")
-    _log_y_axis(losses)
-    losses.legend(fontsize=8, frameon=False)
-    rates.plot(epochs, values[2], color=style.BLUE)
-    rates.set_ylim(bottom=0)
-    qualities.plot(epochs, values[3], color=style.BLUE)
-    titles = ("loss, logarithmic", "rate, estimated (bits per pixel)", "PSNR (dB)")
-    for axis, title in zip((losses, rates, qualities), titles, strict=True):
-        style.label(axis, title, "epoch", fontsize=9, grid=True)
+    if not runs or len(runs) > len(RUNS):
+        raise NDICError(f"learning curves are of one to {len(RUNS)} runs, not {len(runs)}: leave some out")
+    figure, axes = style.subplots((9.0, 5.2), 2, 2, sharex=True)
+    for axis, (key, (title, logarithmic)) in zip(axes.flat, _CURVES.items(), strict=True):
+        for colour, (name, history) in zip(RUNS, runs.items(), strict=False):
+            some(history, f"validation in the run {name}")
+            epochs, values = (style.values([row[k] for row in history], torch.float64) for k in ("epoch", key))
+            axis.plot(epochs, values, color=colour, marker="o", markersize=3, label=name)
+        if logarithmic:
+            _log_y_axis(axis, few=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        style.label(axis, title, grid=True)
+    for axis in axes[1]:
+        axis.set_xlabel("epoch")
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def short_runs(
+    runs: Mapping[str, Sequence[Mapping]], reference: Sequence[Mapping] = (), columns: int = 2, limit: float = 0
+) -> Figure:
+    """Loss of short runs over the steps, a panel for each: training in blue, validation in vermilion.
+
+    A run that ends because its loss is no longer finite is marked by a cross at its last step.
+
+    Args:
+        runs: by title: a dict per step with `loss`, and `val_loss` where the step was followed by a validation.
+        reference: another run, whose validation is drawn in grey in every panel.
+        columns: of the grid.
+        limit: steps on the axis, where runs have ended earlier; 0 for those of the longest run.
+
+    Raises:
+        NDICError: there is no run, or one has no step.
+    """
+    some(runs, "run")
+    rows = -(-len(runs) // columns)
+    figure, axes = style.subplots((max(7.0, 4.5 * columns), 2.5 * rows + 0.3), rows, columns, squeeze=False)
+    end = max([limit, len(reference), *(len(some(rows, f"step in the run {name}")) for name, rows in runs.items())])
+    for axis in axes.flat[len(runs) :]:
+        axis.set_axis_off()
+    for axis, (name, steps) in zip(axes.flat, runs.items(), strict=False):
+        losses = style.values([row["loss"] for row in steps], torch.float64)
+        shown = losses.nan_to_num(_LARGEST_LOSS).clamp(max=_LARGEST_LOSS)
+        if len(reference):
+            axis.plot(*_validations(reference), color=style.GREY, linewidth=4, alpha=0.5, label="healthy, validation")
+        axis.plot(range(1, len(shown) + 1), shown, color=style.BLUE, linewidth=1, label="training")
+        axis.plot(*_validations(steps), color=style.VERMILION, marker="o", markersize=4, label="validation")
+        if not losses.isfinite().all():
+            axis.plot(
+                len(shown), shown[-1], "x", color=style.BLACK, markersize=9, markeredgewidth=2, label="not finite"
+            )
+        _log_y_axis(axis, few=True)
+        axis.set_xlim(0, end + 1)
+        style.label(axis, name, "step", "loss, logarithmic", fontsize=9, grid=True)
         axis.tick_params(labelsize=9)
-        if epoch is not None:
-            axis.axvline(epoch, color=style.BLACK, linestyle="--", linewidth=1)
-    if images:
-        for axis, (title, image) in zip(lower.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True):
-            style.show_image(axis, image, title, fontsize=9)
+    handles = {
+        text: handle for axis in axes.flat for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
+
+
+def valley_paths(valley: Mapping[str, Tensor], paths: Mapping[str, Tensor]) -> Figure:
+    """Paths of an optimizer in narrow valleys of a loss, from the dot to the minimum in the centre.
+
+    Args:
+        valley: the matrix H (2, 2) of the loss ½ w H wᵀ, by title.
+        paths: the weights (steps, 2) or (steps, 1, 2), by the same titles.
+
+    Raises:
+        NDICError: there is no path, or the titles differ.
+    """
+    if not paths or set(paths) != set(valley):
+        raise NDICError("every path needs its valley: give both under the same titles")
+    figure, axes = style.subplots((3.0 * len(paths), 3.3), columns=len(paths), squeeze=False)
+    paths = {name: style.values(path).reshape(-1, 2) for name, path in paths.items()}
+    low = min(0.0, *(path.min().item() for path in paths.values()))
+    high = max(0.0, *(path.max().item() for path in paths.values()))
+    margin = 0.15 * (high - low)
+    grid = torch.linspace(low - margin, high + margin, 121)
+    first, second = torch.meshgrid(grid, grid, indexing="xy")
+    places = torch.stack([first, second], -1)
+    for axis, (name, path) in zip(axes[0], paths.items(), strict=True):
+        loss = ((places @ style.values(valley[name])) * places).sum(-1) / 2
+        levels = loss.max().item() * 10 ** torch.linspace(-3.2, -0.2, 7).numpy()
+        axis.contour(grid, grid, loss, levels, colors=style.GREY, linewidths=0.8)
+        axis.plot(path[:, 0], path[:, 1], color=style.BLUE, marker=".", markersize=4, linewidth=1)
+        axis.plot(*path[0], "o", color=style.BLUE, markersize=8)
+        axis.plot(0, 0, "+", color=style.VERMILION, markersize=13, markeredgewidth=2.5)
+        axis.set_aspect("equal")
+        style.label(axis, name, "first weight", "second weight" * (axis is axes[0, 0]), fontsize=9)
+        axis.tick_params(labelsize=8)
     return figure
 
 
@@ -88,166 +157,68 @@ def loss_terms(rates: Sequence[float], distortions: Sequence[float], lmbda: floa
     return figure
 
 
-def throughput_curves(rows: Sequence[Mapping]) -> Figure:
-    """Images per second, time of a step and memory over the batch size, the latter two on logarithmic axes.
+def optimizer_costs(rows: Sequence[Mapping], model: str) -> Figure:
+    """Cost of stored trainings that compare optimizers: whole recipes over their steps, and learning rates.
 
     Args:
-        rows: from `training.throughput.throughput`, of one model, or read back with `evaluation.read_table`. Each
-            precision has a colour; more filters are dashed and dotted, compiled steps have hollow markers.
-
-    Returns:
-        A figure of three panels. The memory is the peak where it was measured, otherwise the counted state (weights,
-        gradients, Adam's moments) and activations. That is about what a training needs: gradients are allocated while
-        activations are freed, and the libraries' workspace is not counted.
+        rows: of `benchmarks/results/optimizers.csv`; the groups "recipe" and "optimizer" are drawn.
+        model: whose rows to draw.
 
     Raises:
-        NDICError: the rows are of several models.
+        NDICError: there is no row of a recipe of this model.
     """
-    _check_one_model(rows)
-    figure, axes = style.subplots((9.0, 3.2), columns=3)
-    widths = sorted({row["num_filters"] for row in rows})
-    series: dict[tuple, list[Mapping]] = {}
-    for row in sorted(rows, key=lambda row: row["batch"]):
-        series.setdefault((row["num_filters"], row["precision"], row["compile"]), []).append(row)
-    for (width, precision, compiled), points in series.items():
-        colour, marker = _PRECISIONS[precision]
-        line = ("-", "--", ":")[min(widths.index(width), 2)]
-        look = dict(color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.6)
-        if compiled:
-            look["markerfacecolor"] = "none"
-        words = f"{width} filters, {precision}{', compiled' * compiled}"
-        for axis, value in zip(axes, (itemgetter("images_per_second"), itemgetter("step_ms"), _megabytes), strict=True):
-            known = [(row["batch"], value(row)) for row in points if value(row) is not None]
-            if known:
-                axis.plot(*zip(*known, strict=True), **look, label=words)
-    measured = all(row.get("peak_mb") for row in rows)
-    memory = "memory, peak (MB)" if measured else "memory, state and activations (MB)"
-    for axis, title in zip(axes, ("images per second", "one step (ms)", memory), strict=True):
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(sorted({row["batch"] for row in rows}))
-        axis.xaxis.set_major_formatter("{x:g}")
-        if axis is axes[0]:
-            axis.set_ylim(bottom=0)
+    of_model = [row for row in rows if row["model"] == model]
+    groups = {group: [row for row in of_model if row["group"] == group] for group in ("recipe", "optimizer")}
+    if not groups["recipe"]:
+        raise NDICError(f"no recipe of {model!r} was compared: choose another model, or run benchmarks/optimizers.py")
+    groups = {group: found for group, found in groups.items() if found}
+    figure, axes = style.subplots((9.0, 3.5), columns=len(groups), squeeze=False)
+    for axis, (group, found) in zip(axes[0], groups.items(), strict=True):
+        value = (lambda row: row["steps"]) if group == "recipe" else learning_rate
+        for name, colour, marker in (("soap", style.BLUE, "o"), ("adam", style.VERMILION, "s")):
+            points = sorted((value(row), row["val_loss"]) for row in found if f"optimizer {name}," in row["settings"])
+            if points:
+                line = "none" if group == "recipe" else "-"
+                look = dict(color=colour, marker=marker, linestyle=line)
+                axis.plot(*zip(*points, strict=True), **look, label={"soap": "SOAP", "adam": "Adam"}[name])
+        if group == "recipe":
+            axis.set_xlim(0, 1.1 * max(map(value, found)))
+            style.label(axis, "two recipes, a point per seed", "steps", "cost after training", grid=True)
         else:
-            _log_y_axis(axis)
-        style.label(axis, title, "images per batch", fontsize=9)
-        axis.tick_params(labelsize=9)
-        axis.grid(alpha=0.25, which="both")
-    axes[0].legend(fontsize=8, frameon=False)
+            axis.set_xscale("log")
+            axis.set_xticks(sorted(set(map(value, found))))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            title = f"{found[0]['steps']} steps, other learning rates"
+            style.label(axis, title, "learning rate, logarithmic", "cost after training", grid=True)
+        axis.set_ylim(0, 1.1 * max(row["val_loss"] for row in found))
+        axis.legend(frameon=False, loc="lower right" if group == "recipe" else "upper right")
     return figure
 
 
-def memory_needed(rows: Sequence[Mapping], gigabytes: float) -> Figure:
-    """Memory of a training over the batch size, and an estimate of the largest batch that fits.
+def learning_rate(row: Mapping) -> float:
+    """The learning rate in the `settings` of a stored training.
 
-    A straight line through the counted values: the state does not depend on the batch, and every image adds the same
-    activations. The libraries' workspace, which was not counted, comes on top; gradients are allocated only while
-    activations are freed, so not everything that was counted exists at the same time.
-
-    Args:
-        rows: from `training.throughput.throughput`, of one model, with `activation_mb`, which grows with the batch.
-        gigabytes: of memory, in 10⁹ bytes.
-
-    Raises:
-        NDICError: no row has `activation_mb`, or the rows are of several models.
+    Example:
+        >>> learning_rate({"settings": "optimizer soap, lr 0.01, epochs 2"})
+        0.01
     """
-    rows = [row for row in rows if row.get("activation_mb")]
-    if not rows:
-        raise NDICError("no row has activation_mb: measure without compile")
-    _check_one_model(rows)
-    figure, axis = style.subplots((7.0, 3.3))
-    batches = np.array([2**i for i in range(13)])
-    for width, precision in dict.fromkeys((row["num_filters"], row["precision"]) for row in rows):
-        points = [row for row in rows if (row["num_filters"], row["precision"]) == (width, precision)]
-        first, last = (end(points, key=lambda row: row["batch"]) for end in (min, max))
-        added, images = last["activation_mb"], last["batch"]
-        if first["batch"] < last["batch"]:
-            added, images = added - first["activation_mb"], images - first["batch"]
-        each = added / images
-        fixed = last["state_mb"] + last["activation_mb"] - last["batch"] * each
-        most = max(0, int((1000 * gigabytes - fixed) / each))
-        words = f"{width} filters, {precision}: {each:.1f} MB per image, about {most:,} fit"
-        line = "-" if width == min(row["num_filters"] for row in rows) else "--"
-        look = dict(color=_PRECISIONS[precision][0], linestyle=line)
-        axis.plot(batches, (fixed + batches * each) / 1000, label=words, **look)
-    axis.axhline(gigabytes, color=style.BLACK, linestyle=":", label=f"{gigabytes:g} GB")
-    axis.set_xscale("log", base=2)
+    return float(re.search(r"\blr ([\d.e-]+)", row["settings"])[1])
+
+
+def _validations(steps: Sequence[Mapping]) -> tuple[list[int], list[float]]:
+    """Steps that were followed by a validation, and its loss, cut at the largest loss that is drawn."""
+    known = [(i, row["val_loss"]) for i, row in enumerate(steps, 1) if row.get("val_loss") is not None]
+    losses = style.values([loss for _, loss in known], torch.float64).nan_to_num(_LARGEST_LOSS)
+    return [i for i, _ in known], losses.clamp(max=_LARGEST_LOSS).tolist()
+
+
+def _log_y_axis(axis: Axes, few: bool = False) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten; `few`: fewer over a wide range."""
     axis.set_yscale("log")
-    axis.set_xticks(batches[::2])
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_major_formatter("{x:g}")
-    title = f"memory of a training, and {gigabytes:g} GB"
-    style.label(axis, title, "images per batch", "GB, state and activations", grid=True)
-    axis.legend(fontsize=9, frameon=False)
-    return figure
-
-
-def training_cost(rows: Sequence[Mapping], model: str, images: float, price: float) -> Figure:
-    """Hours and cost of a training with a number of images at measured rates, with estimated ranges for other GPUs.
-
-    The range starts at the first measured H100's hours (if the CPU that feeds the GPU is the bottleneck, and is equally
-    fast) and ends at those hours times the ratio of the two GPUs' published peaks, `PEAK_TFLOPS`. The latter assumes
-    that the H100 was fully used; it waited most of the time, so the upper end is pessimistic.
-
-    Args:
-        rows: measured: model, num_filters, batch, device, images_per_second.
-        model: whose rows to show.
-        images: processed in the training, above 0.
-        price: of an hour on a GPU, in any currency.
-
-    Raises:
-        NDICError: there is no row of that model.
-    """
-    rows = [row for row in rows if row["model"] == model]
-    if not rows:
-        raise NDICError(f"no rate of {model!r} was measured: choose another model, or measure it with throughput()")
-    bars, known = [], None
-    for row in rows:
-        hours = images / row["images_per_second"] / 3600
-        bars.append((f"{row['device']}, batch {row['batch']}, {row['num_filters']} filters", hours, hours))
-        known = hours if known is None and "H100" in row["device"] else known
-    for name in ("A100", "L4") if known else ():
-        slower = PEAK_TFLOPS["H100"] / PEAK_TFLOPS[name]
-        bars.append((f"{name}, not measured: an estimate", known, known * slower))
-    figure, axis = style.subplots((9.0, 1.1 + 0.42 * len(bars)))
-    colour, _ = style.MODEL_STYLE[model]
-    for i, (name, low, high) in enumerate(bars):
-        ends = sorted({low, high})
-        if low == high:
-            axis.plot(low, i, "o", color=colour, markersize=9)
-        else:
-            axis.barh(i, high - low, left=low, height=0.5, color="white", edgecolor=colour, hatch="////")
-        words = " to ".join(f"{hours:.2g}" for hours in ends) + " h"
-        if "CPU" not in name:
-            words += ", for " + " to ".join(f"{hours * price:.2g}" for hours in ends)
-        axis.text(high * 1.15, i, words, va="center", fontsize=9)
-    axis.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize=9)
-    axis.set_ylim(len(bars) - 0.4, -0.6)
-    axis.set_xscale("log")
-    axis.set_xlim(min(low for _, low, _ in bars) / 2, 8 * max(high for _, _, high in bars))
-    axis.grid(alpha=0.25, axis="x")
-    axis.xaxis.set_major_formatter("{x:g}")
-    note = "\nhatched: from the H100's hours to those of a fully used H100, scaled by the peaks" if known else ""
-    title = f"{model}: {images:,.0f} images; {price:g} per hour on a GPU"
-    style.label(axis, title, f"hours, logarithmic{note}", fontsize=9)
-    axis.tick_params(labelsize=9)
-    return figure
-
-
-def _log_y_axis(axis: Axes) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten."""
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter("{x:g}")
+    low, high = axis.get_ylim()
+    wide = few and high > 1e3 * low
+    axis.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=7 if wide else "auto"))
+    if not wide:
+        axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _megabytes(row: Mapping) -> float | None:
-    peak, kept = row.get("peak_mb"), row.get("activation_mb")  # None, or absent from a table that was read back
-    return peak if peak is not None or kept is None else row["state_mb"] + kept
-
-
-def _check_one_model(rows: Sequence[Mapping]) -> None:
-    models = list(dict.fromkeys(row["model"] for row in some(rows)))
-    if len(models) > 1:
-        raise NDICError(f"these are rows of {', '.join(models)}: draw one model at a time")

@@ -3,19 +3,27 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from ndic_core.catalogue import MODELS
 from ndic_core.config import Config
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.tables import format_table
+from ndic_core.evaluation.tables import format_table, read_table
 from ndic_core.training.devices import largest, launch
 from ndic_core.training.loader import Batch
 from ndic_core.training.setup import Setup, set_up
 from ndic_core.training.train import train_step
 
+# Tables of measurements on GPUs, and what their rows have in common.
+GPU_TABLES = {
+    "training_h100.csv": {"device": "NVIDIA H100", "precision": "bf16", "compile": False},
+    "gpu_throughput.csv": {"at_once": 1},
+    "gpu_compiled.csv": {"at_once": 1},
+}
 _WARM_UP = 3  # steps, in which kernels are selected and compiled, and memory is allocated
 _MB = 1e6
 
@@ -101,6 +109,43 @@ def throughput_table(rows: Sequence[Mapping]) -> str:
     columns += ("state_mb", "activation_mb", "peak_mb")
     shown = [key for key in columns if any(row.get(key) for row in rows)]
     return "\n".join([*dict.fromkeys(row["device"] for row in rows), format_table(rows, shown)])
+
+
+def stored_rates(folder: Path) -> list[dict]:
+    """Measurements of training on GPUs from the tables in `benchmarks/results`, those of them that exist.
+
+    Returns:
+        Rows with model, num_filters, batch, device and images_per_second at least. at_once is the number of trainings
+        that shared the GPU, where it is known; rows of several models together are left out.
+
+    Raises:
+        NDICError: a table cannot be read.
+    """
+    rows = []
+    for name, known in GPU_TABLES.items():
+        if (folder / name).exists():
+            rows += [known | row for row in read_table(folder / name)]
+    return [row for row in rows if row["model"] in MODELS]
+
+
+def activation_per_image(rows: Sequence[Mapping]) -> float:
+    """MB of activations that each image of a batch adds: the slope between the smallest and the largest batch.
+
+    Args:
+        rows: of one model, size and precision, with several batch sizes.
+
+    Raises:
+        NDICError: all rows have one batch size, or nothing was counted.
+
+    Example:
+        >>> activation_per_image([dict(batch=1, activation_mb=30.0), dict(batch=5, activation_mb=110.0)])
+        20.0
+    """
+    known = [(row["batch"], row["activation_mb"]) for row in rows if row.get("activation_mb") is not None]
+    if len({batch for batch, _ in known}) < 2:
+        raise NDICError("a slope needs two batch sizes with activation_mb: measure another one, without compile")
+    (first, low), (last, high) = min(known), max(known)
+    return (high - low) / (last - first)
 
 
 def _train_for(setup: Setup, batches: Iterator[Batch], seconds: float) -> tuple[int, int, float]:

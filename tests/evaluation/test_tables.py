@@ -65,3 +65,9 @@ def test_other_files_are_refused(tmp_path, content, sentence):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(NDICError, match=sentence):
         read_table(tmp_path / "t.csv")
+
+
+def test_comments_before_the_header_are_left_out(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("# measured once\n# again\nmodel,bpp\n# no comment,1\n", encoding="utf-8")
+    assert read_table(file) == [{"model": "# no comment", "bpp": 1}]

@@ -1,34 +1,36 @@
 """Figures of a training show the values that they are given."""
 
+import math
+
 import pytest
 import torch
 
 from ndic_core.errors import NDICError
-from ndic_core.evaluation.tables import read_table, write_table
-from ndic_core.plots.training import learning_curves, loss_terms, memory_needed, throughput_curves, training_cost
-from ndic_core.training.throughput import throughput_table
+from ndic_core.plots.training import (
+    learning_curves,
+    learning_rate,
+    loss_terms,
+    optimizer_costs,
+    short_runs,
+    valley_paths,
+)
 
-HISTORY = [dict(epoch=i, loss=3 / i, val_loss=2 / i, bpp=0.1 * i, psnr=15.0 + i) for i in (1, 2, 4)]
-
-
-def row(batch, precision="bf16", filters=64, **changes):
-    setting = dict(model="ndic_bls17", num_filters=filters, batch=batch, precision=precision, compile=False)
-    speed = dict(device="CPU, threads: 2", images_per_second=10.0, step_ms=100.0 * batch)
-    memory = dict(state_mb=40.0, activation_mb=10.0 + 30.0 * batch, peak_mb=None)
-    return setting | speed | memory | changes
+HISTORY = [dict(epoch=i, lr=0.1 / i, val_loss=2 / i, bpp=0.1 * i, psnr=15.0 + i) for i in (1, 2, 4)]
 
 
-def test_curves_and_images_of_an_epoch():
-    images = {"x": torch.rand(3, 16, 32), "x_hat": torch.rand(3, 16, 32)}
-    figure = learning_curves(HISTORY, images, epoch=2)
-    loss, rate, quality, x, x_hat = figure.axes
-    assert loss.lines[1].get_xydata().tolist() == [[1, 2], [2, 1], [4, 0.5]]
-    assert rate.lines[0].get_ydata().tolist() == [row["bpp"] for row in HISTORY]
-    assert all(axis.lines[-1].get_xdata() == [2, 2] for axis in (loss, rate, quality))
-    assert [x.get_title(), x_hat.get_title()] == ["x", "x_hat"]
-    assert torch.equal(torch.as_tensor(x.images[0].get_array()), images["x"].permute(1, 2, 0))
-    with pytest.raises(NDICError, match="history is empty"):
-        learning_curves([])
+def test_a_panel_for_each_value_and_a_line_for_each_run():
+    figure = learning_curves({"SOAP": HISTORY, "Adam": HISTORY[:2]})
+    keys = ("val_loss", "bpp", "psnr", "lr")
+    for axis, key in zip(figure.axes, keys, strict=True):
+        soap, adam = axis.lines
+        assert soap.get_xydata().tolist() == [[row["epoch"], row[key]] for row in HISTORY]
+        assert len(adam.get_xydata()) == 2
+        assert soap.get_color() != adam.get_color()
+    assert figure.axes[0].get_yscale() == "log"
+    with pytest.raises(NDICError, match="one to 4 runs, not 0"):
+        learning_curves({})
+    with pytest.raises(NDICError, match="no validation in the run Adam"):
+        learning_curves({"Adam": []})
 
 
 def test_loss_terms_are_weighted_and_smoothed():
@@ -40,58 +42,44 @@ def test_loss_terms_are_weighted_and_smoothed():
     assert steps.tolist() == list(range(2, 48))
 
 
-def test_a_line_for_each_width_and_precision():
-    rows = [row(batch, p, n) for n in (64, 192) for p in ("float32", "bf16") for batch in (8, 1, 4)]
-    rows.append(row(4, compile=True, activation_mb=None))
-    images, step, memory = throughput_curves(rows).axes
-    labels = [f"{width} filters, {precision}" for width in (64, 192) for precision in ("float32", "bf16")]
-    assert [line.get_label() for line in images.lines] == [*labels, "64 filters, bf16, compiled"]
-    assert step.lines[0].get_xydata().tolist() == [[1, 100], [4, 400], [8, 800]]
-    assert memory.lines[0].get_ydata().tolist() == [80, 170, 290]  # state and activations
-    assert len(memory.lines) == 4
-    assert memory.get_title() == "memory, state and activations (MB)"
-    on_gpu = throughput_curves([row(1, peak_mb=500.0)]).axes[2]
-    assert on_gpu.get_title() == "memory, peak (MB)"
-    assert on_gpu.lines[0].get_ydata().tolist() == [500]
+def test_short_runs_beside_a_reference():
+    healthy = [dict(loss=9.0), dict(loss=8.0, val_loss=7.0)]
+    diverged = [dict(loss=9.0, val_loss=20.0), dict(loss=math.inf)]
+    first, second = short_runs({"healthy": healthy, "too fast": diverged}, healthy).axes
+    training, validation = first.lines[1:]
+    assert training.get_xydata().tolist() == [[1, 9], [2, 8]]
+    assert validation.get_xydata().tolist() == [[2, 7]]
+    grey, _, _, cross = second.lines
+    assert grey.get_xydata().tolist() == [[2, 7]]
+    assert (cross.get_marker(), cross.get_xdata()) == ("x", [2])
+    assert all(torch.isfinite(torch.as_tensor(line.get_ydata())).all() for line in second.lines)
+    assert short_runs({"healthy": healthy}, limit=96).axes[0].get_xlim() == (0, 97)
+    with pytest.raises(NDICError, match="no step in the run empty"):
+        short_runs({"empty": []})
 
 
-def test_the_largest_batch_that_fits():
-    figure = memory_needed([row(1), row(8), row(4, compile=True, activation_mb=None)], 1.0)
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["64 filters, bf16: 30.0 MB per image, about 31 fit", "1 GB"]  # (1000 - 50) / 30
-    assert figure.axes[0].lines[0].get_ydata()[3] == pytest.approx(0.29)
-    with pytest.raises(NDICError, match="without compile"):
-        memory_needed([row(4, compile=True, activation_mb=None)], 1.0)
+def test_paths_end_where_they_do():
+    paths = {"a": torch.tensor([[3.0, 0.5], [1.0, 0.0]]), "b": torch.tensor([[[1.0, 2.0]], [[0.5, 1.0]]])}
+    figure = valley_paths(dict.fromkeys(paths, torch.eye(2)), paths)
+    assert [axis.lines[0].get_xydata().tolist() for axis in figure.axes] == [[[3, 0.5], [1, 0]], [[1, 2], [0.5, 1]]]
+    low, high = figure.axes[0].get_xlim()
+    assert low < 0 < 3 < high
+    with pytest.raises(NDICError, match="every path needs its valley"):
+        valley_paths({"a": torch.eye(2)}, paths)
 
 
-@pytest.mark.parametrize("draw", [throughput_curves, lambda rows: memory_needed(rows, 1.0)])
-def test_several_models_are_rejected(draw):
-    with pytest.raises(NDICError, match="rows of ndic_bls17, bls17: draw one model at a time"):
-        draw([row(1), row(8), row(8, model="bls17")])
+def stored(group, optimizer, lr, steps, cost):
+    settings = f"optimizer {optimizer}, lr {lr}, epochs 2"
+    return dict(group=group, model="bls17", settings=settings, steps=steps, val_loss=cost)
 
 
-def test_rows_that_were_saved_give_the_same_figure(tmp_path):
-    rows = [row(1), row(8), row(4, compile=True, activation_mb=None)]
-    write_table(rows, tmp_path / "rows.csv")
-    again = read_table(tmp_path / "rows.csv")
-    assert throughput_table(again) == throughput_table(rows)
-    for draw in (throughput_curves, lambda rows: memory_needed(rows, 1.0)):
-        lines = [
-            [(line.get_label(), line.get_xydata().tolist()) for axis in draw(some).axes for line in axis.lines]
-            for some in (rows, again)
-        ]
-        assert lines[0] == lines[1]
-
-
-def test_hours_and_their_price():
-    measured = [dict(model="bls17", num_filters=64, batch=16, device="NVIDIA H100", images_per_second=100)]
-    figure = training_cost([*measured, row(8)], "bls17", 720_000, 3.0)
-    axis = figure.axes[0]
-    assert [text.get_text() for text in axis.texts][:2] == ["2 h, for 6", "2 to 6.3 h, for 6 to 19"]
-    names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names[0] == "NVIDIA H100, batch 16, 64 filters"
-    assert all("not measured: an estimate" in name for name in names[1:])
-    (here,) = training_cost([row(8)], "ndic_bls17", 720_000, 3.0).axes[0].texts
-    assert here.get_text() == "20 h"  # no price and no estimates for a CPU
-    with pytest.raises(NDICError, match="no rate of 'bmshj18' was measured"):
-        training_cost(measured, "bmshj18", 1, 1)
+def test_costs_of_optimizers_over_steps_and_learning_rates():
+    rows = [stored("recipe", "adam", 0.001, 300, 0.4), stored("recipe", "soap", 0.01, 100, 0.3)]
+    rows += [stored("optimizer", "soap", lr, 100, cost) for lr, cost in ((0.01, 0.3), (0.001, 0.9))]
+    recipes, rates = optimizer_costs([*rows, {**rows[0], "model": "bmshj18"}], "bls17").axes
+    points = {line.get_label(): line.get_xydata().tolist() for line in recipes.lines}
+    assert points == {"SOAP": [[100, 0.3]], "Adam": [[300, 0.4]]}
+    assert rates.lines[0].get_xydata().tolist() == [[0.001, 0.9], [0.01, 0.3]]
+    assert learning_rate({"settings": "optimizer soap, lr 1e-05, epochs 2"}) == 1e-5
+    with pytest.raises(NDICError, match="no recipe of 'ndic_bls17' was compared"):
+        optimizer_costs(rows, "ndic_bls17")

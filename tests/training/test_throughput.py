@@ -1,13 +1,16 @@
 """Speed and memory of the training loop: what is counted is what was done."""
 
+from pathlib import Path
+
 import pytest
 import throughput as benchmark
 import torch
 
 import ndic_core as ndic
+from ndic_core.errors import NDICError
 from ndic_core.evaluation.tables import read_table
 from ndic_core.training import throughput as module
-from ndic_core.training.throughput import throughput
+from ndic_core.training.throughput import activation_per_image, stored_rates, throughput
 from ndic_core.training.train import train_step
 
 SMALL = dict(model="bls17", num_filters=4, resize=[32, 64], street_pairs=[6, 1, 1], alpha=0, precision="float32")
@@ -101,3 +104,33 @@ def test_the_benchmark_saves_what_it_has_and_goes_on(tmp_path, monkeypatch, caps
     assert saved == [0, 1, 1]
     assert [row["batch"] for row in read_table(tmp_path / "t.csv")] == [1, 8]
     assert f"batch 4, float32: {error}" in capsys.readouterr().out
+
+
+def test_stored_rates_are_those_of_the_tables_that_exist(tmp_path):
+    assert stored_rates(tmp_path) == []
+    table = "# one comment\n# another\nmodel,num_filters,batch,at_once,images_per_second\n"
+    table += "bls17,64,16,1,231\nall seven,64,16,7,1354\n"
+    (tmp_path / "training_h100.csv").write_text(table, encoding="utf-8")
+    (row,) = stored_rates(tmp_path)
+    assert (row["model"], row["device"], row["precision"], row["images_per_second"]) == (
+        "bls17",
+        "NVIDIA H100",
+        "bf16",
+        231,
+    )
+    more = "model,num_filters,batch,precision,compile,device,images_per_second\nbls17,192,16,bf16,False,A GPU,50\n"
+    (tmp_path / "gpu_throughput.csv").write_text(more, encoding="utf-8")
+    added = stored_rates(tmp_path)[1]
+    assert (added["device"], added["num_filters"], added["at_once"], added["compile"]) == ("A GPU", 192, 1, False)
+
+
+def test_the_tables_of_the_repository_have_rates_of_a_gpu():
+    rows = stored_rates(Path(ndic.__file__).parents[1] / "benchmarks" / "results")
+    assert {("NVIDIA H100", 64)} <= {(row["device"], row["num_filters"]) for row in rows}
+
+
+def test_activations_of_one_image_are_a_slope():
+    rows = [dict(batch=batch, activation_mb=10.0 + 30.0 * batch) for batch in (8, 1, 4)]
+    assert activation_per_image([*rows, dict(batch=16, activation_mb=None)]) == 30
+    with pytest.raises(NDICError, match="two batch sizes"):
+        activation_per_image(rows[:1])
