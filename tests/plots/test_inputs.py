@@ -33,6 +33,7 @@ from ndic_core.plots import (
     system_diagram,
     three_decodings,
     training,
+    training_cost,
     transform_coding,
 )
 from ndic_core.plots.style import image, images, pixels, values
@@ -56,9 +57,6 @@ FIGURES = {  # what takes a conversion and an image
     "inspection": lambda c, x: panels.inspection(x, sent(x), c(torch.rand(32, 64))),
     "swipe": lambda c, x: panels.swipe(sent(x), sent(x)),
     "tradeoff": lambda c, x: panels.tradeoff(x, sent(x), ROWS),
-    "learning_curves": lambda c, x: training.learning_curves(
-        [{key: c(torch.tensor(1.0)) for key in ("epoch", "loss", "val_loss", "bpp", "psnr")}], {"x": x}
-    ),
     "lagrangian": lambda c, x: comparison.lagrangian([{k: c(v) for k, v in p.items()} for p in POINT], 0.1, x),
     "patterns": lambda c, x: transform_coding.patterns({"a": [x, x]}),
     "lambda_strip": lambda c, x: transform_coding.lambda_strip(
@@ -89,6 +87,10 @@ FIGURES = {  # what takes a conversion and an image
     "channel_maps": lambda c, x: common_information.channel_maps(c(torch.randn(2, 2, 4)), x, {0: x}),
 }
 WITHOUT_IMAGES = {
+    "learning_curves": lambda c: training.learning_curves(
+        {"a": [{key: c(torch.tensor(1.0)) for key in ("epoch", "lr", "val_loss", "bpp", "psnr")}]}
+    ),
+    "short_runs": lambda c: training.short_runs({"a": [{"loss": c(torch.tensor(1.0))}] * 3}),
     "disparity_maps": lambda c: stereo.disparity_maps({"a": c(SCENE.disparity)}, c(SCENE.occluded)),
     "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
     "aligned_features": lambda c: attention.aligned_features(*(c(torch.randn(3, 8, 16)) for _ in range(3)), [0, 2]),
@@ -268,7 +270,8 @@ EMPTY = {
     "damages": lambda: quality.damages(SCENE.x, {}, {}),
     "decodings": lambda: three_decodings.decodings(SCENE.x, {}, {}),
     "loss_terms": lambda: training.loss_terms([], [], 0.1),
-    "throughput_curves": lambda: training.throughput_curves([]),
+    "short_runs": lambda: training.short_runs({}),
+    "speed_and_memory": lambda: training_cost.speed_and_memory([]),
     "loss_weights": lambda: common_information.loss_weights([]),
     "channel_scales": lambda: hyperprior.channel_scales([]),
     "bit_savings_by_rate": lambda: bits.bit_savings_by_rate(SCENE.x, []),
