@@ -1,5 +1,6 @@
 """Training: images per second and memory over the batch size, and hours of a full training."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from ndic_core.errors import NDICError, some
 from ndic_core.plots import style
 
+_DASHES = ("-", "--", ":")
 _PRECISIONS = {"float32": (style.VERMILION, "s"), "bf16": (style.BLUE, "o")}
 
 
@@ -19,8 +21,8 @@ def speed_and_memory(rows: Sequence[Mapping], stored: Sequence[Mapping] = ()) ->
     Args:
         rows: from `training.throughput.throughput`, of one model. Each precision has a colour; more filters have
             other dashes; compiled steps have hollow markers.
-        stored: from `training.throughput.stored_rates`, drawn in a third panel, a line per model and number of
-            filters. Markers of trainings beside others are hollow.
+        stored: from `training.throughput.stored_rates`, drawn in a third panel: those in bf16 of the device with the
+            most measurements. Markers of trainings beside others are hollow.
 
     Returns:
         A figure. The memory is the peak where it was measured, otherwise the counted state (weights, gradients,
@@ -40,7 +42,7 @@ def speed_and_memory(rows: Sequence[Mapping], stored: Sequence[Mapping] = ()) ->
         series.setdefault((row["num_filters"], row["precision"], row["compile"]), []).append(row)
     for (width, precision, compiled), points in series.items():
         colour, marker = _PRECISIONS[precision]
-        look = dict(color=colour, marker=marker, linestyle=("-", "--", ":")[min(widths.index(width), 2)], markersize=5)
+        look = dict(color=colour, marker=marker, linestyle=_DASHES[min(widths.index(width), 2)], markersize=5)
         if compiled:
             look["markerfacecolor"] = "none"
         words = f"{width} filters, {precision}{', compiled' * bool(compiled)}"
@@ -53,9 +55,11 @@ def speed_and_memory(rows: Sequence[Mapping], stored: Sequence[Mapping] = ()) ->
     _finish(axes[0], f"{models[0]}: images per second\n{rows[0]['device']}")
     _finish(axes[1], f"memory, {'peak' if measured else 'state and activations'} (MB)\n{rows[0]['device']}")
     axes[1].set_xlim(left=0)
+    look = dict(frameon=False, fontsize=9, handlelength=2.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", **look)
     if stored:
         _stored(axes[2], stored)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+        figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower right", **look)
     return figure
 
 
@@ -109,22 +113,23 @@ def memory_mb(row: Mapping) -> float | None:
 
 
 def _stored(axis: Axes, rows: Sequence[Mapping]) -> None:
-    """Images per second of stored measurements in bf16: a colour per model, solid for the fewest filters."""
+    """Images per second in bf16 on the device with the most measurements: a colour per model, dashes per width."""
+    (device, _), *_ = Counter(row["device"] for row in rows).most_common()
     series: dict[tuple, list[Mapping]] = {}
     for row in sorted(rows, key=lambda row: (row["num_filters"], row["batch"])):
-        if row.get("precision") == "bf16" and not row.get("compile"):
+        if (row["device"], row.get("precision")) == (device, "bf16") and not row.get("compile"):
             series.setdefault((row["model"], row["num_filters"]), []).append(row)
     widths = sorted({width for _, width in series})
     for (model, width), points in series.items():
         colour, marker = style.MODEL_STYLE[model]
-        dashes = ("-", "--", ":")[min(widths.index(width), 2)]
+        line = widths.index(width)
         for alone, look in ((True, {}), (False, dict(markerfacecolor="white", linestyle="none"))):
             known = [(row["batch"], row["images_per_second"]) for row in points if (row.get("at_once") == 1) == alone]
             if known:
-                look = dict(color=colour, marker=marker, linestyle=dashes) | look
-                axis.plot(*zip(*known, strict=True), **look, label=f"{model}, {width}" if alone else None)
-    _finish(axis, f"images per second\n{rows[0]['device']}")
-    axis.legend(fontsize=8, frameon=False)
+                look = dict(color=colour, marker=marker, linestyle=_DASHES[min(line, 2)]) | look
+                axis.plot(*zip(*known, strict=True), **look, label=model if alone and not line else None)
+    _finish(axis, f"images per second\n{device}")
+    axis.set_xlabel(f"images per batch; {', dashed '.join(map(str, widths))} filters", fontsize=9)
 
 
 def _finish(axis: Axes, title: str) -> None:

@@ -43,6 +43,7 @@ def test_nothing_is_drawn_beyond_the_measured_batches():
 def test_stored_rates_that_shared_the_gpu_are_hollow_and_not_connected():
     stored = [row(batch, device="GPU", at_once=at_once) for batch, at_once in ((16, 1), (4, 1), (64, 2))]
     stored += [row(4, "float32", device="GPU", at_once=1), row(4, compile=True, device="GPU", at_once=1)]
+    stored.append(row(32, device="another GPU", at_once=1))
     alone, shared = speed_and_memory([row(1)], stored).axes[2].lines
     assert alone.get_xdata().tolist() == [4, 16]
     assert (shared.get_xdata().tolist(), shared.get_markerfacecolor(), shared.get_linestyle()) == (
