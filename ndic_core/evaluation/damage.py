@@ -8,7 +8,7 @@ from ndic_core.models.coding.rans import SymbolDecoder, Tables
 
 
 def latents_until_refused(payload: bytes, tables: Tables, height: int, width: int) -> Tensor:
-    """The integers that a payload of one factorised latent stands for, channel by channel.
+    """The integers that are coded in a payload of one factorised latent, channel by channel.
 
     Args:
         payload: of a file of one tile; the header is not checked.

@@ -139,7 +139,7 @@ def saving_over_rate(rates: Tensor, savings: Tensor, price: float) -> Figure:
 
 
 def price_of_scales(rows: Sequence[Mapping]) -> Figure:
-    """What z takes of a file, and what a hyperprior costs and saves on one latent, at several rates.
+    """The share of z in a file, and what a hyperprior costs and saves on one latent, at several rates.
 
     Args:
         rows: by rising lambda: mappings with `lmbda`, `file` (measured bits of the whole file), and the estimated bits

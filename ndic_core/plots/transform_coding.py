@@ -65,7 +65,7 @@ def intervals(probabilities: Mapping[str, float], message: Sequence[str]) -> Fig
         if step == len(message):
             look = dict(facecolor=style.YELLOW, edgecolor=style.BLACK, alpha=0.6)
             axis.barh(bottom, 1, 0.6, align="edge", **look)
-            words = f"any number in here stands for {' '.join(message)}: {-np.log2(width):.2f} bits"
+            words = f"any number in here means {' '.join(message)}: {-np.log2(width):.2f} bits"
             axis.text(0.5, bottom + 0.3, words, ha="center", va="center", fontsize=11)
             break
         chosen = names.index(message[step])

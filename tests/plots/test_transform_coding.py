@@ -42,7 +42,7 @@ def test_intervals_are_those_of_the_message():
     assert words[:2] == ["0", "1"]  # before the first symbol
     assert words[5:7] == ["0", "0.5"]  # a
     assert words[10:12] == ["0.375", "0.5"]  # c: the last quarter of it
-    assert words[12].endswith("stands for a c: 3.00 bits")
+    assert words[12].endswith("means a c: 3.00 bits")
 
 
 def test_the_interval_of_the_coded_symbol_is_outlined():
