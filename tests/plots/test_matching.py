@@ -6,20 +6,9 @@ from attention_maps import pointing
 from matplotlib.colors import to_rgba
 
 from ndic_core.data.disparity import true_offsets
-from ndic_core.data.street import Street
 from ndic_core.evaluation.matching_accuracy import Alignment
 from ndic_core.plots.matching import alignment_scores, attention_disparity, row_attention
 from ndic_core.plots.style import MODEL_STYLE
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return Street().pair(7)
-
-
-@pytest.fixture(scope="module")
-def truth(scene):
-    return [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
 def labelled(figure) -> dict:

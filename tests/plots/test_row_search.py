@@ -4,20 +4,8 @@ import pytest
 import torch
 from attention_maps import pointing
 
-from ndic_core.data.disparity import true_offsets
-from ndic_core.data.street import Street
 from ndic_core.errors import NDICError
 from ndic_core.plots.row_search import Case, match_cases, pixel_search, row_scales, row_weights
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return Street().pair(7)
-
-
-@pytest.fixture(scope="module")
-def truth(scene):
-    return [true_offsets(scene.disparity, scene.occluded, stride)[0] for stride in (8, 4, 2)]
 
 
 def visible(scene, truth) -> tuple[int, int]:
