@@ -1,4 +1,4 @@
-"""Complexity of sender and receiver for one image: multiply–accumulates, time and memory, part by part.
+"""Complexity of sender and receiver for one image: multiply–accumulates and time, part by part.
 
     sender     x ── analysis of x ── (hyper-analysis, scales) ── coder ══ file
     receiver   file ── coder ── (scales) ── analyses of y ── alignment ── synthesis ── x̂
@@ -9,7 +9,6 @@ The parts are networks. The range coder has a negligible number of MACs; its tim
 import copy
 import statistics
 import time
-import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from ndic_core.catalogue import DOWNSAMPLING
@@ -125,44 +122,6 @@ def seconds(
             median = statistics.median(run[part] for run in times)
             rows.append(dict(model=model.name, side=side, part=part, seconds=median))
     return rows
-
-
-def peak_memory(call: Callable, *arguments) -> int:
-    """Peak memory, in bytes, of the tensors that a call allocates, on any device.
-
-    Not counted are tensors from before, such as weights, and the workspace of a single operation. (torch.profiler finds
-    the same peaks of models, but only through private attributes, and logs to stderr.)
-    """
-    with _LiveStorages() as live:
-        call(*arguments)
-    return live.peak
-
-
-class _LiveStorages(TorchDispatchMode):
-    """Counts the bytes of the storages that operations return, until they are freed."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self.known = {}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        # lift_fresh returns its argument, a tensor just made of Python's or NumPy's data.
-        given = () if func is torch.ops.aten.lift_fresh.default else tree_leaves(args)
-        before = {tensor.untyped_storage().data_ptr() for tensor in given if isinstance(tensor, Tensor)}
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                if storage.data_ptr() not in before and id(storage) not in self.known:
-                    self.known[id(storage)] = weakref.finalize(storage, self._free, id(storage), storage.nbytes())
-                    self.now += storage.nbytes()
-                    self.peak = max(self.peak, self.now)
-        return out
-
-    def _free(self, name: int, size: int) -> None:
-        del self.known[name]
-        self.now -= size
 
 
 def _send(model: Codec, x: Tensor, _: Tensor) -> None:

@@ -23,19 +23,6 @@ _LARGEST_ERROR = 51  # ends of the colour scale of x − y, in 8-bit levels
 _ERROR_COLOURS = matplotlib.colormaps["RdBu_r"].resampled(17)  # few colours: small files
 
 
-def anaglyph(x: Tensor, y: Tensor) -> Tensor:
-    """Both views in one image for red–cyan glasses: red of the left view, green and blue of the right view.
-
-    Args:
-        x, y: the left and the right view, (3, H, W) in [0, 1].
-
-    Returns:
-        (3, H, W) in [0, 1]. Without glasses, the width of the coloured fringes is the disparity.
-    """
-    x, y = style.images(x=x, y=y)
-    return torch.cat([x[:1], y[1:]])
-
-
 def matching_points(
     x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor, points: Sequence[tuple[int, int]]
 ) -> Figure:
@@ -188,30 +175,6 @@ def disparity_maps(maps: Mapping[str, Tensor], hidden: Tensor | None = None) -> 
     for axis, (name, map_) in zip(axes[0], drawn.items(), strict=True):
         shown = _show_disparity(axis, map_, hidden, name, largest)
     _colour_bar(figure, list(axes[0]), shown, extend="max")
-    return figure
-
-
-def stereo_pair(x: Tensor, y: Tensor, disparity: Tensor, hidden: Tensor | None = None, how: str = "true") -> Figure:
-    """Two views, their anaglyph, and the disparity map.
-
-    Args:
-        x, y: the left and the right view, (3, H, W) in [0, 1].
-        disparity: (H, W), pixels.
-        hidden: (H, W) bool, left white in the disparity; nothing where None.
-        how: kind of disparity, for the title: "true", "matched", ...
-
-    Raises:
-        NDICError: images and maps have different sizes.
-    """
-    x, y = style.images(x=x, y=y)
-    shown, hidden = style.maps(x, disparity=disparity, hidden=hidden)
-    figure = Figure(figsize=(_WIDTH, 4.0), layout="constrained")
-    axes = figure.subplot_mosaic([["x", "y"], ["both", "disparity"]])
-    style.show_image(axes["x"], x, "x, the left view")
-    style.show_image(axes["y"], y, "y, the right view")
-    style.show_image(axes["both"], anaglyph(x, y), "anaglyph: red of x, green and blue of y")
-    title = f"disparity, {how}" + ("" if hidden is None else "; white: occluded")
-    _colour_bar(figure, axes["disparity"], _show_disparity(axes["disparity"], shown, hidden, title))
     return figure
 
 

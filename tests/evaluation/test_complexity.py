@@ -3,13 +3,11 @@
 import copy
 import time
 
-import numpy as np
 import pytest
-import torch
 from conftest import SIDE_INFO, same_weights
 
 import ndic_core as ndic
-from ndic_core.evaluation.complexity import PARTS, REST, count_macs, peak_memory, seconds
+from ndic_core.evaluation.complexity import PARTS, REST, count_macs, seconds
 from ndic_core.plots.complexity import cost_bars
 
 
@@ -109,17 +107,6 @@ def test_time_is_measured_part_by_part(pair):
     assert found["receiver", "common information of y"] > 0.9 * slept[-1]
     with pytest.raises(ndic.NDICError, match="repeat must be 1 or more"):
         seconds(model, *pair, repeat=0)
-
-
-def test_peak_memory():
-    held = torch.zeros(1000)
-    assert peak_memory(lambda: held + 1) == 4000
-    assert peak_memory(lambda: held.view(10, 100)) == 0
-    assert peak_memory(lambda: held.add_(1)) == 0
-    assert peak_memory(lambda: [torch.zeros(1000) for _ in range(5)]) == 20_000
-    assert peak_memory(lambda: [torch.zeros(1000).sum() for _ in range(5)]) < 8100
-    assert peak_memory(torch.cat, [held, held]) == 8000
-    assert peak_memory(lambda: torch.from_numpy(np.zeros(1000)) + 1) == 16_000
 
 
 def test_bars_are_as_long_as_the_work_and_long_ones_are_cut():

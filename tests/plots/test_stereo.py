@@ -10,11 +10,9 @@ from ndic_core.data.street import Street
 from ndic_core.errors import NDICError
 from ndic_core.plots.stereo import (
     alignment,
-    anaglyph,
     disparity_maps,
     matching_points,
     settings_strip,
-    stereo_pair,
     warping,
 )
 
@@ -29,23 +27,17 @@ def shown(figure, title: str):
     return axis.images[0]
 
 
-def test_an_anaglyph_has_red_of_the_left_view_and_the_rest_of_the_right_view(scene):
-    both = anaglyph(scene.x, scene.y)
-    assert torch.equal(both[0], scene.x[0])
-    assert torch.equal(both[1:], scene.y[1:])
-
-
 def test_a_pair_is_shown_without_interpolation_with_its_disparity(scene):
-    figure = stereo_pair(scene.x, scene.y, scene.disparity, scene.occluded)
+    figure = matching_points(scene.x, scene.y, scene.disparity, scene.occluded, [(20, 40)])
     assert (shown(figure, "x,").get_array() == scene.x.permute(1, 2, 0).numpy()).all()
     assert (shown(figure, "y,").get_array() == scene.y.permute(1, 2, 0).numpy()).all()
-    disparity = shown(figure, "disparity, true; white")
+    disparity = shown(figure, "disparity of x")
     assert (disparity.get_array().mask == scene.occluded.numpy()).all()
     assert disparity.get_clim() == pytest.approx((0, scene.disparity[~scene.occluded].max().item()))
 
 
 def test_negative_disparities_are_within_the_colour_scale(scene):
-    disparity = shown(stereo_pair(scene.y, scene.x, -scene.disparity, how="matched"), "disparity, matched")
+    disparity = shown(disparity_maps({"matched": -scene.disparity}), "matched")
     assert disparity.get_clim()[0] == pytest.approx(-scene.disparity.max().item())
     assert not disparity.get_array().mask.any()
 
