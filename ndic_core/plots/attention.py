@@ -38,7 +38,7 @@ def soft_lookups(lookups: Mapping[str, Sequence[Tensor]]) -> Figure:
         signals.plot(answer, color=style.VERMILION, marker="x", markersize=5, linestyle="--", label="answer")
         style.label(signals, title, "position", fontsize=9)
         shown = table.imshow(weights.numpy(), cmap="viridis", interpolation="none", vmin=0)
-        style.label(table, f"largest weight {weights.max():.2f}", "position in y", "position in x", fontsize=9)
+        style.label(table, f"largest: {weights.max():.2f}", "position in y", "position in x", fontsize=9)
         figure.colorbar(shown, ax=table, shrink=0.8)
     axes[0, 0].set_ylabel("value", fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -96,7 +96,7 @@ def patch_attention(
         axes[str(i)].set_title(title, fontsize=10)
     grid = style.values(search.weights).shape[-1]
     if show_x:
-        _image(axes["x"], x, grid, f"x: the query patch, of pixel ({row}, {column})")
+        _image(axes["x"], x, grid, "x: the query patch")
         _frame(axes["x"], *_corner(x, grid, row, column), *_patch(x, grid), "white", "-")
         axes["x"].plot(column, row, "+", color="white", markersize=7)
     looks = {"patch of the largest weight": (style.VERMILION, "-"), "true match": (style.BLUE, "--")}
@@ -128,7 +128,7 @@ def _search(of_y: Axes, table: Axes, x: Tensor, y: Tensor, search: PatchSearch, 
     for i, line in enumerate((100 * found).tolist()):
         for j, value in enumerate(line):
             colour = "black" if value > low + 0.6 * (high - low) else "white"
-            table.text(j, i, f"{value:.2f}" if high < 10 else f"{value:.0f}", color=colour, fontsize=8, **_MIDDLE)
+            table.text(j, i, f"{value:.2f}" if high < 10 else f"{value:.1f}", color=colour, fontsize=8, **_MIDDLE)
     table.set(xticks=range(grid), yticks=range(grid))
     style.label(table, f"weights, %: {low:.2f} to {high:.2f}", "patch column in y", "patch row in y", fontsize=9)
 
