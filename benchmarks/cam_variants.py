@@ -130,15 +130,33 @@ class MultiChannel(CrossAttentionModule):
                 layer.bias.zero_()
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
-        a, b = (self.norm(embed(of).flatten(2).mT) for embed, of in ((self.embed_x, t), (self.embed_y, u)))
-        k, v = self.to_kv(b).chunk(2, dim=-1)
-        q, k, v = map(self._split_heads, (self.to_q(a), k, v))
-        if self.log_factor is not None:
-            q, k = F.normalize(q, dim=-1) * self.log_factor.exp() * q.shape[-1] ** 0.5, F.normalize(k, dim=-1)
+        q, k, v = self._queries(t), *self._keys_values(u)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
         out = self.dropout(self.to_out(out.transpose(1, 2).flatten(2)))
         aligned = self.unpack(out.mT.unflatten(2, self.grid))
         return u + aligned if self.residual else aligned
+
+    @torch.no_grad()
+    def attention(self, t: Tensor, u: Tensor) -> Tensor:
+        """As of `CrossAttentionModule`; a token is a patch, so there are no channels to sum over."""
+        q, k = self._queries(t), self._keys_values(u)[0]
+        scores = q @ k.mT * q.shape[-1] ** -0.5
+        if self.mask is not None:
+            scores = scores.masked_fill(~self.mask, -torch.inf)
+        return scores.softmax(-1).unflatten(3, self.grid).unflatten(2, self.grid)
+
+    def _queries(self, t: Tensor) -> Tensor:
+        q = self._split_heads(self.to_q(self._embedded(self.embed_x, t)))
+        if self.log_factor is None:
+            return q
+        return F.normalize(q, dim=-1) * self.log_factor.exp() * q.shape[-1] ** 0.5
+
+    def _keys_values(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        k, v = map(self._split_heads, self.to_kv(self._embedded(self.embed_y, u)).chunk(2, dim=-1))
+        return k if self.log_factor is None else F.normalize(k, dim=-1), v
+
+    def _embedded(self, embed: nn.Module, features: Tensor) -> Tensor:
+        return self.norm(embed(features).flatten(2).mT)
 
 
 class Identity(nn.Module):

@@ -75,6 +75,7 @@ class Line:
 MODULE, COMBINED, CONTROLS, LONGER, SHIPPED = "variants", "combined", "controls", "four times the steps", "shipped size"
 ANCHOR, AS_PUBLISHED, OURS = "`ndic_bls17`", "`cross_attention` as published", "`parallax_attention`"
 BEST, UNALIGNED = "16 × 16 tokens, both", "y's features without alignment"
+SEARCH, WITHIN_ROW = "patch-matching initialisation", "16 × 16 tokens, both, within the row"
 STREETS = {
     "street": {},
     "street, cameras 0 m apart": {"baseline": 0},
@@ -112,7 +113,7 @@ LINES = (
     Line(MODULE, "learned temperature", change=partial(cv.with_module, cv.Temperature)),
     Line(MODULE, "positional encoding", change=partial(cv.with_module, cv.Placed)),
     Line(MODULE, "attention within the row of patches", change=partial(cv.with_module, cv.WithinRow)),
-    Line(MODULE, "patch-matching initialisation", change=cv.with_patch_matching),
+    Line(MODULE, SEARCH, change=cv.with_patch_matching),
     Line(MODULE, "8 × 8 tokens of all channels", change=partial(cv.with_multi_channel, 8)),
     Line(MODULE, "16 × 16 tokens of all channels", change=partial(cv.with_multi_channel, 16)),
     Line(MODULE, OURS, "parallax_attention", dict(robust=False)),
@@ -123,7 +124,7 @@ LINES = (
     Line(COMBINED, "16 × 16 tokens, residual connection", change=finest(residual=True)),
     Line(COMBINED, "16 × 16 tokens that start as a search", change=finest(search=True)),
     Line(COMBINED, BEST, change=finest(residual=True, search=True)),
-    Line(COMBINED, "16 × 16 tokens, both, within the row", change=finest(residual=True, search=True, row=True)),
+    Line(COMBINED, WITHIN_ROW, change=finest(residual=True, search=True, row=True)),
     *(line for group, parameters in STREETS.items() for line in street_lines(group, parameters)),
     Line(LONGER, ANCHOR, "ndic_bls17", dict(epochs=48)),
     Line(LONGER, AS_PUBLISHED, keys=dict(epochs=48)),
@@ -197,6 +198,12 @@ def decoded(model: Codec, pairs: Pairs, lmbda: float, alignment: bool) -> list[d
     return averages(rows)
 
 
+def weights_path(line: Line, seed: int, args: argparse.Namespace) -> Path:
+    """File of the trained weights of a line."""
+    name = re.sub(r"\W+", "_", f"{line.group} {line.label} {seed}").strip("_")
+    return args.out / f"{name}.safetensors"
+
+
 def measured(line: Line, seed: int, args: argparse.Namespace) -> list[dict]:
     """Train and measure a line: rows of the training's course, then points for each data set, lambda and kind of y."""
     config = configuration(line, seed, args)
@@ -204,9 +211,8 @@ def measured(line: Line, seed: int, args: argparse.Namespace) -> list[dict]:
     model = prepared(line, config, simpler)
     trained = train(config, progress=False, report=lambda text: None, model=model)
     model = finished(trained)
-    name = re.sub(r"\W+", "_", f"{line.group} {line.label} {seed}").strip("_")
     weights = {key: value.clone() for key, value in model.state_dict().items()}
-    write_whole(args.out / f"{name}.safetensors", save(weights))
+    write_whole(weights_path(line, seed, args), save(weights))
     steps = trained.steps // config.epochs
     rows = []
     for row in trained.history:

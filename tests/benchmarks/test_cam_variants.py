@@ -120,6 +120,17 @@ def test_options_of_tokens_of_all_channels():
     assert similarity(module(search=True)) > 0.8 > 0.3 > similarity(module())
 
 
+@pytest.mark.parametrize("options", [{}, dict(search=True), dict(row=True, search=True)])
+def test_attention_of_tokens_of_all_channels_is_that_of_the_output(options):
+    torch.manual_seed(0)
+    module = cv.MultiChannel(3, SIZE, 32, 2, 16, 8, **options).eval()
+    t, u = features()
+    weights = module.attention(t, u).flatten(4).flatten(2, 3)
+    out = (weights @ module._keys_values(u)[1]).transpose(1, 2).flatten(2)
+    aligned = module.unpack(module.to_out(out).mT.unflatten(2, module.grid))
+    assert torch.allclose(aligned, module(t, u), atol=1e-5)
+
+
 def test_both_images_have_one_decoder(model, views):
     x, y = views
     apart = sum(parameter.numel() for parameter in model.parameters())

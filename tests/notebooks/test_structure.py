@@ -24,9 +24,6 @@ from build import (
 )
 
 TEMPLATE = HERE / "_template.ipynb"
-REVISED = [
-    path for path in LESSONS if path.name[:2] != "06"
-]  # lessons with strips before explorers, alt text in every figure, and a main path of limited length
 LARGEST = 1_500_000  # bytes that web viewers open without a pause
 
 read = cache(lambda path: nbformat.read(path, as_version=4))
@@ -72,11 +69,10 @@ def test_code_cells_have_at_most_25_lines(path):
 
 @every_notebook
 def test_images_have_alt_text_and_figures_have_captions(path):
-    if path in REVISED:
-        outputs = [output for cell in code(path) for output in cell.outputs]
-        assert [output for output in outputs if "image/png" in output.get("data", {})] == [], "use show(figure, alt)"
-        alts = re.findall(r'<img [^>]*alt="([^"]*)"', str([output.get("data") for output in outputs]))
-        assert [alt for alt in alts if len(alt) < 40] == []
+    outputs = [output for cell in code(path) for output in cell.outputs]
+    assert [output for output in outputs if "image/png" in output.get("data", {})] == [], "use show(figure, alt)"
+    alts = re.findall(r'<img [^>]*alt="([^"]*)"', str([output.get("data") for output in outputs]))
+    assert [alt for alt in alts if len(alt) < 40] == []
     assert not re.search(r"!\[\s*\]|<img(?![^>]*\balt=)", text(path))
     cells = read(path).cells
     followed = zip(cells, [*cells[1:], None], strict=True)
@@ -97,7 +93,7 @@ def test_lesson_begins_with_title_duration_badge_goals_and_setup(path):
     assert f"https://github.com/{repository()} " in third.source
 
 
-@pytest.mark.parametrize("path", REVISED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_main_path_is_short(path):
     """An appendix, after the references, has no limit."""
     cells = list(itertools.takewhile(lambda cell: not cell.source.startswith("## Appendix"), read(path).cells))
@@ -106,7 +102,7 @@ def test_main_path_is_short(path):
     assert words <= 2_600
 
 
-@pytest.mark.parametrize("path", REVISED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_language_is_plain(path):
     outputs = [text_of(output) for cell in code(path) for output in cell.outputs]
     found = re.findall(
@@ -131,31 +127,19 @@ def test_lesson_asks_asserts_and_ends_with_summary(path):
 
 
 @every_lesson
-def test_explorers_follow_a_strip_or_a_figure_of_the_same_function(path):
+def test_explorers_follow_a_strip(path):
     """A reader on the web, who cannot move an explorer, sees what it shows.
 
     A cell tagged "strip" shows several settings of the explorer that follows.
     """
-    drawn, calls, missing, strip = set(), {}, [], False
+    missing, strip = [], False
     for cell in code(path)[1:]:
         strip |= "strip" in cell.metadata.get("tags", []) and len(figures_of(cell)) > 0
-        tree = ast.parse(cell.source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                calls[node.name] = {ast.unparse(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
-        last = getattr(tree.body[-1], "value", None)
-        if not isinstance(last, ast.Call):
-            continue
-        name = ast.unparse(last.func)
-        if name == "show" and last.args and isinstance(last.args[0], ast.Call):
-            name = ast.unparse(last.args[0].func)
-        if name == "explore":
-            explored = ast.unparse(last.args[0])
-            if not strip and (path in REVISED or not drawn & {explored, *calls.get(explored, ())}):
-                missing.append(f"cell {cell.execution_count} explores {explored}")
+        last = getattr(ast.parse(cell.source).body[-1], "value", None)
+        if isinstance(last, ast.Call) and ast.unparse(last.func) == "explore":
+            if not strip:
+                missing.append(f"cell {cell.execution_count} explores {ast.unparse(last.args[0])}")
             strip = False
-        elif figures_of(cell):
-            drawn.add(name)
     assert missing == []
 
 

@@ -1,6 +1,7 @@
 """All figures accept the tensors that the package returns, and refuse other images in one sentence."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -70,7 +71,14 @@ FIGURES = {  # what takes a conversion and an image
     "kinds_of_side_information": lambda c, x: correlation.kinds_of_side_information(x, {"a": (x, x, 1.0)}, 2.0, 0.5),
     "crop_and_resize": lambda c, x: data_preparation.crop_and_resize(x, (8, 16), x),
     "patch_attention": lambda c, x: attention.patch_attention(
-        x, x, c(PATCHES), c(SCENE.disparity), c(SCENE.occluded), drop=c(torch.zeros(32, 64))
+        x,
+        {"a": attention.PatchSearch(x, c(PATCHES), c(SCENE.disparity), c(SCENE.occluded), c(torch.zeros(32, 64)))},
+    ),
+    "same_place": lambda c, x: attention.same_place(
+        replace(SCENE, x=x, y=x, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)),
+        {"a": c(PATCHES), "b": c(WINDOWS[2])},
+        (9, 20),
+        ["", ""],
     ),
     "row_attention": lambda c, x: matching.row_attention(
         replace(SCENE, x=x, y=x, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), c(WINDOWS[0]), 8, 9, 20
@@ -91,8 +99,7 @@ WITHOUT_IMAGES = {
     ),
     "short_runs": lambda c: training.short_runs({"a": [{"loss": c(torch.tensor(1.0))}] * 3}),
     "disparity_maps": lambda c: stereo.disparity_maps({"a": c(SCENE.disparity)}, c(SCENE.occluded)),
-    "soft_lookup": lambda c: attention.soft_lookup(*(c(torch.randn(n)) for n in (5, 5, (5, 5), 5))),
-    "aligned_features": lambda c: attention.aligned_features(*(c(torch.randn(3, 8, 16)) for _ in range(3)), [0, 2]),
+    "soft_lookups": lambda c: attention.soft_lookups({"a": [c(torch.randn(n)) for n in (5, 5, 5, (5, 5))]}),
     "attention_disparity": lambda c: matching.attention_disparity(
         replace(SCENE, disparity=c(SCENE.disparity), occluded=c(SCENE.occluded)), [*map(c, WINDOWS)]
     ),
@@ -203,6 +210,7 @@ X, OTHER_SIZE = SCENE.x, torch.rand(16, 64)
 TIMES = dict(model="bls17", ms_ssim_db=9.0, side_info="matching_y")
 SIDED = ROWS[0] | dict(model="ndic_bls17")
 STEPS = [("0", 10, [], 20)]
+SEARCH = partial(attention.PatchSearch, SCENE.y, PATCHES)
 CHANNEL_99 = r"channel=99 must be a whole number from 0 to"
 NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "columns 0": (lambda: panels.contact_sheet([X], ["a"], columns=0), "columns=0 must be a whole number of 1 or more"),
@@ -234,7 +242,7 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
         "hidden must have the size",
     ),
     "map 4": (lambda: stereo.alignment(X, X, SCENE.disparity, OTHER_SIZE), "hidden must have the size"),
-    "map 5": (lambda: attention.patch_attention(X, X, PATCHES, OTHER_SIZE), "disparity must have the size"),
+    "map 5": (lambda: attention.patch_attention(X, {"a": SEARCH(OTHER_SIZE)}), "disparity must have the size"),
     "edge 2": (lambda: panels.swipe(sent(X), sent(X), 2), "edge is 2: give a position from 0 to 1"),
     "edge NaN": (lambda: panels.swipe(sent(X), sent(X), np.nan), "edge is nan: give one number"),
     "row -1": (
@@ -244,12 +252,10 @@ NOT_DRAWN = {  # by what is wrong: the figure, and a part of the sentence
     "column 64": (lambda: matching.row_attention(SCENE, WINDOWS[0], 8, 1, 64), r"\(1, 64\) is outside"),
     "row 1.5": (lambda: matching.row_attention(SCENE, WINDOWS[0], 8, 1.5, 2), "row=1.5 must be a whole number$"),
     "another stride": (lambda: matching.row_attention(SCENE, WINDOWS[1], 8, 1, 2), r"stride=8: features of \(8, 16\)"),
-    "place": (lambda: attention.patch_attention(X, X, PATCHES, SCENE.disparity, place=(0, -1)), "outside an image"),
-    "head": (lambda: attention.patch_attention(X, X, PATCHES, SCENE.disparity, head=2), "head=2 must .* from 0 to 1"),
+    "place": (lambda: attention.patch_attention(X, {"a": SEARCH(SCENE.disparity)}, (0, -1)), "outside an image"),
     "channel 1": (lambda: layers.latent_density(PRIOR, torch.zeros(1, 4, 2, 2), 99), CHANNEL_99),
     "channel 2": (lambda: layers.rounding_and_noise(PRIOR, 99), CHANNEL_99),
-    "channel 3": (lambda: attention.aligned_features(X, X, X, [99]), CHANNEL_99),
-    "channel 4": (lambda: common_information.channel_maps(X, X, {99: X}), CHANNEL_99),
+    "channel 3": (lambda: common_information.channel_maps(X, X, {99: X}), CHANNEL_99),
     "no offset": (lambda: comparison.quality_over_offset([TIMES]), "a row of bls17 has no time_offset"),
     "no kind": (lambda: comparison.quality_over_offset([TIMES | dict(side_info=None)]), "side_info is None: choose"),
     "no interval": (lambda: comparison.spread({"a": [1.0]}, {}, "x"), "no interval of a: give one for each"),
@@ -289,7 +295,9 @@ EMPTY = {
     "alignment_scores": lambda: matching.alignment_scores({}),
     "attention_disparity": lambda: matching.attention_disparity(SCENE, []),
     "search_curves": lambda: attention.search_curves({}, 16, (0, 1)),
-    "aligned_features": lambda: attention.aligned_features(X, X, X, []),
+    "soft_lookups": lambda: attention.soft_lookups({}),
+    "patch_attention": lambda: attention.patch_attention(SCENE.x, {}),
+    "same_place": lambda: attention.same_place(SCENE, {}, (0, 0), []),
     "cost_bars": lambda: complexity.cost_bars({}, "gmac", "GMAC"),
 }
 
