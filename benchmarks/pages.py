@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import ablations
 import equal_steps
 import gpu_merge
 import memory
 import optimizers
+import replication
+import replication_report
 from cards import card, card_file
 from pydantic.fields import FieldInfo
 from readme import known, markdown, write_between
@@ -121,8 +122,11 @@ PARTS = {
         module.__name__: Part(
             BENCHMARKS / "README.md", module.BEGIN, module.END, lambda module=module: module.table(known(module.TABLE))
         )
-        for module in (ablations, equal_steps, optimizers)
+        for module in (equal_steps, optimizers)
     },
+    "replication": _part(
+        "benchmarks/README.md", "replication", lambda: replication_report.table(known(replication.TABLE))
+    ),
     "memory": _part("benchmarks/README.md", "memory", lambda: memory.table(known(memory.TABLE))),
     "gpu": Part(BENCHMARKS / "README.md", gpu_merge.BEGIN, gpu_merge.END, lambda: gpu_merge.tables(RESULTS)),
 }

@@ -5,12 +5,14 @@ python benchmarks/replication_report.py     # writes results/replication.png; pa
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from statistics import fmean, stdev
+from statistics import fmean
 
+from matplotlib.figure import Figure
 from readme import known, markdown, mean_cell
 from replication import (
     ALIGNMENT_ONLY,
     ANCHOR,
+    COMBINED,
     CONTROLS,
     HELD_OUT,
     LINES,
@@ -26,16 +28,17 @@ from runs import RESULTS
 
 from ndic_core.evaluation.bd_rate import BDRateError, bd_rate
 from ndic_core.files import write_whole
-from ndic_core.plots.comparison import spread
+from ndic_core.plots.equal_training import seed_differences
 
-BEGIN, END = "<!-- replication: written by benchmarks/pages.py -->", "<!-- end of replication -->"
 TITLES = {
     MODULE: "Small size, one change of the published module each",
+    COMBINED: "Small size, several changes at once",
     CONTROLS: "Small size, something else in the module's place",
     **{name: f"Small size, trained and measured on the {name}" for name in STREETS},
     LONGER: "Small size, four times the steps",
     SHIPPED: "Shipped size",
 }
+OF_MODULE = (MODULE, COMBINED, CONTROLS)  # trained alike, and compared with one `ndic_bls17`
 
 
 class Measured:
@@ -63,7 +66,7 @@ class Measured:
 
     def savings(self, group: str, line: str, data: str) -> list[float]:
         """BD-rate against `ndic_bls17` of the same training, percent, for each seed."""
-        anchor = MODULE if group == CONTROLS else group
+        anchor = MODULE if group in OF_MODULE else group
         curves = [
             (self.points(anchor, ANCHOR, seed, data), self.points(group, line, seed, data))
             for seed in self.seeds(group, line)
@@ -121,16 +124,18 @@ def _saving(measured: Measured, group: str, label: str, data: str) -> str:
         return f"none: {error.reason}"
 
 
+def figure_of(measured: Measured) -> Figure:
+    """BD-rates of the small size on held-out pairs, sorted by their means: a dot for each seed."""
+    lines = [line for line in LINES if line.group in OF_MODULE and line.label != ANCHOR]
+    savings = {line.label.replace("`", ""): measured.savings(line.group, line.label, HELD_OUT) for line in lines}
+    savings = sorted(((name, of) for name, of in savings.items() if of), key=lambda item: fmean(item[1]))
+    return seed_differences({"KITTI-like pairs, small size": dict(savings)}, ANCHOR.replace("`", ""))
+
+
 def main() -> None:
     measured = Measured(known(TABLE))
-    lines = [line for line in LINES if line.group in (MODULE, CONTROLS) and line.label != ANCHOR]
-    savings = {line.label.replace("`", ""): measured.savings(line.group, line.label, HELD_OUT) for line in lines}
-    savings = dict(sorted(savings.items(), key=lambda item: fmean(item[1])))
-    bars = {name: (fmean(of) - stdev(of), fmean(of) + stdev(of)) for name, of in savings.items()}
-    axis = "bits beside those of ndic_bls17 at equal PSNR, % (BD-rate; fewer: negative)"
-    figure = spread(savings, bars, axis, dot="a seed", bar="mean ± standard deviation")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure_of(measured).savefig(buffer, format="png", dpi=110)
     write_whole(RESULTS / "replication.png", buffer.getvalue())
     for name, part in measured.rows.items():
         print(*name, *(f"{row['steps']}: {row['cost']:.4f}" for row in part if row.get("cost")))

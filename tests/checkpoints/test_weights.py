@@ -104,12 +104,16 @@ def test_the_results_were_measured_with_the_shipped_weights(metric, monkeypatch)
     assert measured == {(data, *item) for data in (KITTI, SEQUENCE, STREET) for item in shipped.items()}
 
 
-def test_every_ablation_was_measured_after_equally_many_steps(monkeypatch):
+def test_the_replication_is_complete_and_equally_trained(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from ablations import GROUP, TABLE, VARIANTS
+    from replication import LINES, LONGER, SHIPPED, TABLE, seeds_of
 
     rows = read_table(TABLE)
-    wanted = {(GROUP, variant.label) for variant in VARIANTS}
-    assert {(row["group"], row["variant"]) for row in rows} == wanted
-    steps = [row["steps"] for row in rows]
-    assert max(steps) - min(steps) <= 0.05 * max(steps)  # whole epochs, of other lengths
+    wanted = {(line.group, line.label, seed) for line in LINES for seed in seeds_of(line)}
+    assert {(row["group"], row["line"], row["seed"]) for row in rows} == wanted
+    steps = {name: max(row["steps"] for row in rows if row["group"] == name and row["steps"]) for name, *_ in wanted}
+    for name, line, seed in wanted:
+        course = [row["steps"] for row in rows if (row["group"], row["line"], row["seed"]) == (name, line, seed)]
+        assert max(filter(None, course)) == steps[name]
+    small = {name: count for name, count in steps.items() if name not in (LONGER, SHIPPED)}
+    assert max(small.values()) - min(small.values()) <= 0.05 * max(small.values())  # whole epochs, of other lengths
