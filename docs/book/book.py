@@ -88,7 +88,8 @@ class Stage:
 
     def notebook(self, notebook: NotebookNode, page: str) -> NotebookNode:
         """A notebook as a page: buttons in place of the badge, figures as files, explorers as a sentence."""
-        cells = []
+        cells, number = [], PurePosixPath(page).stem.partition("_")[0]
+        notebook.cells[0].source = notebook.cells[0].source.replace("# ", f"# {number} · ", 1)
         for cell in notebook.cells:
             if cell.cell_type != "code":
                 cell.source = self.text(_BADGE.sub(lambda _: buttons(page), cell.source), page)

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from book import ADDRESS, ROOT  # noqa: E402
+from book import ADDRESS  # noqa: E402
 
 import ndic_core  # noqa: E402
 
@@ -40,21 +40,14 @@ napoleon_use_ivar = True  # attributes of dataclasses are described once
 napoleon_use_rtype = False
 suppress_warnings = ["myst.header", "toc.not_included"]  # a cell may begin with any level; solutions are only linked
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = project
 html_static_path = [str(HERE / "static")]
 html_css_files = ["book.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_copy_source = False
-html_theme_options = {
-    "icon_links": [{"name": "Repository", "url": ADDRESS, "icon": "fa-brands fa-github"}],
-    "show_prev_next": True,
-    "navigation_with_keys": True,
-    "footer_start": ["copyright"],
-    "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
-}
+html_theme_options = {"source_repository": ADDRESS, "source_branch": "main", "top_of_page_buttons": []}
 
 
 def _mathml(latex: str, display: str) -> str:
