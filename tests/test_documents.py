@@ -81,6 +81,28 @@ def test_broken_links_are_found(tmp_path):
     assert broken_links(page) == ["none.md", "#none", "x.png"]
 
 
+def unknown_sections(path: Path) -> list[str]:
+    """Italics of a document that are no heading of the notebook linked before them."""
+    headings, unknown = [], []
+    for notebook, section in re.findall(r"\]\(([^()\s]+\.ipynb)\)|(?<!\*)\*([^*\n]+)\*(?!\*)", text_of(path)):
+        if notebook:
+            headings = _HEADING.findall(text_of(path.parent / notebook))
+        elif section not in headings:
+            unknown.append(section)
+    return unknown
+
+
+def test_the_teaching_plans_name_sections_of_the_notebooks():
+    assert unknown_sections(ROOT / "docs" / "teaching.md") == []
+
+
+def test_unknown_sections_are_found(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("## Some thing")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    (tmp_path / "page.md").write_text("*Before* [a](a.ipynb) *Some thing*, **bold**, *Some* [b](c.md) *Other*\n")
+    assert unknown_sections(tmp_path / "page.md") == ["Before", "Some", "Other"]
+
+
 def test_the_readme_fits_on_three_screens():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
