@@ -33,9 +33,10 @@ _CONTRAST = """selector => {
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const element = document.querySelector(selector);
-    let ground = element;
-    while (ground && /(, 0\\)|transparent)$/.test(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
-    const pair = [getComputedStyle(element).color, getComputedStyle(ground ?? document.body).backgroundColor].map(light);
+    const ground = element => getComputedStyle(element).backgroundColor;
+    let behind = element;
+    while (behind !== document.body && /(, 0\\)|transparent)$/.test(ground(behind))) behind = behind.parentElement;
+    const pair = [getComputedStyle(element).color, ground(behind)].map(light);
     return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""
 
@@ -70,9 +71,8 @@ def broken(page: Path, site: Path) -> list[str]:
                 found += [link] if tag != "a" else []
                 continue
             target = Path(unquote(address.removeprefix("file://")).partition("?")[0])
-            if not target.is_file():
-                found.append(link)
-            elif anchor and target.suffix == ".html" and not soup(target).find(id=unquote(anchor)):
+            page_of_anchor = anchor and target.suffix == ".html"
+            if not target.is_file() or (page_of_anchor and not soup(target).find(id=unquote(anchor))):
                 found.append(link)
     return found
 
@@ -137,7 +137,9 @@ def test_every_document_and_package_is_in_the_book():
     names = [path.relative_to(book.ROOT).with_suffix("") for path in (*LESSONS, *(book.ROOT / "docs").glob("*.md"))]
     names += [Path("api") / package.replace("/", "_") for package in book.PACKAGES]
     assert [name for name in names if f"\n{name.as_posix()}\n" not in listed] == []
-    folders = {path.parent.relative_to(book.ROOT / "ndic_core").as_posix() for path in HERE.parent.glob("ndic_core/*/**/*.py")}
+    folders = {
+        path.parent.relative_to(book.ROOT / "ndic_core").as_posix() for path in HERE.parent.glob("ndic_core/*/**/*.py")
+    }
     assert folders == set(book.PACKAGES)
 
 
@@ -185,7 +187,10 @@ def visit(page, address):
         page.wait_for_timeout(0)
         for selector, least in PAIRS.items():
             assert page.evaluate(_CONTRAST, selector) >= least, (theme, selector)
-        assert page.evaluate("getComputedStyle(document.querySelector('article img')).backgroundColor") == "rgb(255, 255, 255)"
+        assert (
+            page.evaluate("getComputedStyle(document.querySelector('article img')).backgroundColor")
+            == "rgb(255, 255, 255)"
+        )
 
     assert [url for url in asked if not url.startswith((address, "data:"))] == []
     assert errors == []
