@@ -42,7 +42,9 @@ suppress_warnings = ["myst.header", "toc.not_included"]  # a cell may begin with
 
 html_theme = "furo"
 html_title = project
+templates_path = [str(HERE / "templates")]
 html_static_path = [str(HERE / "static")]
+html_favicon = str(HERE / "static" / "icon.svg")
 html_css_files = ["book.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False

@@ -193,4 +193,4 @@ def visit(page, address):
         )
 
     assert [url for url in asked if not url.startswith((address, "data:"))] == []
-    assert errors == []
+    assert errors == [], errors
