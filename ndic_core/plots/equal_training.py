@@ -33,7 +33,7 @@ def seed_differences(panels: Mapping[str, Mapping[str, Sequence[float]]], base: 
         axis.axvline(0, color=style.BLACK, linewidth=0.8)
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
-        style.label(axis, title, f"bits against {base}, %", fontsize=10)
+        style.label(axis, title, f"BD-rate against {base}, %", fontsize=10)
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     return figure

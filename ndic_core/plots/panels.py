@@ -48,7 +48,9 @@ def contact_sheet(
     if colours is not None and len(colours) != len(images):
         raise NDICError(f"each title has a colour: give as many, not {len(colours)} for {len(images)}")
     height, image_width = images[0].shape[-2:]
-    figure, axes = style.image_grid(len(images), columns, width, width / columns * height / image_width + 0.45)
+    lines = max(title.count("\n") for title in titles) + 1
+    cell_height = width / columns * height / image_width + 0.12 + 0.17 * lines
+    figure, axes = style.image_grid(len(images), columns, width, cell_height)
     for axis, image, title, colour in zip(axes, images, titles, colours or ["black"] * len(images), strict=False):
         style.show_image(axis, image, title, 9, colour)
     return figure

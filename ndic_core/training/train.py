@@ -122,7 +122,7 @@ def train(
             writer = stack.enter_context(SummaryWriter(outputs.logs, purge_step=state.epoch + 1))
         report_setup(setup, outputs.name, report)
         if resumed:
-            further = f" and {state.step} steps of the next" if state.step else ""
+            further = f" and step {state.step} of the next" if state.step else ""
             ignored = ", with its own weights in place of weight_path" if config.load_weight else ""
             report(f"{outputs.state}: going on after epoch {state.epoch}{further}{ignored}")
 
