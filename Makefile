@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab check test demo notebooks badges colab lock
+.PHONY: lab check test demo notebooks book editions badges colab lock
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/.ready
@@ -25,6 +25,14 @@ demo: $(VENV)/.ready
 # Execute the notebooks and save their outputs: all, or `make notebooks NOTEBOOKS=notebooks/01_topic.ipynb`.
 notebooks: $(VENV)/.ready
 	$(BIN)/python notebooks/build.py run $(NOTEBOOKS)
+
+# Build the web book in build/book from the committed notebooks and documents.
+book: $(VENV)/.ready
+	$(BIN)/python docs/book/book.py
+
+# Write a student and an instructor edition of every notebook to build/editions.
+editions: $(VENV)/.ready
+	$(BIN)/python notebooks/editions.py
 
 # Set the repository of the notebooks' Colab badges: `make badges REPO=owner/name`.
 badges: $(VENV)/.ready

@@ -66,7 +66,7 @@ def side_by_side(x: Tensor, y: Tensor | None, x_hat: Tensor, bpp: float) -> Figu
         bpp: measured rate, from the bytes of the whole file.
 
     Returns:
-        A figure of four (or three) images; the error |x − x̂| is averaged over the channels, times 4. Titles contain
+        A figure of four (or three) images; the error `|x − x̂|` is averaged over the channels, times 4. Titles contain
         the measured rate, PSNR in dB and, where the image is large enough, MS-SSIM.
 
     Raises:

@@ -253,7 +253,7 @@ def show_map(
 
 
 def show_error(axis: Axes, x: Tensor, x_hat: Tensor, limit: float, title: str = "") -> AxesImage:
-    """Draw |x − x̂|, averaged over the channels, in 8-bit steps up to `limit`."""
+    """Draw `|x − x̂|`, averaged over the channels, in 8-bit steps up to `limit`."""
     x, x_hat = images(x=x, x_hat=x_hat)
     title = title or "error |x − x̂|, mean of the channels"
     return show_map(axis, 255 * (x - x_hat).abs().mean(0), title, cmap="magma", vmin=0, vmax=limit)

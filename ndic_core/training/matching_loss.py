@@ -29,7 +29,9 @@ def matching_loss_weight_at(weight: float, done: float) -> float:
 
 
 def matching_loss(matches: Sequence[Match], disparity: Tensor) -> Tensor:
-    """Error of the matches against the true disparity: the mean over scales of
+    """Error of the matches against the true disparity, the mean over scales.
+
+    The terms of a scale::
 
         coarsest    −(Σ_visible log(p + 1e-4) + Σ_hidden log(p₀ + 1e-4)) / number of these positions
         finer       half of the mean over visible of the offset's error (Huber), and half of

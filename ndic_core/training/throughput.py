@@ -42,8 +42,7 @@ def throughput(config: Config, seconds: float = 2.0) -> dict:
     Returns:
         model, num_filters, batch, precision ("bf16" or "float32", as computed), compile, device (its name);
         images_per_second, step_ms;
-        state_mb: all weights, and the gradients and optimizer state of the trained ones (with alpha = beta = 0 not all
-            are), in megabytes (10⁶ bytes);
+        state_mb: all weights, and the gradients and optimizer state of the trained ones, in megabytes (10⁶ bytes);
         activation_mb: memory that the forward pass of one step stores for the backward pass, each block counted once;
         None with `compile`, which decides that itself;
         peak_mb: peak of PyTorch's memory on a GPU; None on a CPU.

@@ -39,7 +39,7 @@ class Tiling:
         return math.ceil(self.width / self.tile[1])
 
     def split(self, image: Tensor) -> Tensor:
-        """(3, height, width) → (rows · columns, 3, *tile); the last row and column are repeated to fill the grid."""
+        """`(3, height, width)` → `(rows · columns, 3, *tile)`; the last row and column fill the grid."""
         h, w = self.tile
         below, right = self.rows * h - self.height, self.columns * w - self.width
         padded = F.pad(image[None], (0, right, 0, below), mode="replicate")[0] if below or right else image
