@@ -20,7 +20,8 @@ def course_and_curve(group, line, seed, rate, loss):
     for lmbda, bpp in zip((1, 2, 3, 4), (0.1, 0.2, 0.4, 0.8), strict=True):
         point = key | {"data": HELD_OUT, "lmbda": lmbda, "bpp": rate * bpp, "psnr": 20 + 3 * lmbda}
         rows.append(point | {"side_info": "matching_y"})
-        rows += [point | {"side_info": kind, "psnr": 20 + 3 * lmbda - loss} for kind in ("mismatched_y", ALIGNMENT_ONLY)]
+        other = point | {"psnr": 20 + 3 * lmbda - loss}
+        rows += [other | {"side_info": kind} for kind in ("mismatched_y", ALIGNMENT_ONLY)]
     return rows
 
 
