@@ -12,12 +12,14 @@ from readme import known, markdown, mean_cell
 from replication import (
     ALIGNMENT_ONLY,
     ANCHOR,
+    AS_PUBLISHED,
     COMBINED,
     CONTROLS,
     HELD_OUT,
     LINES,
     LONGER,
     MODULE,
+    OURS,
     SHIPPED,
     STREET_HELD_OUT,
     STREETS,
@@ -38,6 +40,7 @@ TITLES = {
     LONGER: "Small size, four times the steps",
     SHIPPED: "Shipped size",
 }
+SHARES = {"after a third of them": 1 / 3, "two thirds": 2 / 3, "five sixths": 5 / 6, "all": 1}
 OF_MODULE = (MODULE, COMBINED, CONTROLS)  # trained alike, and compared with one `ndic_bls17`
 
 
@@ -98,7 +101,25 @@ def table(rows: Sequence[Mapping]) -> str:
         if labels:
             data = [STREET_HELD_OUT] if group in STREETS else [HELD_OUT, KITTI, SEQUENCE]
             parts.append(_group_table(measured, group, title, labels, data))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _course_table(measured)])
+
+
+def _course_table(measured: Measured) -> str:
+    """Mean validation cost after some shares of the steps: whether the curves have flattened."""
+    lines = []
+    for group, label in (
+        (MODULE, ANCHOR),
+        (MODULE, AS_PUBLISHED),
+        (MODULE, OURS),
+        (LONGER, ANCHOR),
+        (LONGER, AS_PUBLISHED),
+    ):
+        courses = [dict(measured.course(group, label, seed)) for seed in measured.seeds(group, label)]
+        if courses:
+            steps = max(courses[0])
+            costs = [fmean(course[round(share * steps)] for course in courses) for share in SHARES.values()]
+            lines.append([label, f"{steps:,}", *(f"{cost:.4f}" for cost in costs)])
+    return markdown(["Small size, validation cost", "steps", *SHARES], lines)
 
 
 def table_of_group(rows: Sequence[Mapping], metric: str) -> str:
