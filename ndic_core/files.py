@@ -161,7 +161,8 @@ def replace_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
         if not _WAITS:
             raise
         raise NDICError(
-            f"{target} cannot be written: {error.strerror}; if another program has it open, close that, or choose another name"
+            f"{target} cannot be written: {error.strerror}; if another program has it open, close that, or choose "
+            f"another name"
         ) from error
 
 

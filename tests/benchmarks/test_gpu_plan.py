@@ -8,8 +8,8 @@ import signal
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import gpu_merge
