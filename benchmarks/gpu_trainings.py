@@ -198,6 +198,10 @@ class Processes(ProcessPoolExecutor):
     Results are sent as NumPy arrays: PyTorch tensors would need more shared memory than some machines have.
     """
 
+    def __init__(self, workers: int | None, **options):
+        # One thread each. Only a forked process inherits the number, and Python 3.14 forks no longer by default.
+        super().__init__(workers, initializer=torch.set_num_threads, initargs=(1,), **options)
+
     def map(self, function: Callable, indices: Iterable[int]) -> Iterator[SimpleNamespace]:
         for arrays in super().map(partial(_numbers, function), indices):
             yield SimpleNamespace(**{name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -1,6 +1,5 @@
 """Safe extraction of zip archives: every entry is validated first, every file is written atomically."""
 
-import os
 import re
 import shutil
 import stat
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from data_prep.common import need_space
 from ndic_core.errors import NDICError, listing
+from ndic_core.files import replace_file
 
 
 def contents(archive: Path) -> list[str]:
@@ -122,7 +122,7 @@ def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with file.open(entry) as source, open(temporary, "wb") as sink:
             shutil.copyfileobj(source, sink)
-        os.replace(temporary, target)
+        replace_file(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise NDICError(f"{target} cannot be written: {reason}; fix this and run the same command again") from error

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from data_prep.common import need_space
 from ndic_core.errors import NDICError
+from ndic_core.files import replace_file
 
 ATTEMPTS = 5  # in a row without new bytes
 PAUSE = 5.0  # seconds between attempts
@@ -52,7 +53,7 @@ def fetch_zip(url: str, target: Path) -> None:
     if not zipfile.is_zipfile(part):
         part.unlink()
         raise NDICError(f"{url} is not a zip archive: download it by hand, then give the file instead of --download")
-    part.replace(target)
+    replace_file(part, target)
 
 
 def _attempt(url: str, part: Path, title: str) -> bool:

@@ -5,7 +5,9 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +20,8 @@ _BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+# Windows does not replace a file that a program has open, such as a virus scanner for a moment: seconds between tries.
+_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6) if os.name == "nt" else ()
 
 
 def expand_path(path: str | os.PathLike) -> Path:
@@ -133,11 +137,33 @@ def write_whole(path: str | os.PathLike, content: bytes, check: Callable[[str], 
                 file.write(content)
             check(temporary)
             os.chmod(temporary, mode)
-            os.replace(temporary, path)
+            replace_file(temporary, path)
         finally:
             Path(temporary).unlink(missing_ok=True)  # it exists only after an error
     except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError
         raise NDICError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def replace_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """`os.replace`; on Windows a file that another program has open is tried again for three seconds.
+
+    Raises:
+        OSError: it cannot be replaced.
+        NDICError: on Windows, another program keeps it open.
+    """
+    for wait in _WAITS:
+        with suppress(PermissionError):
+            return os.replace(source, target)
+        time.sleep(wait)
+    try:
+        os.replace(source, target)
+    except PermissionError as error:
+        if not _WAITS:
+            raise
+        raise NDICError(
+            f"{target} cannot be written: {error.strerror}; if another program has it open, close that, or choose "
+            f"another name"
+        ) from error
 
 
 def check_writable(path: Path) -> None:

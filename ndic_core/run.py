@@ -19,7 +19,7 @@ from ndic_core.data.pairs import Pairs
 from ndic_core.errors import NDICError, listing
 from ndic_core.evaluation.evaluate import averages, evaluate, lambdas, write_published_table
 from ndic_core.evaluation.tables import results_table
-from ndic_core.files import make_folder, shipped_weights, write_whole
+from ndic_core.files import make_folder, replace_file, shipped_weights, write_whole
 from ndic_core.io import write_image
 from ndic_core.models.codec import Codec, unwrap
 from ndic_core.models.factory import build_model
@@ -154,7 +154,7 @@ def _move_images(source: Path, target: Path, earlier: int) -> None:
         for ending in IMAGES:
             (target / f"{i:04d}{ending}").unlink(missing_ok=True)
     for file in source.iterdir():
-        file.replace(target / file.name)
+        replace_file(file, target / file.name)
     with suppress(OSError):
         target.rmdir()  # if it is empty
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ndic_core import NDICError
+from ndic_core import NDICError, files
 from ndic_core.files import expand_path, read_text, write_whole
 
 
@@ -17,6 +17,31 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
     assert (file.read_bytes(), os.listdir(tmp_path)) == (b"old", ["a"])
     with pytest.raises(NDICError, match="No such file or directory"):
         write_whole(tmp_path / "no" / "a", b"")
+
+
+@pytest.mark.parametrize("open_for", [2, 9])
+def test_a_file_that_is_open_on_windows_is_tried_again(open_for, tmp_path, monkeypatch):
+    """A scanner of new files has one open for a moment; a viewer of images keeps it open."""
+    file, tries, real = tmp_path / "a", [], os.replace
+
+    def replace(source, target):
+        tries.append(target)
+        if len(tries) <= open_for:
+            raise PermissionError(13, "Access is denied")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(NDICError, match=r"cannot be written: Access is denied$"):  # at once on other systems
+        write_whole(file, b"new")
+    tries.clear()
+    monkeypatch.setattr(files, "_WAITS", (0.0, 0.0, 0.0))
+    if open_for == 9:
+        with pytest.raises(NDICError, match="Access is denied; if another program has it open, close that"):
+            write_whole(file, b"new")
+        assert (len(tries), os.listdir(tmp_path)) == (4, [])
+    else:
+        write_whole(file, b"new")
+        assert (len(tries), file.read_bytes(), os.listdir(tmp_path)) == (3, b"new", ["a"])
 
 
 def test_an_existing_file_keeps_its_permissions(tmp_path):

@@ -7,6 +7,7 @@ value of the environment variable `NDIC_CACHE`.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 from ndic_core.errors import NDICError
-from ndic_core.files import expand_path, make_folder, read_bytes, write_whole
+from ndic_core.files import expand_path, make_folder, read_bytes, replace_file, write_whole
 
 
 def cache_folder() -> Path:
@@ -92,7 +93,7 @@ def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progre
     for array in arrays:
         for stale in folder.glob(f"{array.file.stem}.*.part"):  # left by a killed process: this one has the lock
             stale.unlink(missing_ok=True)
-    needed = sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in arrays)
+    needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NDICError(f"{_full(folder, needed)}, {free / 1e6:.0f} MB are free")
@@ -115,7 +116,7 @@ def _build(folder: Path, arrays: list[_Array], rows: Callable, what: str, progre
                 out.flush()
                 os.fsync(out.fileno())  # so that a power failure cannot leave the name without the content
                 out.close()
-                os.replace(part, array.file)
+                replace_file(part, array.file)
     except OSError as error:
         raise NDICError(f"{_full(folder, needed)}: {error.strerror}") from error
 

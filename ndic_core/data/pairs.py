@@ -230,14 +230,22 @@ def load_pairs(
     (images,) = cached_arrays(depends_on, [layout], prepared, "decode and resize", progress)
     number = {file: i for i, file in enumerate(files)}
     index = np.array([[number[x], number[y]] for x, y in paths]).reshape(-1, 2)
-    root = os.path.commonpath([file.parent.absolute() for file in files])
-    names = {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
+    names = _names(files)
     label = [f"{names[x]} with {names[y]}" for x, y in paths]
     scenes, cameras = [scene_of(x) for x, _ in paths], [_camera(x) for x, _ in paths]
     digests = [short_digest([of_files[x], of_files[y]]) for x, y in index]
     pairs = Pairs(images, index, label, scenes, cameras=cameras, digests=digests)
     pairs.files, pairs.crop = list(paths), crop
     return pairs
+
+
+def _names(files: Sequence[Path]) -> dict[Path, str]:
+    """Names of image files for tables: relative to the folder that contains all of them, with slashes."""
+    try:
+        root = os.path.commonpath([file.parent.absolute() for file in files])
+    except ValueError:  # on two drives of Windows
+        return {file: file.absolute().as_posix() for file in files}
+    return {file: Path(os.path.relpath(file, root)).as_posix() for file in files}
 
 
 def stored_size(file: Path, crop: tuple[int, int] | None = None) -> tuple[int, int]:

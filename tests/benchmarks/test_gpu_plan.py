@@ -9,6 +9,7 @@ import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import gpu_merge
@@ -364,3 +365,10 @@ def test_processes_send_the_same_pairs(monkeypatch):
     (pair,) = gpu_trainings.Processes(1).map(street.pair, [5])
     assert vars(pair).keys() == {"x", "y", "disparity", "occluded"}
     assert all(torch.equal(value, getattr(street.pair(5), name)) for name, value in vars(pair).items())
+
+
+@pytest.mark.slow
+def test_processes_that_start_afresh_have_one_thread():
+    """As on Windows and macOS; with Python 3.14 they do on Linux too."""
+    with gpu_trainings.Processes(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1

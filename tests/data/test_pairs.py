@@ -1,6 +1,7 @@
 """Pairs from image files, and the data sets that are loaded by name."""
 
 import os
+import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -212,6 +213,26 @@ def test_paths_may_be_strings_and_relative(tmp_path, monkeypatch):
         pairs = load_pairs([[x, right]], (32, 64))
         assert torch.equal(pairs[0][0], expected[0][0])
         assert pairs.names == expected.names == ["left/1.png with right/1.png"]
+
+
+def test_pairs_reach_processes_that_start_afresh(tmp_path):
+    """Those of a `DataLoader` on Windows and macOS, and with Python 3.14 on Linux, receive a pickled copy."""
+    pairs = load_pairs([(save(tmp_path / "left/1.png", seed=1), save(tmp_path / "right/1.png", seed=2))], (32, 64))
+    copied = pickle.loads(pickle.dumps(pairs))
+    assert (copied.contents, copied.files, copied.cameras) == (pairs.contents, pairs.files, pairs.cameras)
+    assert all(map(torch.equal, copied[0], pairs[0]))
+
+
+def test_images_on_two_drives_of_windows(tmp_path, monkeypatch):
+    """No folder contains both images: their names are whole paths."""
+    x, y = save(tmp_path / "left/1.png", seed=1), save(tmp_path / "right/1.png", seed=2)
+
+    def two_drives(*_):
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr(os.path, "commonpath", two_drives)
+    monkeypatch.setattr(os.path, "relpath", two_drives)
+    assert load_pairs([(x, y)], (32, 64)).names == [f"{x.as_posix()} with {y.as_posix()}"]
 
 
 @pytest.mark.parametrize(
