@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from build import HERE, LESSONS
 from filelock import FileLock
-from lab_browser import LAPTOP, find_browser
+from lab_browser import LAPTOP, START, find_browser
 from playwright.sync_api import expect, sync_playwright
 
 pytest.importorskip("furo", reason="the book's packages are missing: pip install -e '.[book]'")
@@ -166,14 +166,15 @@ def visit(page, address):
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
 
+    page.set_default_timeout(START)
     page.goto(f"{address}/index.html")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.matches('a[href]')")  # the keyboard enters at a link
     page.get_by_placeholder("Search").first.fill("syndrome")
     page.keyboard.press("Enter")
-    expect(page.locator("#search-results")).to_contain_text("Distributed source coding", timeout=60_000)
+    expect(page.locator("#search-results")).to_contain_text("Distributed source coding", timeout=START)
     page.locator("#search-results a").filter(has_text="Distributed source coding").first.click()
-    expect(page.locator("h1")).to_contain_text("Distributed source coding", timeout=60_000)
+    expect(page.locator("h1")).to_contain_text("Distributed source coding", timeout=START)
 
     formula = page.locator("math").first
     assert formula.bounding_box()["height"] > 5
