@@ -1,4 +1,4 @@
-"""Binning: random bins, nested quantisers, and what a decoder reconstructs from bins with different y."""
+"""Binning: random bins, nested quantisers, learned bins, and what a decoder reconstructs with different y."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from ndic_core.errors import NDICError, some
 from ndic_core.plots import style
-from ndic_core.theory.wyner_ziv import conditional_variance
+from ndic_core.theory.wyner_ziv import conditional_variance, gaussian_rate, ideal_quantiser
 
 _BINS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION, style.BLACK, style.GREY)
 _COUNTS = {"no candidate": "#F2F2F2", "1": style.SKY, "2 or 3": style.BLUE, "4 or more": "#00304D"}  # of a bin
@@ -103,6 +103,53 @@ def nested_quantiser(step: float, bins: Sequence[int], noise: float, y: float) -
     axes[-1, 0].set_xlabel("x, in standard deviations; below each curve: the bins of the cells")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=10, frameon=False)
+    return figure
+
+
+def learned_bins(
+    encoders: Mapping[str, Sequence[tuple[int, float, float]]], points: Sequence[tuple[float, float]], noise: float
+) -> Figure:
+    """What learned encoders send for each x, and their rates with the bounds of a Gaussian x.
+
+    Args:
+        encoders: by title, one to four: index, left and right end of each interval of x, in their order. Indexes are
+            numbered and coloured as they appear from left to right.
+        points: distortion (mean squared error) and rate, in bits per sample, of each encoder.
+        noise: variance of y's noise.
+
+    Returns:
+        A figure with a row of coloured intervals for each encoder, and a panel of rates over distortions with three
+        references: the Wyner–Ziv bound, the bound without y, and a uniform quantiser, whose index needs H(index) bits
+        and whose decoder has y.
+    """
+    rows = some(encoders.items(), "encoder")
+    if len(points) != len(rows):
+        raise NDICError(f"each encoder has one point of distortion and rate, not {len(points)} for {len(rows)}")
+    figure, (axis, rates) = style.subplots((9.4, 4.0), columns=2, width_ratios=(1.25, 1))
+    for row, (_, intervals) in enumerate(rows):
+        numbers = {}
+        for index, left, right in intervals:
+            number = numbers.setdefault(index, len(numbers))
+            axis.barh(row, right - left, 0.7, left, color=_BINS[number % len(_BINS)], edgecolor="white", linewidth=1)
+            if right - left > 0.2:
+                axis.text((left + right) / 2, row, number, ha="center", va="center", fontsize=10, color="w")
+    axis.set(xlim=(-3, 3), ylim=(len(rows) - 0.5, -0.5), xlabel="x, in standard deviations")
+    axis.set_yticks(range(len(rows)), [title for title, _ in rows])
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    axis.set_title("index sent for each x")
+
+    variance, distortion = conditional_variance(noise), np.geomspace(5e-3, 0.2, 200)
+    steps = np.geomspace(0.2, 4, 40)
+    errors, entropies = zip(*((ideal_quantiser(s, noise)[1], ideal_quantiser(s)[0]) for s in steps), strict=True)
+    rates.plot(distortion, gaussian_rate(distortion), color=style.BLACK, label="bound without y")
+    rates.plot(errors, entropies, ":", color=style.BLACK, label="quantiser without bins, decoder with y")
+    rates.plot(distortion, gaussian_rate(distortion, variance), color=style.BLUE, label="Wyner–Ziv bound")
+    rates.plot(*zip(*points, strict=True), "o", color=style.VERMILION, label="learned codes, decoder with y")
+    rates.set(xscale="log", xlim=(5e-3, 0.2), ylim=(0, 4), ylabel="rate, bits per sample")
+    rates.set_xlabel("mean squared error, logarithmic")
+    rates.grid(alpha=0.25)
+    figure.legend(*rates.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 
