@@ -150,7 +150,7 @@ def figure_of(measured: Measured) -> Figure:
     lines = [line for line in LINES if line.group in OF_MODULE and line.label != ANCHOR]
     savings = {line.label.replace("`", ""): measured.savings(line.group, line.label, HELD_OUT) for line in lines}
     savings = sorted(((name, of) for name, of in savings.items() if of), key=lambda item: fmean(item[1]))
-    return seed_differences({"KITTI-like pairs, small size": dict(savings)}, ANCHOR.replace("`", ""))
+    return seed_differences({"held-out KITTI pairs, small size": dict(savings)}, ANCHOR.replace("`", ""))
 
 
 def main() -> None:
