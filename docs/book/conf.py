@@ -38,7 +38,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them
 napoleon_use_ivar = True  # attributes of dataclasses are described once
 napoleon_use_rtype = False
-suppress_warnings = ["myst.header", "toc.not_included"]  # a cell may begin with any level; solutions are only linked
+# A cell may begin with any level of heading; solutions are only linked; attributes of one name are no link targets.
+suppress_warnings = ["myst.header", "toc.not_included", "ref.python"]
 
 html_theme = "furo"
 html_title = project
