@@ -104,7 +104,6 @@ def street_lines(group: str, parameters: Mapping) -> list[Line]:
 LINES = (
     Line(MODULE, ANCHOR, "ndic_bls17"),
     Line(MODULE, AS_PUBLISHED),
-    Line(MODULE, "dropout 0", keys=dict(dropout=0)),
     Line(MODULE, "alpha 0.1", keys=dict(alpha=0.1)),
     Line(MODULE, "alpha 1", keys=dict(alpha=1)),
     Line(MODULE, "y's decoder tied to x's", change=cv.with_tied_decoders),
