@@ -111,9 +111,9 @@ def test_the_replication_is_complete_and_equally_trained(monkeypatch):
     rows = read_table(TABLE)
     wanted = {(line.group, line.label, seed) for line in LINES for seed in seeds_of(line)}
     assert {(row["group"], row["line"], row["seed"]) for row in rows} == wanted
-    steps = {name: max(row["steps"] for row in rows if row["group"] == name and row["steps"]) for name, *_ in wanted}
+    steps = {name: max(row["steps"] for row in rows if row["group"] == name and "steps" in row) for name, *_ in wanted}
     for name, line, seed in wanted:
-        course = [row["steps"] for row in rows if (row["group"], row["line"], row["seed"]) == (name, line, seed)]
-        assert max(filter(None, course)) == steps[name]
+        course = [row.get("steps", 0) for row in rows if (row["group"], row["line"], row["seed"]) == (name, line, seed)]
+        assert max(course) == steps[name]
     small = {name: count for name, count in steps.items() if name not in (LONGER, SHIPPED)}
     assert max(small.values()) - min(small.values()) <= 0.05 * max(small.values())  # whole epochs, of other lengths
