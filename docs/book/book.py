@@ -17,6 +17,7 @@ from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
+from textwrap import indent
 from urllib.parse import quote, unquote
 
 import nbformat
@@ -50,7 +51,7 @@ _ENTRY = re.compile(r"^@\w+\{(\w+),.*?^  url = \{(.+?)\},$", re.MULTILINE | re.D
 _BADGE = re.compile(r"^\[!\[Open in Colab\].*$", re.MULTILINE)
 _INLINE = re.compile(r'src="data:image/png;base64,([\w+/=]+)"')
 _EXPLORER = re.compile(r"\[explorer of (.+): run to move it\]")
-_TERM = re.compile(r"^\*\*([^*\n]+)\*\*: ", re.MULTILINE)
+_TERM = re.compile(r"\*\*([^*]+)\*\*: (.+)")
 
 
 def papers() -> dict[str, str]:
@@ -97,7 +98,8 @@ class Stage:
                 cell.source = cell.source[cell.source.index("from ndic_core") :]
             cells.append(cell)
             for output in cell.get("outputs", []):
-                if "html" in "".join(data := output.get("data", {})):
+                data = output.get("data", {})
+                if "text/html" in data:
                     data["text/html"] = _INLINE.sub(lambda match: self._figure(match[1], page), data["text/html"])
                 if controls := _EXPLORER.search(data.get("text/plain", "")):
                     cell.outputs = []
@@ -161,16 +163,12 @@ def buttons(page: str) -> str:
 def glossary(text: str) -> str:
     """The terms of the glossary as definitions, which the search finds and other pages can name."""
     head, _, terms = text.partition("\n## Terms\n")
-    entries = (entry.split(None, 0)[0] for entry in terms.strip().split("\n\n"))
-    lines = [_TERM.sub(lambda match: f"{match[1]}\n", entry, count=1) for entry in entries]
-    body = "\n".join(
-        f"{name}\n    {' '.join(words.split())}\n" for name, _, words in (line.partition("\n") for line in lines)
-    )
-    return f"{head}\n## Terms\n\n```{{eval-rst}}\n.. glossary::\n\n{_indented(body)}\n```\n"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" if line else "" for line in text.split("\n"))
+    lines = []
+    for entry in terms.strip().split("\n\n"):
+        name, words = _TERM.fullmatch(" ".join(entry.split())).groups()
+        lines.append(f"{name}\n    {words}\n")
+    body = indent("\n".join(lines), "    ")
+    return f"{head}\n## Terms\n\n```{{eval-rst}}\n.. glossary::\n\n{body}\n```\n"
 
 
 def package_page(package: str, title: str) -> str:
